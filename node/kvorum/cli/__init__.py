@@ -1,0 +1,83 @@
+"""The ``kvorum`` command. Each verb lives in a module of its own that is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+# verb -> (module, attribute, one line for --help). Help must not import the modules: a wrong install of one verb's
+# libraries must not break the others, and `kvorum --help` answers at once.
+VERBS: dict[str, tuple[str, str, str]] = {
+    "demo": (
+        "kvorum.cli.up",
+        "demo",
+        "Three nodes with sample data and faults enabled, and the terminal on them.",
+    ),
+    "up": ("kvorum.cli.up", "up", "Run a cluster file's nodes as processes until Ctrl-C."),
+    "tui": ("kvorum.cli.terminal", "tui", "The terminal, on any etcd-compatible cluster."),
+    "serve": (
+        "kvorum.cli.serve",
+        "serve",
+        "Run one node; takes etcd's own flags and ETCD_ variables.",
+    ),
+    "get": ("kvorum.cli.keys", "get", "Read a key, a prefix or a range, now or at a revision."),
+    "put": ("kvorum.cli.keys", "put", "Write a key."),
+    "del": ("kvorum.cli.keys", "delete", "Delete a key, a prefix or a range."),
+    "txn": ("kvorum.cli.keys", "txn", "A transaction in etcdctl's text form."),
+    "watch": ("kvorum.cli.watch", "watch", "Print changes as they come, from any kept revision."),
+    "lease": ("kvorum.cli.lease", "lease", "Grant, list, inspect, renew and revoke leases."),
+    "member": ("kvorum.cli.members", "member", "List the members."),
+    "status": (
+        "kvorum.cli.members",
+        "status",
+        "Every member's role, term, index, size and alarms.",
+    ),
+    "load": (
+        "kvorum.cli.transfer",
+        "load",
+        "Write keys from a JSON Lines file, with progress, resumable.",
+    ),
+    "dump": ("kvorum.cli.transfer", "dump", "Write a prefix at one revision as JSON Lines."),
+    "sim": ("kvorum.cli.sim", "sim", "Simulate clusters under faults, by seed."),
+    "bench": ("kvorum.cli.bench", "bench", "Measure puts, gets and ranges, beside etcd if asked."),
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = VERBS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(importlib.import_module(entry[0]), entry[1])
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, VERBS[verb][2]) for verb in VERBS])
+
+
+@click.group(cls=Verbs, invoke_without_command=True)
+@click.version_option(package_name="kvorum")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """An etcd-compatible cluster that you can see inside of.
+
+    Without a verb: choose between a demo cluster and a cluster to connect to.
+    """
+    if ctx.invoked_subcommand is None:
+        from kvorum.cli.terminal import welcome
+
+        ctx.invoke(welcome)
+
+
+def main() -> None:
+    """Entry point of the ``kvorum`` command."""
+    cli.main(args=sys.argv[1:], prog_name="kvorum")
