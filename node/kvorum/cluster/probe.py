@@ -1,0 +1,94 @@
+"""The question a supervisor puts to its nodes: do you answer, and do you know a leader?
+
+It is etcd's ``Maintenance.Status``, so that our own nodes and real etcd are asked alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+from kvorum_proto.etcdserverpb import StatusRequest, StatusResponse
+
+from kvorum import limits
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a node said: its own member id, its leader's (0 = none known), and where it stands."""
+
+    member_id: int
+    leader_id: int
+    term: int
+    index: int
+    revision: int
+    version: str
+
+
+def channel_to(url: str) -> Channel:
+    """A channel to a client URL (``http://host:port``). Close it with ``close()``."""
+    parts = urlsplit(url)
+    return Channel(parts.hostname or "127.0.0.1", parts.port or 2379)
+
+
+async def ask(url: str, timeout_s: float = limits.PROBE_TIMEOUT_S) -> Answer | None:
+    """The node's answer, or None when it gives none (dead, paused, not ready, no gRPC there)."""
+    channel = channel_to(url)
+    method = UnaryUnaryMethod(
+        channel, "/etcdserverpb.Maintenance/Status", StatusRequest, StatusResponse
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            reply = await method(StatusRequest())
+    except (OSError, TimeoutError, GRPCError, StreamTerminatedError):
+        return None
+    finally:
+        channel.close()
+    header = reply.header
+    return Answer(
+        member_id=header.member_id if header else 0,
+        leader_id=reply.leader,
+        term=reply.raft_term,
+        index=reply.raft_index,
+        revision=header.revision if header else 0,
+        version=reply.version,
+    )
+
+
+def ask_all(
+    urls: Mapping[str, str], timeout_s: float = limits.PROBE_TIMEOUT_S
+) -> dict[str, Answer | None]:
+    """The answers of several nodes, asked at once: name -> answer. Not from inside an event
+    loop.
+    """
+
+    async def gather() -> dict[str, Answer | None]:
+        answers = await asyncio.gather(*(ask(url, timeout_s) for url in urls.values()))
+        return dict(zip(urls, answers, strict=True))
+
+    return asyncio.run(gather())
+
+
+def agreed_leader(answers: Mapping[str, Answer | None]) -> str | None:
+    """The name of the leader when every node answered and all name the same one, else None."""
+    given = [a for a in answers.values() if a is not None]
+    if len(given) != len(answers) or len({a.leader_id for a in given}) != 1:
+        return None
+    return known_leader(answers)
+
+
+def known_leader(answers: Mapping[str, Answer | None]) -> str | None:
+    """The name of the node that leads in the highest term anybody named a leader for, else None."""
+    newest = max(
+        (a for a in answers.values() if a is not None and a.leader_id),
+        key=lambda a: a.term,
+        default=None,
+    )
+    for name, answer in answers.items():
+        if newest is not None and answer is not None and answer.member_id == newest.leader_id:
+            return name
+    return None

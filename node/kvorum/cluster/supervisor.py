@@ -1,0 +1,319 @@
+"""The nodes of a cluster together: started, watched, hurt on request, stopped.
+
+A supervisor is used by one owner at a time, from any thread (a lock keeps the calls apart).
+Every wait is bounded and ends early when the ``stopping`` event is set, which is how a Ctrl-C
+at any moment leads to :meth:`Supervisor.stop` and not to a half-started cluster that nobody
+knows.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvorum import limits
+from kvorum.cluster import command, probe
+from kvorum.cluster.file import ClusterSpec, NodeSpec
+from kvorum.cluster.process import Process, log_tail, rotate_log
+from kvorum.cluster.rundir import ClusterError, RunDir, RunState, port_is_free
+
+READY_POLL_S = 0.1  # Between two rounds of questions while nodes come up.
+
+
+class Interrupted(Exception):
+    """The wait was given up because the supervisor was told to stop."""
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """One node as the supervisor sees it. ``state`` is running, paused or dead; ``pid`` 0 if
+    never started.
+    """
+
+    name: str
+    pid: int
+    state: str
+    ending: str
+    client_url: str
+    peer_url: str
+    log: Path
+    data_dir: Path
+
+
+@dataclass
+class _Node:
+    spec: NodeSpec
+    argv: list[str]
+    process: Process | None = None
+    death_told: bool = False
+    restarts: int = 0
+    restart_at: float | None = None
+    started_at: float = 0.0
+
+
+def _quiet(text: str) -> None:
+    """The default listener: says nothing."""
+
+
+class Supervisor:
+    """Runs the nodes of ``spec`` in ``run``. ``say`` is told, in one line each, what happens."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        run: RunDir,
+        say: Callable[[str], None] = _quiet,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        self.spec = spec
+        self.run = run
+        self._say = say
+        self._stopping = stopping or threading.Event()
+        self._guard = threading.RLock()
+        self._nodes: dict[str, _Node] = {}
+        self.state: RunState | None = None
+
+    # --- together -------------------------------------------------------------------------------
+
+    def start(self, timeout_s: float = limits.NODE_READY_S, fresh: bool = False) -> None:
+        """Take the run directory, start every node or adopt the one left running, wait until ready.
+
+        ``fresh`` first gives up everything earlier runs left there, data included. Raises
+        ConfigError (the file and the directory do not fit), ClusterError (a node did not come
+        up: its last log lines are in the text) or Interrupted. The nodes started so far keep
+        running then; :meth:`stop` ends them.
+        """
+        with self._guard:
+            self.open(fresh)
+            for name in self._nodes:
+                self._check_stopping()
+                if self._process(name) is None:
+                    self._launch(name)
+        self.wait_ready(timeout_s)
+
+    def open(self, fresh: bool = False) -> None:
+        """Take the run directory and adopt whatever an earlier supervisor left running in it."""
+        with self._guard:
+            command.program(self.spec)
+            self.run.acquire()
+            if fresh:
+                self._end(self.run.leftovers())
+                self.run.forget(self.spec)
+            self.state = self.run.prepare(self.spec)
+            for node in self.spec.nodes:
+                data = self.run.data_dir(self.spec, node)
+                argv = command.node_argv(self.spec, node, self.state, data)
+                self._nodes[node.name] = _Node(node, argv)
+                self._adopt(node.name)
+
+    def _adopt(self, name: str) -> None:
+        identity = self.run.identity(name)
+        left = Process.adopt(identity) if identity else None
+        if left is None:
+            return
+        node = self._nodes[name]
+        if list(left.identity.argv) == node.argv:
+            left.send(signal.SIGCONT)
+            node.process = left
+            self._say(f"{name}: still running from an earlier start, pid {left.pid}")
+            return
+        self._say(f"{name}: pid {left.pid} runs with other flags; stopping it")
+        self._end({name: left})
+
+    def wait_ready(self, timeout_s: float = limits.NODE_READY_S) -> str:
+        """Wait until every node answers and all name the same leader; returns the leader's name.
+
+        Raises ClusterError when a node dies meanwhile or ``timeout_s`` passes, Interrupted when
+        told to stop.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._check_stopping()
+            for name in self._nodes:
+                self._check_alive(name)
+            answers = self.answers()
+            leader = probe.agreed_leader(answers)
+            if leader is not None:
+                return leader
+            if time.monotonic() > deadline:
+                silent = [name for name, answer in answers.items() if answer is None]
+                what = f"no answer from {', '.join(silent)}" if silent else "no common leader"
+                logs = "\n".join(self._last_words(name) for name in silent or self._nodes)
+                raise ClusterError(f"not ready after {timeout_s:g} s: {what}\n{logs}")
+            self._stopping.wait(READY_POLL_S)
+
+    def stop(self, timeout_s: float = limits.NODE_STOP_S) -> None:
+        """End every node (SIGTERM, a bounded wait, then SIGKILL, said so), give the directory
+        back.
+        """
+        with self._guard:
+            running = {n: p for n in self._nodes if (p := self._process(n)) is not None}
+            self._end(running, timeout_s)
+            self.run.release()
+
+    def leave(self) -> None:
+        """Give the directory back and let the nodes run on; a later supervisor adopts them."""
+        with self._guard:
+            self.run.release()
+
+    def _end(self, processes: dict[str, Process], timeout_s: float = limits.NODE_STOP_S) -> None:
+        for process in processes.values():
+            process.send(signal.SIGTERM)
+            process.send(signal.SIGCONT)
+        deadline = time.monotonic() + timeout_s
+        for name, process in processes.items():
+            if not process.wait(max(0.0, deadline - time.monotonic())):
+                self._say(f"{name}: pid {process.pid} did not stop in {timeout_s:g} s; killed")
+                process.kill()
+
+    # --- one node -------------------------------------------------------------------------------
+
+    def kill(self, name: str) -> None:
+        """kill -9, and wait until the process is gone."""
+        with self._guard:
+            process = self._process(name)
+            if process is not None:
+                process.kill()
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP: the node keeps its connections and its memory and does nothing."""
+        self._signal(name, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """SIGCONT after :meth:`pause`."""
+        self._signal(name, signal.SIGCONT)
+
+    def restart(self, name: str) -> None:
+        """Start the node on its own data; one that runs is stopped first. Does not wait for
+        readiness.
+        """
+        with self._guard:
+            process = self._process(name)
+            if process is not None:
+                self._end({name: process})
+            self._launch(name)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        with self._guard:
+            process = self._process(name)
+            if process is None or not process.send(number):
+                raise ClusterError(f"{name} is not running; restart it first")
+
+    def _launch(self, name: str) -> None:
+        node = self._nodes[name]
+        assert self.state is not None
+        ports = self.state.ports[name]
+        for port in (ports.client, ports.peer):
+            if not port_is_free(port):
+                raise ClusterError(
+                    f"{name}: port {port} is taken by another process; end that one, or start on"
+                    " other ports with --fresh (gives up the data) or another --dir"
+                )
+        rotate_log(self.run.log(name))
+        try:
+            node.process = Process.start(node.argv, command.node_env(self.spec), self.run.log(name))
+        except OSError as error:
+            raise ClusterError(f"{name}: {node.argv[0]} cannot be started: {error}") from error
+        self.run.write_identity(name, node.process.identity)
+        node.death_told = False
+        node.restart_at = None
+        node.started_at = time.monotonic()
+
+    def _process(self, name: str) -> Process | None:
+        """The process of node ``name`` if it is alive."""
+        process = self._node(name).process
+        return process if process is not None and process.alive() else None
+
+    def _node(self, name: str) -> _Node:
+        try:
+            return self._nodes[name]
+        except KeyError as error:
+            raise ClusterError(
+                f"there is no node {name!r}; there are: {', '.join(self._nodes)}"
+            ) from error
+
+    # --- watching -------------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Look at every process once: tell of deaths, restart where the cluster file says so."""
+        with self._guard:
+            for name, node in self._nodes.items():
+                if node.process is None or node.process.alive():
+                    continue
+                if not node.death_told:
+                    self._tell_death(name, node)
+                if node.restart_at is not None and time.monotonic() >= node.restart_at:
+                    self._launch(name)
+                    self._say(f"{name}: restarted, pid {node.process.pid}")
+
+    def _tell_death(self, name: str, node: _Node) -> None:
+        assert node.process is not None
+        node.death_told = True
+        text = f"{name}: pid {node.process.pid} {node.process.ending()}"
+        if (node.spec.restart or self.spec.restart) != "always":
+            self._say(f"{text}; log: {self.run.log(name)}")
+            return
+        if time.monotonic() - node.started_at > limits.NODE_RESTART_FORGIVE_S:
+            node.restarts = 0
+        pauses = limits.NODE_RESTART_WAIT_S
+        wait_s = pauses[min(node.restarts, len(pauses) - 1)]
+        node.restarts += 1
+        node.restart_at = time.monotonic() + wait_s
+        self._say(f"{text}; restarting in {wait_s:g} s")
+
+    def answers(self) -> dict[str, probe.Answer | None]:
+        """Every node's answer to the probe (None: it gave none). Not from inside an event loop."""
+        return probe.ask_all(self._urls(self._nodes))
+
+    def _urls(self, names: Iterable[str]) -> dict[str, str]:
+        assert self.state is not None
+        return {name: command.client_url(self.state, name) for name in names}
+
+    def leader(self) -> str | None:
+        """The name of the node that leads now, as far as the nodes that answer know."""
+        return probe.known_leader(self.answers())
+
+    def nodes(self) -> list[NodeView]:
+        """Every node, in the cluster file's order."""
+        with self._guard:
+            return [self._view(name) for name in self._nodes]
+
+    def _view(self, name: str) -> NodeView:
+        assert self.state is not None
+        node = self._nodes[name]
+        process = node.process
+        state = "dead"
+        if process is not None and process.alive():
+            state = "paused" if process.paused() else "running"
+        return NodeView(
+            name=name,
+            pid=process.pid if process else 0,
+            state=state,
+            ending=process.ending() if process and state == "dead" else "",
+            client_url=command.client_url(self.state, name),
+            peer_url=command.peer_url(self.state, name),
+            log=self.run.log(name),
+            data_dir=self.run.data_dir(self.spec, node.spec),
+        )
+
+    def endpoints(self) -> list[str]:
+        """The client URLs of all nodes, in the cluster file's order."""
+        return [view.client_url for view in self.nodes()]
+
+    def _check_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise Interrupted
+
+    def _check_alive(self, name: str) -> None:
+        process = self._nodes[name].process
+        if process is None or not process.alive():
+            ending = process.ending() if process else "was not started"
+            raise ClusterError(f"{name} {ending} before it was ready\n{self._last_words(name)}")
+
+    def _last_words(self, name: str) -> str:
+        log = self.run.log(name)
+        return "\n".join([f"{log} ends with:", *(f"  {line}" for line in log_tail(log))])
