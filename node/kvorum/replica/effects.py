@@ -59,6 +59,12 @@ class InstallSnapshot(NamedTuple):
     hard_state: HardState
 
 
+class DiscardSnapshot(NamedTuple):
+    """Raft did not want the staged snapshot of ``token``: its files may go."""
+
+    token: int
+
+
 class SaveSnapshot(NamedTuple):
     """Write a snapshot file: first let the history reach ``meta.index`` and checkpoint, then the file.
 
@@ -127,10 +133,10 @@ class AppendHistory(NamedTuple):
 
 
 class CompactHistory(NamedTuple):
-    """Revisions below ``revision`` may be removed. ``request_id`` (or 0) is replied to when they are gone."""
+    """Remove what a compaction at ``revision`` no longer keeps; ``HistoryCompacted(token)`` when it is gone."""
 
     revision: int
-    request_id: int
+    token: int
 
 
 class ReadHistoryRange(NamedTuple):
@@ -224,6 +230,7 @@ Effect = (
     | Send
     | SendSnapshot
     | InstallSnapshot
+    | DiscardSnapshot
     | SaveSnapshot
     | CutLog
     | Reply

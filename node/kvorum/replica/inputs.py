@@ -184,6 +184,12 @@ class HistoryEvents(NamedTuple):
     failure: str = ""
 
 
+class HistoryCompacted(NamedTuple):
+    """The history no longer holds what ``CompactHistory(token)`` named."""
+
+    token: int
+
+
 class WatchCreate(NamedTuple):
     """Open a watcher on a stream (streams are numbered by the caller)."""
 
@@ -246,6 +252,7 @@ Input = (
     | HistoryAdvanced
     | HistoryRecords
     | HistoryEvents
+    | HistoryCompacted
     | WatchCreate
     | WatchCancel
     | WatchProgress

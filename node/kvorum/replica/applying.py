@@ -1,0 +1,212 @@
+"""Committed entries take effect here: in order, once, with their answers, events, history rows and digest.
+
+What the machine decides is the same on every member; what is done with it differs: only the member that holds the waiting
+caller answers, each member feeds its own watchers and its own history.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from kvorum.machine import commands
+from kvorum.machine.apply import Applied, CompactResult, LeaseGrantResult, Machine, Refused
+from kvorum.raft.types import Entry, EntryKind
+from kvorum.replica.effects import (
+    AppendHistory,
+    CompactHistory,
+    HistoryRow,
+    MembersChanged,
+    Removed,
+    SendDigest,
+)
+from kvorum.replica.expiry import LeaseClocks
+from kvorum.replica.inputs import HistoryCompacted, PeerDigest
+from kvorum.replica.proposals import Proposals, decode_conf_change
+from kvorum.replica.reading import Reading
+from kvorum.replica.state import NodeState
+from kvorum.replica.waiting import Waiting
+from kvorum.replica.watches import WatchHub
+
+_DIGEST_EVERY = 64  # Members compare digests at indexes that are multiples of this.
+_DIGESTS_KEPT = 256
+_MEMBER_COMMANDS = (
+    commands.MemberPublish,
+    commands.MemberAdd,
+    commands.MemberRemove,
+    commands.MemberUpdate,
+    commands.MemberPromote,
+)
+
+
+class Applier:
+    """Applies entries and deals with what comes of them."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        waiting: Waiting,
+        proposals: Proposals,
+        reading: Reading,
+        hub: WatchHub,
+        clocks: LeaseClocks,
+        history_applied: int,
+    ) -> None:
+        self._state = state
+        self._waiting = waiting
+        self._proposals = proposals
+        self._reading = reading
+        self._hub = hub
+        self._clocks = clocks
+        self.history_applied = history_applied
+        self._skip_rows_to = history_applied
+        self._digests: deque[tuple[int, int]] = deque(maxlen=_DIGESTS_KEPT)
+        self._peer_digests: dict[int, tuple[int, int]] = {}
+        self._compactions: dict[int, tuple[int, CompactResult]] = {}
+        self._accused: set[int] = set()
+
+    # --- entries ------------------------------------------------------------------------------------------------------
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Apply committed entries, in order."""
+        machine = self._state.machine
+        rows: list[HistoryRow] = []
+        for entry in entries:
+            if entry.kind is EntryKind.NORMAL or entry.kind == EntryKind.NORMAL:
+                if entry.data:
+                    self._command(entry, self._proposals.envelope_of(entry.data), rows)
+                else:
+                    machine.apply_empty(entry.index, entry.term)
+            else:
+                self._conf_change(entry, rows)
+            if entry.index % _DIGEST_EVERY == 0:
+                self._digests.append((entry.index, machine.digest))
+                self._judge_digests()
+        last = entries[-1]
+        if last.index > self._skip_rows_to:
+            self._state.out.append(
+                AppendHistory(tuple(rows), last.index, last.term, machine.revision)
+            )
+        if self._state.leading and not self._clocks.active and last.term == self._state.raft.term:
+            # Everything of earlier terms is applied now (raft checklist A7).
+            leases = machine.leases.values()
+            self._clocks.promote(
+                self._state.now, [(lease.id, lease.remaining_ttl_s or lease.ttl_s) for lease in leases]
+            )
+
+    def _command(self, entry: Entry, envelope: commands.Envelope, rows: list[HistoryRow]) -> Applied:
+        applied = self._state.machine.apply(entry.index, entry.term, envelope)
+        if applied.events:
+            self._events(entry.index, envelope, applied, rows)
+        self._side_effects(envelope.command, applied)
+        request_id = envelope.request_id
+        if request_id and self._waiting.pop(request_id) is not None:
+            if isinstance(applied.result, Refused):
+                refused = applied.result
+                self._state.failed(request_id, refused.condition, refused.detail)
+            elif isinstance(applied.result, CompactResult):
+                self._compaction_answer(request_id, envelope.command, applied.result)
+            else:
+                self._reading.complete(request_id, applied.result)
+        elif isinstance(applied.result, CompactResult):
+            self._compaction_answer(0, envelope.command, applied.result)
+        return applied
+
+    def _events(
+        self, index: int, envelope: commands.Envelope, applied: Applied, rows: list[HistoryRow]
+    ) -> None:
+        events = applied.events
+        if index > self._skip_rows_to:
+            at_ms, member, user = envelope.at_ms, envelope.origin, envelope.user
+            rows.extend([HistoryRow(event, at_ms, member, user) for event in events])
+        first = 0
+        for position in range(1, len(events) + 1):
+            if position == len(events) or events[position].revision != events[first].revision:
+                self._hub.publish(events[first:position], events[first].revision)
+                first = position
+
+    def _side_effects(self, command: commands.Command, applied: Applied) -> None:
+        if isinstance(applied.result, Refused):
+            return
+        if isinstance(applied.result, LeaseGrantResult):
+            self._clocks.granted(self._state.now, applied.result.id, applied.result.ttl_s)
+        elif isinstance(command, commands.LeaseRevoke):
+            self._clocks.gone(command.id)
+        elif isinstance(command, commands.LeaseExpire):
+            for lease_id in command.ids:
+                if lease_id not in self._state.machine.leases:
+                    self._clocks.gone(lease_id)
+        elif isinstance(command, _MEMBER_COMMANDS):
+            self._state.out.append(MembersChanged())
+
+    def _conf_change(self, entry: Entry, rows: list[HistoryRow]) -> None:
+        """The member table decides whether a change is valid; a refused one still ends raft's waiting (M10)."""
+        state = self._state
+        change, envelope = decode_conf_change(entry.data)
+        accepted = True
+        if envelope is None:
+            state.machine.apply_empty(entry.index, entry.term)
+        else:
+            applied = self._command(entry, envelope, rows)
+            accepted = not isinstance(applied.result, Refused)
+        conf = state.raft.apply_conf_change(change if accepted else None)
+        if accepted:
+            state.out.append(MembersChanged())
+            if state.config.member_id not in conf.members():
+                state.out.append(Removed())
+
+    # --- compaction ---------------------------------------------------------------------------------------------------
+
+    def _compaction_answer(
+        self, request_id: int, command: commands.Command, result: CompactResult
+    ) -> None:
+        assert isinstance(command, commands.Compact)
+        state = self._state
+        self._hub.compacted(state.machine.compact_revision)
+        token = state.token()
+        state.out.append(CompactHistory(state.machine.compact_revision, token))
+        if request_id and command.physical:
+            self._compactions[token] = (request_id, result)
+        elif request_id:
+            state.done(request_id, result)
+
+    def history_compacted(self, done: HistoryCompacted) -> None:
+        """The records are really gone: whoever asked for a physical compaction may know."""
+        found = self._compactions.pop(done.token, None)
+        if found is not None:
+            self._state.done(*found)
+
+    # --- snapshots ----------------------------------------------------------------------------------------------------
+
+    def replaced(self, machine: Machine) -> None:
+        """A snapshot took the place of the state; its history came with it."""
+        self._digests.clear()
+        self._peer_digests.clear()
+        self._skip_rows_to = 0
+        self.history_applied = machine.applied_index
+        self._state.out.append(MembersChanged())
+
+    # --- digests ------------------------------------------------------------------------------------------------------
+
+    def report_digest(self) -> None:
+        """Tell the peers the newest digest that all can have."""
+        if self._digests:
+            self._state.out.append(SendDigest(*self._digests[-1]))
+
+    def peer_digest(self, report: PeerDigest) -> None:
+        """A peer's digest: compared at once, or when this node has applied as much."""
+        self._peer_digests[report.sender] = (report.applied_index, report.digest)
+        self._judge_digests()
+
+    def _judge_digests(self) -> None:
+        """Equal applied index means equal state; a leader that sees otherwise raises the alarm."""
+        mine = dict(self._digests)
+        for peer in sorted(self._peer_digests):
+            index, digest = self._peer_digests[peer]
+            own = mine.get(index)
+            if own is None or own == digest or not self._state.leading or peer in self._accused:
+                continue
+            if self._proposals.propose_own(
+                commands.AlarmSet(commands.ALARM_ACTIVATE, peer, commands.ALARM_CORRUPT)
+            ):
+                self._accused.add(peer)

@@ -1,0 +1,233 @@
+"""Writes on their way into the log.
+
+A proposal is checked, encoded once and handed to raft. Without a leader it waits (it has not entered: if its time ends now, it
+never happened, which is what `context deadline exceeded` says); once it has entered, only its application ends the waiting, or
+its deadline with an unknown outcome. Nothing is proposed twice (raft checklist P1, P2).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from kvorum.errors import Condition
+from kvorum.limits import (
+    MAX_APPLY_LAG,
+    MAX_LEASE_TTL_S,
+    MAX_PENDING_REQUESTS,
+    WINDOW_HARD_EVENTS,
+)
+from kvorum.machine import commands
+from kvorum.machine.commands import Command, Envelope
+from kvorum.raft import membership
+from kvorum.raft.types import ConfChange, ConfChangeOp, DropReason, ProposalDropped
+from kvorum.replica.inputs import Barrier, ChangeMembers, LeaseAsk, Propose, Read, TransferLeader
+from kvorum.replica.state import NodeState
+from kvorum.replica.waiting import Waiter, Waiting
+
+_LATER = (DropReason.NO_LEADER, DropReason.TRANSFERRING)
+
+
+class Proposals:
+    """Proposals that wait for a leader, and those that wait to be applied."""
+
+    def __init__(self, state: NodeState, waiting: Waiting) -> None:
+        self._state = state
+        self._waiting = waiting
+        self._parked: deque[int] = deque()
+        self._own: dict[bytes, Envelope] = {}
+        self.failed_total = 0
+        self.proposed_total = 0
+
+    @property
+    def pending(self) -> int:
+        """Requests of any kind that wait."""
+        return len(self._waiting)
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    def propose(self, request: Propose) -> None:
+        """Check, encode, hand to raft."""
+        state = self._state
+        refused = self._overload() or self._check(request.command)
+        if refused is not None:
+            state.failed(request.request_id, refused)
+            return
+        command = self._completed(request.command)
+        envelope = Envelope(
+            request.request_id,
+            request.at_ms,
+            state.config.member_id,
+            request.user,
+            request.auth_revision,
+            command,
+        )
+        data = commands.encode(envelope)
+        if len(data) > state.config.max_request_bytes:
+            state.failed(request.request_id, Condition.REQUEST_TOO_LARGE)
+            return
+        self._wait(request, request.timeout_ticks, envelope, data)
+
+    def change_members(self, request: ChangeMembers) -> None:
+        """A member change travels as a change of raft's configuration with the command as its context."""
+        envelope = Envelope(
+            request.request_id,
+            request.at_ms,
+            self._state.config.member_id,
+            "",
+            0,
+            request.change,
+        )
+        self._wait(request, request.timeout_ticks, envelope, commands.encode(envelope))
+
+    def propose_own(self, command: Command) -> bool:
+        """A proposal of the node itself, for which nobody waits. False when raft did not take it."""
+        state = self._state
+        envelope = Envelope(0, 0, state.config.member_id, "", 0, command)
+        try:
+            state.raft.propose(commands.encode(envelope))
+        except ProposalDropped:
+            return False
+        return True
+
+    def _wait(self, request: object, timeout: int, envelope: Envelope, data: bytes) -> None:
+        state = self._state
+        deadline = state.now + timeout if timeout else 0
+        waiter = Waiter(envelope.request_id, request, state.now, deadline, envelope, data)
+        self._waiting.add(waiter)
+        self.proposed_total += 1
+        if self._parked:
+            self._parked.append(waiter.request_id)  # behind those that came first
+        else:
+            self._enter(waiter)
+
+    def _overload(self) -> Condition | None:
+        state = self._state
+        status = state.raft
+        if status.commit - state.machine.applied_index > MAX_APPLY_LAG:
+            return Condition.TOO_MANY_REQUESTS
+        if len(self._waiting) >= MAX_PENDING_REQUESTS:
+            return Condition.TOO_MANY_REQUESTS
+        if state.machine.window_events > WINDOW_HARD_EVENTS:
+            return Condition.TOO_MANY_REQUESTS
+        return None
+
+    def _check(self, command: Command) -> Condition | None:
+        if isinstance(command, commands.LeaseGrant) and command.ttl_s > MAX_LEASE_TTL_S:
+            return Condition.LEASE_TTL_TOO_LARGE
+        return commands.validate(command, self._state.config.max_txn_ops)
+
+    def _completed(self, command: Command) -> Command:
+        """Fill in what the proposer decides: a lease's id and its least TTL (configuration of this node, not of all)."""
+        if not isinstance(command, commands.LeaseGrant):
+            return command
+        lease_id = command.id
+        while not lease_id or (not command.id and lease_id in self._state.machine.leases):
+            lease_id = self._state.rng.getrandbits(63)
+        return commands.LeaseGrant(lease_id, max(command.ttl_s, self._state.config.min_lease_ttl_s))
+
+    # --- raft ---------------------------------------------------------------------------------------------------------
+
+    def _enter(self, waiter: Waiter) -> bool:
+        """Hand one proposal to raft; False when it must wait for a leader."""
+        state = self._state
+        try:
+            if isinstance(waiter.request, ChangeMembers):
+                change = self._conf_change(waiter.request.change, waiter.data)
+                if change is None:
+                    state.raft.propose(waiter.data)
+                else:
+                    state.raft.propose_conf_change(change)
+            else:
+                state.raft.propose(waiter.data)
+                assert waiter.envelope is not None
+                self._own[waiter.data] = waiter.envelope
+        except ProposalDropped as dropped:
+            if dropped.reason in _LATER:
+                self._parked.append(waiter.request_id)
+                return False
+            self._waiting.pop(waiter.request_id)
+            self.failed_total += 1
+            conf = (DropReason.CONF_CHANGE_PENDING, DropReason.OWN_TERM_UNCOMMITTED)
+            condition = (
+                Condition.UNHEALTHY if dropped.reason in conf else Condition.TOO_MANY_REQUESTS
+            )
+            state.failed(waiter.request_id, condition, str(dropped.reason))
+            return True
+        waiter.entered = True
+        return True
+
+    @staticmethod
+    def _conf_change(command: Command, data: bytes) -> ConfChange | None:
+        if isinstance(command, commands.MemberAdd):
+            op = ConfChangeOp.ADD_LEARNER if command.is_learner else ConfChangeOp.ADD_VOTER
+            return ConfChange(((op, command.id),), data)
+        if isinstance(command, commands.MemberPromote):
+            return ConfChange(((ConfChangeOp.ADD_VOTER, command.id),), data)
+        if isinstance(command, commands.MemberRemove):
+            return ConfChange(((ConfChangeOp.REMOVE, command.id),), data)
+        return None
+
+    def retry_parked(self) -> None:
+        """A leader may be there now: let the waiting ones in, in their order."""
+        for _ in range(len(self._parked)):
+            waiter = self._waiting.get(self._parked.popleft())
+            if waiter is not None and not self._enter(waiter):
+                # Still no leader: it stands at the end of the queue; put it back in front.
+                self._parked.rotate(1)
+                return
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    def envelope_of(self, data: bytes) -> Envelope:
+        """The command of a committed entry: this node's own ones are remembered, others decoded."""
+        own = self._own.pop(data, None)
+        return own if own is not None else commands.decode(data)
+
+    def expire(self) -> list[Waiter]:
+        """Answer proposals and transfers whose time is over; gives back waiters of other kinds."""
+        others = []
+        for waiter in self._waiting.expired(self._state.now):
+            self._own.pop(waiter.data, None)
+            if isinstance(waiter.request, (Propose, ChangeMembers)):
+                self.failed_total += 1
+                self._state.failed(waiter.request_id, self._timeout_condition(waiter))
+            elif isinstance(waiter.request, TransferLeader):
+                self._state.failed(waiter.request_id, Condition.TRANSFER_TIMEOUT)
+            elif isinstance(waiter.request, (Read, Barrier)):
+                self._state.failed(waiter.request_id, Condition.TIMEOUT)
+            elif isinstance(waiter.request, LeaseAsk):
+                self._state.failed(waiter.request_id, Condition.NO_LEADER)
+            else:
+                others.append(waiter)
+        return others
+
+    def _timeout_condition(self, waiter: Waiter) -> Condition:
+        """Which of etcd's texts fits (contract page "errors", section 3)."""
+        state = self._state
+        if not waiter.entered:
+            return Condition.DEADLINE_EXCEEDED
+        window = 2 * state.config.election_ticks
+        if state.elected_tick - window <= waiter.started <= state.elected_tick:
+            return Condition.TIMEOUT_LEADER_FAIL
+        broken = [p for p, tick in state.unreachable_tick.items() if tick >= waiter.started]
+        if state.leading:
+            voters = state.raft.conf.voters
+            reachable = len([v for v in voters if v not in broken])
+            return (
+                Condition.TIMEOUT_CONN_LOST
+                if reachable * 2 <= len(voters)
+                else Condition.TIMEOUT
+            )
+        return Condition.TIMEOUT_CONN_LOST if state.leader in broken else Condition.TIMEOUT
+
+    def cancel(self, request_id: int) -> None:
+        """Nobody waits for it any more; what entered raft may still happen."""
+        waiter = self._waiting.pop(request_id)
+        if waiter is not None:
+            self._own.pop(waiter.data, None)
+
+
+def decode_conf_change(data: bytes) -> tuple[ConfChange, Envelope | None]:
+    """A configuration entry and the member command it carries, if any (an automatic leave-joint has none)."""
+    change = membership.decode(data)
+    return change, commands.decode(change.context) if change.context else None

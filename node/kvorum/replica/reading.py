@@ -1,0 +1,300 @@
+"""Answers that change nothing: ranges, read-only transactions, hashes, lease clocks, barriers.
+
+A linearizable one waits for a ReadIndex round and for the state to reach it. What the window of recent revisions no longer
+covers is asked of the history; the answer is completed here when it comes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvorum.errors import Condition
+from kvorum.machine.apply import Refused, TxnResult
+from kvorum.machine.commands import Range, Txn, validate
+from kvorum.machine.keyspace import HistoricalRange, RangeResult, shape_range
+from kvorum.replica.effects import ReadHistoryRange, SendLeaseAnswer, SendLeaseAsk
+from kvorum.replica.expiry import LeaseClocks
+from kvorum.replica.inputs import (
+    Barrier,
+    HashAt,
+    HistoryRecords,
+    LeaseAsk,
+    PeerLeaseAnswer,
+    PeerLeaseAsk,
+    Read,
+)
+from kvorum.replica.reads import ReadRounds
+from kvorum.replica.requests import LeaseClock
+from kvorum.replica.state import NodeState
+from kvorum.replica.waiting import Waiter, Waiting
+
+Path = tuple[int, ...]
+
+
+class _Missing(NamedTuple):
+    """An answer with holes that the history fills."""
+
+    request_id: int
+    result: object
+    holes: dict[int, tuple[Path, HistoricalRange]]
+
+
+class Reading:
+    """Reads of one node, whether it leads or follows."""
+
+    def __init__(self, state: NodeState, waiting: Waiting, clocks: LeaseClocks) -> None:
+        self._state = state
+        self._waiting = waiting
+        self._clocks = clocks
+        self._rounds = ReadRounds(
+            state.raft, state.config.id_base, state.config.ticks(500)
+        )
+        self._missing: dict[int, _Missing] = {}
+        self._forwarded: dict[int, int] = {}  # lease questions at the leader: request -> asked at tick
+        self.reads_total = 0
+
+    @property
+    def pending(self) -> int:
+        """Reads that wait for a round or for the state."""
+        return len(self._rounds)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def read(self, request: Read) -> None:
+        """A range or read-only transaction."""
+        self.reads_total += 1
+        refused = validate(request.query, self._state.config.max_txn_ops)
+        if refused is not None:
+            self._state.failed(request.request_id, refused)
+            return
+        if request.linearizable:
+            self._queue(request.request_id, request, request.timeout_ticks)
+        else:
+            self._answer(request.request_id, request.query)
+
+    def barrier(self, request: Barrier) -> None:
+        """Wait for everything committed by now."""
+        self._queue(request.request_id, request, request.timeout_ticks)
+
+    def hash_at(self, request: HashAt) -> None:
+        """HashKV, from this node's own state."""
+        result = self._state.machine.hash_kv(request.revision)
+        if isinstance(result, Refused):
+            self._state.failed(request.request_id, result.condition, result.detail)
+        else:
+            self._state.done(request.request_id, result)
+
+    def lease_ask(self, request: LeaseAsk) -> None:
+        """Renewals and clocks: the leader's business, after its quorum confirmed it."""
+        state = self._state
+        deadline = state.now + request.timeout_ticks
+        self._waiting.add(Waiter(request.request_id, request, state.now, deadline))
+        self._route(request)
+
+    def _route(self, request: LeaseAsk) -> None:
+        state = self._state
+        if state.leading:
+            self._rounds.add(request)
+        elif state.leader:
+            self._forwarded[request.request_id] = state.now
+            state.out.append(
+                SendLeaseAsk(state.leader, request.request_id, request.lease_ids, request.renew)
+            )
+        else:
+            self._forwarded[request.request_id] = state.now
+
+    def peer_lease_ask(self, request: PeerLeaseAsk) -> None:
+        """A follower asks for its callers."""
+        if self._state.leading:
+            self._rounds.add(request)
+        else:
+            self._answer_peer(request, (), not_leader=True)
+
+    def peer_lease_answer(self, answer: PeerLeaseAnswer) -> None:
+        """The leader answered; or it did not lead, then the next retry asks whoever does."""
+        waiter = self._waiting.get(answer.request_id)
+        if waiter is None or answer.not_leader or not isinstance(waiter.request, LeaseAsk):
+            return
+        self._forwarded.pop(answer.request_id, None)
+        self._waiting.pop(answer.request_id)
+        clocks = tuple(
+            self._clock(lease_id, remaining_ms, granted_ms, waiter.request.keys)
+            for lease_id, remaining_ms, granted_ms in answer.clocks
+        )
+        self._state.done(answer.request_id, clocks)
+
+    def _queue(self, request_id: int, request: Read | Barrier, timeout: int) -> None:
+        state = self._state
+        self._waiting.add(Waiter(request_id, request, state.now, state.now + timeout))
+        self._rounds.add(request)
+
+    # --- rounds -------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Ask again what got no answer for half a second."""
+        self._rounds.retry(self._state.now)
+        retry_ticks = self._state.config.ticks(500)
+        late = [r for r, at in self._forwarded.items() if self._state.now - at >= retry_ticks]
+        self._reroute(late)
+
+    def leader_changed(self) -> None:
+        """Lease questions go to the new leader at once."""
+        self._reroute(list(self._forwarded))
+
+    def _reroute(self, request_ids: list[int]) -> None:
+        for request_id in request_ids:
+            del self._forwarded[request_id]
+            waiter = self._waiting.get(request_id)
+            if waiter is not None and isinstance(waiter.request, LeaseAsk):
+                self._route(waiter.request)
+
+    def issue(self) -> None:
+        """Start a round for what is queued."""
+        self._rounds.issue(self._state.now)
+
+    def granted(self, context: int, index: int) -> None:
+        """Raft confirmed a round."""
+        self._rounds.granted(context, index)
+
+    def dropped(self, context: int) -> None:
+        """Raft gave a round up: the leader changed (raft checklist R4)."""
+        for read in self._rounds.dropped(context):
+            if isinstance(read, PeerLeaseAsk):
+                self._answer_peer(read, (), not_leader=True)
+            elif isinstance(read, LeaseAsk):
+                if read.request_id in self._waiting:
+                    self._route(read)
+            elif isinstance(read, (Read, Barrier)) and self._waiting.pop(read.request_id):
+                self._state.failed(read.request_id, Condition.LEADER_CHANGED)
+
+    def serve(self) -> None:
+        """Answer what the applied state has reached."""
+        for read in self._rounds.servable(self._state.machine.applied_index):
+            if isinstance(read, PeerLeaseAsk):
+                clocks = self._lease_clocks(read.lease_ids, read.renew)
+                self._answer_peer(read, clocks, not_leader=clocks is None)
+            elif isinstance(read, LeaseAsk):
+                self._serve_lease(read)
+            elif isinstance(read, Read) and self._waiting.pop(read.request_id):
+                self._answer(read.request_id, read.query)
+            elif isinstance(read, Barrier) and self._waiting.pop(read.request_id):
+                self._state.done(read.request_id, None)
+
+    # --- leases -------------------------------------------------------------------------------------------------------
+
+    def _lease_clocks(
+        self, lease_ids: tuple[int, ...], renew: bool
+    ) -> tuple[tuple[int, int, int], ...] | None:
+        """(id, remaining ms, granted ms) each, or None when this node's clocks do not run."""
+        clocks, table, now = self._clocks, self._state.machine.leases, self._state.now
+        if not clocks.active:
+            return None
+        out = []
+        for lease_id in lease_ids:
+            lease = table.get(lease_id)
+            granted_ms = lease.ttl_s * 1000 if lease is not None else 0
+            if lease is not None and renew and not clocks.renew(now, lease_id, lease.ttl_s):
+                granted_ms = 0  # Ended: its revocation is under way, as good as gone.
+            remaining_ms = clocks.remaining_ms(now, lease_id) if granted_ms else 0
+            out.append((lease_id, max(0, min(remaining_ms, granted_ms)), granted_ms))
+        return tuple(out)
+
+    def _serve_lease(self, request: LeaseAsk) -> None:
+        if request.request_id not in self._waiting:
+            return
+        found = self._lease_clocks(request.lease_ids, request.renew)
+        if found is None:
+            self._route(request)
+            return
+        self._waiting.pop(request.request_id)
+        clocks = tuple(self._clock(*clock, request.keys) for clock in found)
+        self._state.done(request.request_id, clocks)
+
+    def _clock(self, lease_id: int, remaining_ms: int, granted_ms: int, keys: bool) -> LeaseClock:
+        lease = self._state.machine.leases.get(lease_id) if keys else None
+        attached = tuple(lease.keys) if lease is not None else ()
+        return LeaseClock(lease_id, remaining_ms // 1000, granted_ms // 1000, attached)
+
+    def _answer_peer(
+        self,
+        ask: PeerLeaseAsk,
+        clocks: tuple[tuple[int, int, int], ...] | None,
+        *,
+        not_leader: bool,
+    ) -> None:
+        self._state.out.append(
+            SendLeaseAnswer(ask.sender, ask.request_id, clocks or (), not_leader)
+        )
+
+    # --- state and history --------------------------------------------------------------------------------------------
+
+    def _answer(self, request_id: int, query: Range | Txn) -> None:
+        result = self._state.machine.read(query)
+        if isinstance(result, Refused):
+            self._state.failed(request_id, result.condition, result.detail)
+        else:
+            self.complete(request_id, result)
+
+    def complete(self, request_id: int, result: object) -> None:
+        """Answer with a result, after the history has filled its holes, if it has any."""
+        holes = list(_holes(result, ()))
+        if not holes:
+            self._state.done(request_id, result)
+            return
+        missing = _Missing(request_id, result, {})
+        for path, hole in holes:
+            token = self._state.token()
+            missing.holes[token] = (path, hole)
+            self._missing[token] = missing
+            query = hole.query._replace(revision=hole.revision)
+            self._state.out.append(ReadHistoryRange(token, query))
+
+    def history_records(self, answer: HistoryRecords) -> None:
+        """The history filled a hole, or could not."""
+        missing = self._missing.pop(answer.token, None)
+        if missing is None:
+            return
+        path, hole = missing.holes.pop(answer.token)
+        # A compaction may have overtaken the read: what it returned is then not the state of that revision.
+        if hole.revision < self._state.machine.compact_revision:
+            self._abandon(missing, Condition.COMPACTED, "")
+        elif answer.failure:
+            self._abandon(missing, Condition.TIMEOUT_APPLY, answer.failure)
+        else:
+            part = shape_range(
+                hole.query, answer.records, self._state.machine.revision, count=answer.count
+            )
+            filled = missing._replace(result=_filled(missing.result, path, part))
+            if filled.holes:
+                for token in filled.holes:
+                    self._missing[token] = filled
+            else:
+                self._state.done(filled.request_id, filled.result)
+
+    def _abandon(self, missing: _Missing, condition: Condition, detail: str) -> None:
+        for token in missing.holes:
+            self._missing.pop(token, None)
+        self._state.failed(missing.request_id, condition, detail)
+
+
+def _holes(result: object, path: Path) -> list[tuple[Path, HistoricalRange]]:
+    if isinstance(result, HistoricalRange):
+        return [(path, result)]
+    if isinstance(result, TxnResult):
+        return [
+            hole
+            for position, part in enumerate(result.responses)
+            for hole in _holes(part, (*path, position))
+        ]
+    return []
+
+
+def _filled(result: object, path: Path, part: RangeResult) -> object:
+    if not path:
+        return part
+    assert isinstance(result, TxnResult)
+    responses = list(result.responses)
+    responses[path[0]] = _filled(responses[path[0]], path[1:], part)
+    return result._replace(responses=tuple(responses))
+
+

@@ -1,0 +1,391 @@
+"""The replica: inputs in, effects out. See the room's essay for the order of things."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kvorum.errors import Condition
+from kvorum.limits import LEASE_SCAN_MS
+from kvorum.machine import commands
+from kvorum.machine.apply import Machine
+from kvorum.raft.core import Config, Raft, Ready
+from kvorum.raft.messages import Message, SnapshotOffer
+from kvorum.raft.types import Entry, ProposalDropped, Role, SoftState
+from kvorum.replica import inputs as i
+from kvorum.replica.applying import Applier
+from kvorum.replica.effects import (
+    Effect,
+    Fatal,
+    Persist,
+    ReadHistoryEvents,
+    RoleChanged,
+    Send,
+)
+from kvorum.replica.expiry import LeaseClocks
+from kvorum.replica.proposals import Proposals
+from kvorum.replica.reading import Reading
+from kvorum.replica.snapshots import Snapshots
+from kvorum.replica.state import Boot, NodeState, ReplicaConfig
+from kvorum.replica.statistics import ReplicaStatistics
+from kvorum.replica.waiting import Waiter, Waiting
+from kvorum.replica.watches import WatchHub
+
+
+class Replica:
+    """One node without hands.
+
+    Args:
+        config: identity, timing and bounds.
+        boot: what the node's disk held, or the first state of a new cluster.
+        rng: every random choice (election timeouts, lease ids) comes from here.
+    """
+
+    def __init__(self, config: ReplicaConfig, boot: Boot, rng: random.Random) -> None:
+        raft = Raft(
+            Config(
+                id=config.member_id,
+                election_ticks=config.election_ticks,
+                heartbeat_ticks=1,
+                pre_vote=config.pre_vote,
+                check_quorum=config.check_quorum,
+                max_uncommitted_bytes=config.max_uncommitted_bytes,
+            ),
+            hard_state=boot.hard_state,
+            snapshot=boot.snapshot,
+            entries=boot.entries,
+            applied=boot.snapshot.index,
+            rng=rng,
+        )
+        self._state = state = NodeState(config, raft, boot.machine, rng)
+        state.term = boot.hard_state.term
+        self._waiting = Waiting()
+        self._clocks = LeaseClocks(
+            tick_ms=config.tick_ms,
+            grace_ticks=config.election_ticks,
+            retry_ticks=config.ticks(5000) + 2 * config.election_ticks,
+        )
+        self._hub = WatchHub(boot.machine.revision, boot.machine.compact_revision)
+        self._proposals = Proposals(state, self._waiting)
+        self._reading = Reading(state, self._waiting, self._clocks)
+        self._snapshots = Snapshots(state, boot.snapshot.index)
+        self._applier = Applier(
+            state,
+            self._waiting,
+            self._proposals,
+            self._reading,
+            self._hub,
+            self._clocks,
+            boot.history_applied,
+        )
+        self._unpersisted: deque[int] = deque()
+        self._held: deque[tuple[int, tuple[Message, ...]]] = deque()
+        self._history_revision = 0
+        self._leader_changes = 0
+        self._transfers: list[int] = []
+        self._handlers: dict[type, Callable[[Any], None]] = self._table()
+
+    # --- the one way in -----------------------------------------------------------------------------------------------
+
+    def handle_all(self, batch: Sequence[i.Input]) -> list[Effect]:
+        """Take everything that happened since the last turn, in order; give back what to do, in order."""
+        state = self._state
+        state.out = []
+        for happened in batch:
+            self._handlers[type(happened)](happened)
+        self._advance()
+        return state.out
+
+    def handle(self, happened: i.Input) -> list[Effect]:
+        """One input; see :meth:`handle_all`."""
+        return self.handle_all((happened,))
+
+    def _table(self) -> dict[type, Callable[[Any], None]]:
+        proposals, reading, hub = self._proposals, self._reading, self._hub
+        snapshots = self._snapshots
+        return {
+            i.Tick: self._tick,
+            i.Received: self._received,
+            i.Unreachable: self._unreachable,
+            i.Propose: proposals.propose,
+            i.Read: reading.read,
+            i.Barrier: reading.barrier,
+            i.HashAt: reading.hash_at,
+            i.LeaseAsk: reading.lease_ask,
+            i.PeerLeaseAsk: reading.peer_lease_ask,
+            i.PeerLeaseAnswer: reading.peer_lease_answer,
+            i.PeerDigest: self._applier.peer_digest,
+            i.TransferLeader: self._transfer,
+            i.ChangeMembers: proposals.change_members,
+            i.Cancel: lambda x: proposals.cancel(x.request_id),
+            i.Persisted: self._persisted,
+            i.SnapshotSaved: lambda x: snapshots.saved(x.index),
+            i.SnapshotReceived: snapshots.received,
+            i.SnapshotInstalled: lambda x: None,
+            i.SnapshotSent: snapshots.sent,
+            i.HistoryAdvanced: self._history_advanced,
+            i.HistoryRecords: reading.history_records,
+            i.HistoryEvents: self._history_events,
+            i.HistoryCompacted: self._applier.history_compacted,
+            i.WatchCreate: lambda x: hub.create(x.stream, x.spec),
+            i.WatchCancel: lambda x: hub.cancel(x.stream, x.watch_id),
+            i.WatchProgress: lambda x: hub.progress(x.stream),
+            i.WatchProgressDue: lambda x: hub.progress_due(x.stream),
+            i.WatchTaken: lambda x: hub.taken(x.stream, x.taken_bytes),
+            i.WatchClose: lambda x: hub.close(x.stream),
+        }
+
+    # --- inputs that concern several parts ----------------------------------------------------------------------------
+
+    def _tick(self, _: i.Tick) -> None:
+        state = self._state
+        state.now += 1
+        state.raft.tick()
+        self._proposals.expire()
+        self._reading.tick()
+        if state.leader:
+            self._proposals.retry_parked()
+        if state.leading and self._clocks.active:
+            scan_ticks = state.config.ticks(LEASE_SCAN_MS)
+            if state.now % scan_ticks == 0:
+                for lease_id in self._clocks.due(state.now):
+                    self._proposals.propose_own(commands.LeaseExpire((lease_id,), state.term))
+        if state.now % state.config.election_ticks == 0:
+            self._applier.report_digest()
+
+    def _received(self, received: i.Received) -> None:
+        step = self._state.raft.step
+        for message in received.messages:
+            step(message)
+
+    def _unreachable(self, report: i.Unreachable) -> None:
+        self._state.unreachable_tick[report.peer] = self._state.now
+        self._state.raft.report_unreachable(report.peer)
+
+    def _transfer(self, request: i.TransferLeader) -> None:
+        state = self._state
+        if not state.leading:
+            state.failed(request.request_id, Condition.NOT_LEADER)
+            return
+        if request.target not in state.raft.conf.voters:
+            state.failed(request.request_id, Condition.BAD_LEADER_TRANSFEREE)
+            return
+        if request.target == state.config.member_id:
+            state.done(request.request_id, None)
+            return
+        try:
+            state.raft.transfer_leadership(request.target)
+        except ProposalDropped as dropped:
+            state.failed(request.request_id, Condition.NOT_LEADER, str(dropped))
+            return
+        deadline = state.now + request.timeout_ticks
+        self._waiting.add(Waiter(request.request_id, request, state.now, deadline))
+        self._transfers.append(request.request_id)
+
+    def _persisted(self, persisted: i.Persisted) -> None:
+        raft, unpersisted = self._state.raft, self._unpersisted
+        while unpersisted and unpersisted[0] <= persisted.ticket:
+            unpersisted.popleft()
+        raft.persisted(persisted.ticket)
+        while self._held and self._held[0][0] <= persisted.ticket:
+            self._send(self._held.popleft()[1])
+
+    def _history_advanced(self, advanced: i.HistoryAdvanced) -> None:
+        self._history_revision = max(self._history_revision, advanced.revision)
+        self._applier.history_applied = max(self._applier.history_applied, advanced.applied_index)
+        self._state.machine.release(advanced.revision)
+
+    # --- raft's bundle ------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        state = self._state
+        raft = state.raft
+        self._reading.issue()
+        while raft.has_ready():
+            self._take(raft.ready())
+        self._snapshots.settle()
+        self._reading.serve()
+        self._catch_up_watchers()
+        state.out.extend(self._hub.deliveries(state.term))
+        self._snapshots.maybe_cut()
+
+    def _take(self, ready: Ready) -> None:
+        state = self._state
+        if ready.soft_state is not None:
+            self._soft_state(ready.soft_state)
+        if ready.hard_state is not None:
+            state.term = ready.hard_state.term
+        if ready.snapshot is not None:
+            hard_state = state.raft.hard_state
+            machine = self._snapshots.install(ready.snapshot, hard_state)
+            self._replace_machine(machine)
+        self._send(ready.messages)
+        self._persist(ready)
+        if ready.committed:
+            self._applier.apply(ready.committed)
+            state.raft.applied_to(ready.committed[-1].index)
+        for granted in ready.read_states:
+            self._reading.granted(granted.context, granted.index)
+        for context in ready.reads_dropped:
+            self._reading.dropped(context)
+
+    def _persist(self, ready: Ready) -> None:
+        """Messages that speak of durable state leave when what they speak of is durable."""
+        state = self._state
+        nothing = ready.hard_state is None and not ready.entries and ready.snapshot is None
+        if nothing and not self._unpersisted:
+            state.raft.persisted(ready.ticket)
+            self._send(ready.messages_after_persist)
+            return
+        self._unpersisted.append(ready.ticket)
+        if ready.messages_after_persist:
+            self._held.append((ready.ticket, ready.messages_after_persist))
+        state.out.append(
+            Persist(ready.ticket, ready.hard_state, tuple(ready.entries), ready.must_sync)
+        )
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        by_peer: dict[int, list[Message]] = {}
+        for message in messages:
+            if isinstance(message, SnapshotOffer):
+                self._snapshots.offer(message)
+            else:
+                by_peer.setdefault(message.to, []).append(message)
+        for to, batch in by_peer.items():
+            self._state.out.append(Send(to, tuple(batch)))
+
+    def _soft_state(self, soft: SoftState) -> None:
+        state = self._state
+        new_leader = soft.leader != state.leader and soft.leader
+        state.leader, state.role = soft.leader, soft.role
+        state.term = state.raft.term
+        if soft.role is not Role.LEADER and self._clocks.active:
+            self._clocks.demote()
+        if new_leader:
+            self._leader_changes += 1
+            state.elected_tick = state.now
+            self._proposals.retry_parked()
+            self._reading.leader_changed()
+        for request_id in self._transfers:
+            waiter = self._waiting.get(request_id)
+            if waiter is None:
+                continue
+            assert isinstance(waiter.request, i.TransferLeader)
+            if soft.leader == waiter.request.target:
+                self._waiting.pop(request_id)
+                state.done(request_id, None)
+        self._transfers = [r for r in self._transfers if r in self._waiting]
+        state.out.append(RoleChanged(soft.leader, soft.role, state.raft.term))
+
+    def _replace_machine(self, machine: Machine) -> None:
+        state = self._state
+        state.machine = machine
+        self._history_revision = machine.revision
+        self._applier.replaced(machine)
+        self._hub.reset(machine.revision, machine.compact_revision)
+
+    # --- watchers that are behind -------------------------------------------------------------------------------------
+
+    def _catch_up_watchers(self) -> None:
+        """Serve each watcher that is behind once a turn, from the window or by a question to the history."""
+        state, hub = self._state, self._hub
+        machine = state.machine
+        for watcher in hub.behind():
+            if hub.overtaken(watcher):
+                continue
+            start = watcher.next_revision
+            if start > machine.revision:
+                hub.caught_up(watcher, (), machine.revision)
+            elif start >= machine.window_start:
+                events, through = machine.events_since(
+                    start, watcher.key, watcher.range_end, hub.catch_up_revisions
+                )
+                hub.caught_up(watcher, events, through)
+            else:
+                token = state.token()
+                hub.reading(watcher, token)
+                state.out.append(
+                    ReadHistoryEvents(
+                        token,
+                        watcher.key,
+                        watcher.range_end,
+                        start,
+                        machine.window_start - 1,
+                        hub.catch_up_revisions,
+                        watcher.prev_kv,
+                    )
+                )
+
+    def _history_events(self, answer: i.HistoryEvents) -> None:
+        watcher = self._hub.read_done(answer.token)
+        if watcher is None:
+            return
+        if answer.failure:
+            self._state.out.append(Fatal(f"the history cannot be read: {answer.failure}"))
+            return
+        if not self._hub.overtaken(watcher):
+            self._hub.caught_up(watcher, answer.events, answer.through)
+
+    # --- looking in ---------------------------------------------------------------------------------------------------
+
+    @property
+    def machine(self) -> Machine:
+        """The state, for reading only."""
+        return self._state.machine
+
+    @property
+    def leader(self) -> int:
+        """Who leads as far as this node knows, 0 for nobody."""
+        return self._state.leader
+
+    @property
+    def role(self) -> Role:
+        """This node's role."""
+        return self._state.role
+
+    @property
+    def term(self) -> int:
+        """The newest term this node knows."""
+        return self._state.raft.term
+
+    @property
+    def raft(self) -> Raft:
+        """Raft, for reading only (log tail, progress)."""
+        return self._state.raft
+
+    def log_slice(self, low: int, high: int) -> Sequence[Entry]:
+        """Entries of ``[low, high)`` that are still in memory."""
+        return self._state.raft.entries_slice(low, high)
+
+    def statistics(self) -> ReplicaStatistics:
+        """A frozen picture of this moment."""
+        machine = self._state.machine
+        return ReplicaStatistics(
+            raft=self._state.raft.status(),
+            revision=machine.revision,
+            compact_revision=machine.compact_revision,
+            keys=machine.key_count,
+            leases=len(machine.leases),
+            digest=machine.digest,
+            applied=machine.applied_index,
+            snapshot_index=self._snapshots.saved_index,
+            history_applied=self._applier.history_applied,
+            history_revision=self._history_revision,
+            window_events=machine.window_events,
+            watchers=self._hub.watcher_count,
+            watch_streams=len(self._hub.streams),
+            slow_watchers=self._hub.slow_count,
+            watch_events_total=self._hub.delivered_total,
+            pending_requests=self._proposals.pending,
+            pending_reads=self._reading.pending,
+            proposals_total=self._proposals.proposed_total,
+            proposals_failed=self._proposals.failed_total,
+            reads_total=self._reading.reads_total,
+            leader_changes=self._leader_changes,
+            lease_clocks=self._clocks.active,
+        )
+
