@@ -8,9 +8,10 @@ MAX_REQUEST_BYTES = 1_572_864
 # etcd adds this for the frame; 2 MiB in all is what a client may send.
 GRPC_OVERHEAD_BYTES = 512 * 1024
 MAX_TXN_OPS = 128  # etcd's --max-txn-ops.
-MAX_TXN_DEPTH = (
-    128  # Transactions within transactions: what 128 operations allow; more would only burn stack.
-)
+# Transactions within transactions: what 128 operations allow; more would only burn stack.
+MAX_TXN_DEPTH = 128
+# On all levels together: checks and apply of one transaction must not hold up the node.
+MAX_TXN_TOTAL_OPS = 10_000
 MAX_LEASE_TTL_S = 9_000_000_000  # etcd's bound on a TTL, in seconds.
 MAX_CONCURRENT_STREAMS = 2**31 - 1  # h2's default of 100 starves watch-heavy clients.
 # Waiting writes and reads a node holds before it answers "too many requests".
@@ -53,6 +54,7 @@ FAULT_DURATION_MS_MAX = 600_000
 NODE_READY_S = 60.0
 # After SIGTERM a node may hand over leadership and close its files; then comes SIGKILL.
 NODE_STOP_S = 10.0
+NODE_SIGNAL_S = 2.0  # SIGSTOP and SIGCONT reach every thread of a process in microseconds.
 NODE_KILL_WAIT_S = 10.0  # After SIGKILL the kernel only has to take the memory back.
 # A node's log file is set aside at the start that finds it larger.
 NODE_LOG_BYTES = 16 * 1024 * 1024
@@ -65,3 +67,53 @@ LOAD_CHUNK_OPS = 100  # Sample keys in one transaction: below MAX_TXN_OPS, which
 LOAD_CHUNK_BYTES = 512 * 1024  # And their bytes, well below MAX_REQUEST_BYTES.
 # A transaction of the loader is repeated over an election, which takes a second or two.
 LOAD_TRIES = 20
+
+# --- the scripting client -------------------------------------------------------------------------
+# First and longest wait before an endpoint that failed is tried again; it doubles in between. etcd's
+# own client starts at 25 ms too; 2 s keeps a reconnecting terminal quick once a node is back.
+CLIENT_BACKOFF_MIN_S = 0.025
+CLIENT_BACKOFF_MAX_S = 2.0
+# HTTP/2 pings on connections with open calls: a paused or cut member is noticed after their sum.
+# etcd refuses clients that ping more often than every 5 s.
+CLIENT_PING_S = 10.0
+CLIENT_PING_TIMEOUT_S = 5.0
+# Unread bytes one connection may hold: a slow stream must not stop the calls beside it.
+CLIENT_CONNECTION_WINDOW_BYTES = 64 * 1024 * 1024
+CLIENT_STREAM_WINDOW_BYTES = 4 * 1024 * 1024
+# Events and bytes a watch holds for a slow reader before it leaves the stream and catches up later.
+CLIENT_WATCH_BUFFER_EVENTS = 10_000
+CLIENT_WATCH_BUFFER_BYTES = 16 * 1024 * 1024
+CLIENT_PAGE_KEYS = 1_000  # Keys asked for at once when a range is read by pages, ...
+CLIENT_PAGE_BYTES = 1024 * 1024  # ... fewer when pages come out larger than this.
+# Describing a request in an error must not repeat a megabyte of value.
+CLIENT_DESCRIBE_BYTES = 64
+
+# --- storage -------------------------------------------------------------------------------------
+WAL_SEGMENT_BYTES = 64 * 1024 * 1024  # A log is cut in whole segments; etcd's size.
+WAL_AHEAD_BYTES = 1024 * 1024  # Zeros written ahead of the log's end: a third off every fdatasync.
+WAL_RECORD_BYTES = 4 * 1024 * 1024  # Entry data in one record; a reader holds one record at a time.
+SNAPSHOT_CHUNK_BYTES = 1024 * 1024  # Body bytes under one checksum, and in memory at a time.
+SNAPSHOT_FILES_KEPT = 5  # The newest may prove broken; etcd keeps as many.
+
+# --- the server ----------------------------------------------------------------------------------
+WRITE_GATHER_BYTES = 64 * 1024  # Above this a gathered write leaves at once: joining more costs copies.
+SNIFF_TIMEOUT_S = 10.0  # A connection that sends no first bytes for this long is closed.
+MAX_LATE_TICKS = 200  # Ticks made up for after a stall: many elections' worth, and a short turn of the loop.
+LATENCY_SAMPLES = 1_000  # Newest samples behind each latency figure.
+DISK_BATCH_OPERATIONS = 4_096  # Writes of the log that share one fsync.
+PEER_FRAME_MESSAGES = 512  # Raft messages in one frame between members, ...
+PEER_FRAME_BYTES = 1024 * 1024  # ... and bytes, above which a frame is closed.
+PEER_MESSAGE_BYTES = 64 * 1024 * 1024  # Largest frame a member takes from another.
+PEER_BACKOFF_MIN_S = 0.05  # First wait before a lost peer is dialled again; it doubles, with jitter, ...
+PEER_BACKOFF_MAX_S = 2.0  # ... up to this: a returning member waits no longer than two elections.
+PEER_DIAL_TIMEOUT_S = 5.0  # etcd's dial timeout: 1 s + election timeout, rounded up.
+PEER_SILENCE_S = 5.0  # A peer's stream that carried nothing for this long is dead: heartbeats come every tick.
+SNAPSHOT_SEND_CHUNK_BYTES = 512 * 1024  # One message of a snapshot on its way.
+SNAPSHOT_SEND_ROWS = 1_000  # History rows in one such message.
+SNAPSHOT_TRANSFER_TIMEOUT_S = 600.0  # A transfer that takes longer is given up and reported as failed.
+SNAPSHOT_TRANSFERS = 1  # Snapshots received at once: each holds a machine in memory.
+HISTORY_READERS = 2  # Threads that read the history: one long query must not stop the catching up of watchers.
+SHUTDOWN_GRACE_S = 3.0  # Calls under way at a stop get this long.
+PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its name.
+FAULTS_MAX = 1_000  # Faults in force at once.
+PAUSE_BEGINS_S = 0.02  # A pause starts this much later, so that the answer to who asked for it leaves.
