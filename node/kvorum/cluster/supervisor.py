@@ -147,13 +147,21 @@ class Supervisor:
             self._stopping.wait(READY_POLL_S)
 
     def stop(self, timeout_s: float = limits.NODE_STOP_S) -> None:
-        """End every node (SIGTERM, a bounded wait, then SIGKILL, said so), give the directory
-        back.
+        """End every node (SIGTERM, a bounded wait, then SIGKILL, said so); give the directory back.
+
+        The leader goes last: asked first, it would hand over to followers that are stopping too.
         """
         with self._guard:
             running = {n: p for n in self._nodes if (p := self._process(n)) is not None}
-            self._end(running, timeout_s)
+            leader = self._leader_to_stop(running)
+            self._end({n: p for n, p in running.items() if n != leader}, timeout_s)
+            self._end({n: p for n, p in running.items() if n == leader}, timeout_s)
             self.run.release()
+
+    def _leader_to_stop(self, running: dict[str, Process]) -> str | None:
+        if len(running) < 2:
+            return None
+        return probe.known_leader(probe.ask_all(self._urls(running), limits.PROBE_STOP_S))
 
     def leave(self) -> None:
         """Give the directory back and let the nodes run on; a later supervisor adopts them."""
@@ -180,12 +188,16 @@ class Supervisor:
                 process.kill()
 
     def pause(self, name: str) -> None:
-        """SIGSTOP: the node keeps its connections and its memory and does nothing."""
-        self._signal(name, signal.SIGSTOP)
+        """SIGSTOP, until it bites: the node keeps connections and memory and does nothing."""
+        with self._guard:
+            process = self._signal(name, signal.SIGSTOP)
+            process.wait(limits.NODE_SIGNAL_S, process.paused)
 
     def resume(self, name: str) -> None:
         """SIGCONT after :meth:`pause`."""
-        self._signal(name, signal.SIGCONT)
+        with self._guard:
+            process = self._signal(name, signal.SIGCONT)
+            process.wait(limits.NODE_SIGNAL_S, lambda: not process.paused())
 
     def restart(self, name: str) -> None:
         """Start the node on its own data; one that runs is stopped first. Does not wait for
@@ -197,11 +209,11 @@ class Supervisor:
                 self._end({name: process})
             self._launch(name)
 
-    def _signal(self, name: str, number: signal.Signals) -> None:
-        with self._guard:
-            process = self._process(name)
-            if process is None or not process.send(number):
-                raise ClusterError(f"{name} is not running; restart it first")
+    def _signal(self, name: str, number: signal.Signals) -> Process:
+        process = self._process(name)
+        if process is None or not process.send(number):
+            raise ClusterError(f"{name} is not running; restart it first")
+        return process
 
     def _launch(self, name: str) -> None:
         node = self._nodes[name]
