@@ -149,17 +149,14 @@ class Supervisor:
     def stop(self, timeout_s: float = limits.NODE_STOP_S) -> None:
         """End every node (SIGTERM, a bounded wait, then SIGKILL, said so); give the directory back.
 
-        The leader goes last: asked first, it would hand over to followers that are stopping too. It
-        is asked twice, because etcd tries for seven seconds to hand over to members that are gone.
+        The leader goes last: asked first, it would hand over to followers that are stopping too.
         """
         with self._guard:
             running = {n: p for n in self._nodes if (p := self._process(n)) is not None}
             leader = self._leader_to_stop(running)
             self._end({n: p for n, p in running.items() if n != leader}, timeout_s)
             last = {n: p for n, p in running.items() if n == leader}
-            for process in last.values():
-                process.send(signal.SIGTERM)
-                process.wait(limits.NODE_HANDOVER_S)
+            self._wait_alone(last)
             self._end(last, timeout_s)
             self.run.release()
 
@@ -167,6 +164,18 @@ class Supervisor:
         if len(running) < 2:
             return None
         return probe.known_leader(probe.ask_all(self._urls(running), limits.PROBE_STOP_S))
+
+    def _wait_alone(self, last: dict[str, Process]) -> None:
+        """Wait until the last node has noticed that it leads nobody.
+
+        Real etcd, stopped as leader, tries for seven seconds to hand over to members that are gone.
+        """
+        deadline = time.monotonic() + 2 * self.spec.election_ms / 1000 + limits.PROBE_TIMEOUT_S
+        while self.spec.program == "etcd" and len(self._nodes) > 1 and last:
+            answers = probe.ask_all(self._urls(last), limits.PROBE_STOP_S)
+            if time.monotonic() > deadline or probe.known_leader(answers) is None:
+                return
+            time.sleep(READY_POLL_S)
 
     def leave(self) -> None:
         """Give the directory back and let the nodes run on; a later supervisor adopts them."""
