@@ -1,0 +1,179 @@
+"""What members say to one another, one NamedTuple a kind; the first fields are always the same.
+
+`to` and `sender` are member ids; `term` is the sender's term, with one exception: a pre-vote speaks
+of the term the sender would enter, and a granted pre-vote echoes it (thesis 9.6).
+
+The bodies of snapshots do not travel here: a SnapshotOffer names one, and the driver moves the
+bytes by its own road before it steps the offer at the receiver.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvorum.raft.types import Entry, EntryKind, SnapshotMeta
+
+
+class AppendRequest(NamedTuple):
+    """AppendEntries (thesis 3.5): the entries that follow (prev_index, prev_term)."""
+
+    to: int
+    sender: int
+    term: int
+    prev_index: int
+    prev_term: int
+    entries: tuple[Entry, ...]
+    commit: int
+
+
+class AppendResponse(NamedTuple):
+    """The answer to an append, a snapshot, or a message of an older term.
+
+    Accepted: everything up to `index` is durable at the sender and equal to the leader's log. An
+    accepted index of 0 says nothing but the sender's term. Rejected: `index` is the prev_index that
+    did not match and (hint_index, hint_term) is the newest place worth trying next; a rejected
+    prev_index of 0 says that entries cannot start this member: it needs a snapshot.
+    """
+
+    to: int
+    sender: int
+    term: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, unused
+    reject: bool = False
+    hint_index: int = 0
+    hint_term: int = 0
+
+
+class VoteRequest(NamedTuple):
+    """RequestVote (thesis 3.4). `pre`: only asking (9.6); `transfer`: the leader wanted this
+    election, so the rule that protects a live leader does not hold it up (4.2.3)."""
+
+    to: int
+    sender: int
+    term: int
+    last_index: int
+    last_term: int
+    pre: bool = False
+    transfer: bool = False
+
+
+class VoteResponse(NamedTuple):
+    """A vote, or the refusal of one."""
+
+    to: int
+    sender: int
+    term: int
+    granted: bool
+    pre: bool = False
+
+
+class Heartbeat(NamedTuple):
+    """A sign of life. `commit` never passes what the receiver is known to hold; `round` is the
+    leader's own count of read confirmations (thesis 6.4), meaningless outside its term."""
+
+    to: int
+    sender: int
+    term: int
+    commit: int
+    round: int
+
+
+class HeartbeatResponse(NamedTuple):
+    """Echoes the round: when it was sent, the sender still followed this leader."""
+
+    to: int
+    sender: int
+    term: int
+    round: int
+
+
+class SnapshotOffer(NamedTuple):
+    """InstallSnapshot (thesis 5), without the body.
+
+    Leaving the leader it is an order to the driver: send this peer the applied state. The driver
+    puts the metadata of the body it really sends into `meta`, which may be any index that the
+    leader's log still follows. At the receiver it is stepped once the whole body is at hand.
+    """
+
+    to: int
+    sender: int
+    term: int
+    meta: SnapshotMeta
+
+
+class TimeoutNow(NamedTuple):
+    """The leader hands over: campaign at once (thesis 3.10)."""
+
+    to: int
+    sender: int
+    term: int
+
+
+class ForwardProposal(NamedTuple):
+    """A proposal on its way from a follower to the leader; may be lost, twice, or late (P1)."""
+
+    to: int
+    sender: int
+    term: int
+    kind: EntryKind
+    data: bytes
+
+
+class ReadIndexRequest(NamedTuple):
+    """A follower asks for a read point; `context` is the asker's own number for it."""
+
+    to: int
+    sender: int
+    term: int
+    context: int
+
+
+class ReadIndexResponse(NamedTuple):
+    """The read point for `context`: serve it once applied >= `index`."""
+
+    to: int
+    sender: int
+    term: int
+    context: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, unused
+
+
+class TransferRequest(NamedTuple):
+    """A follower was asked to move the leadership and passes the wish on to the leader."""
+
+    to: int
+    sender: int
+    term: int
+    target: int
+
+
+Message = (
+    AppendRequest
+    | AppendResponse
+    | VoteRequest
+    | VoteResponse
+    | Heartbeat
+    | HeartbeatResponse
+    | SnapshotOffer
+    | TimeoutNow
+    | ForwardProposal
+    | ReadIndexRequest
+    | ReadIndexResponse
+    | TransferRequest
+)
+
+MESSAGE_TYPES: tuple[type[Message], ...] = (
+    AppendRequest,
+    AppendResponse,
+    VoteRequest,
+    VoteResponse,
+    Heartbeat,
+    HeartbeatResponse,
+    SnapshotOffer,
+    TimeoutNow,
+    ForwardProposal,
+    ReadIndexRequest,
+    ReadIndexResponse,
+    TransferRequest,
+)
+"""Every kind, in the order wire codecs and tests may number them."""
