@@ -1,0 +1,167 @@
+"""What stands between a call and its handler, the same for every service.
+
+- a condition of the table becomes its gRPC status, letter by letter;
+- ``hasleader`` metadata refuses calls without a leader at once, and ends streams that have been without one for three
+  election timeouts (semantics page, section 6.5);
+- a learner answers only what etcd lets it answer;
+- what nobody foresaw becomes INTERNAL for the caller and a trace in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from kvorum.errors import Condition, KvorumError
+from kvorum_proto.rpc import Method
+
+if TYPE_CHECKING:
+    from kvorum.server.runtime import Node
+
+log = logging.getLogger("kvorum.api")
+
+_LEARNER_MAY = frozenset(
+    {"/etcdserverpb.KV/Range", "/etcdserverpb.Maintenance/Status", "/etcdserverpb.Maintenance/Snapshot"}
+)
+
+
+class ServerStream(Protocol):
+    """What handlers use of grpclib's server stream."""
+
+    metadata: Any
+    peer: Any
+    deadline: Any
+
+    async def recv_message(self) -> Any: ...
+
+    async def send_message(self, message: Any) -> None: ...
+
+
+UnaryCall = Callable[[Any], Awaitable[Any]]
+StreamCall = Callable[[Any], Awaitable[None]]
+
+
+def error_of(condition: Condition) -> GRPCError:
+    """The status a condition has on the wire."""
+    return GRPCError(Status(int(condition.code)), condition.message)
+
+
+class LeaderWatch:
+    """Ends streams that asked for a leader when there has been none for three election timeouts."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        node.on_role_change(self._changed)
+
+    def _changed(self, *_: object) -> None:
+        if self._node.leader:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._timer is None:
+            delay_s = 3 * self._node.config.election_timeout_ms / 1000
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+    async def guard(self, work: Awaitable[None]) -> None:
+        """Run a stream's work until it ends or the leader has been gone for too long."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, future), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise KvorumError(Condition.NO_LEADER)
+            await task
+        finally:
+            self._waiting.discard(future)
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
+class Guards:
+    """Wraps handlers; one for a node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._leader_watch = LeaderWatch(node)
+
+    def unary(self, method: Method, call: UnaryCall) -> Handler:
+        """A handler of one request and one answer (a message, or its bytes)."""
+
+        async def handle(stream: ServerStream) -> None:
+            request = await stream.recv_message()
+            if request is None:
+                raise GRPCError(Status.INTERNAL, "grpc: the call ended before its request")
+            try:
+                self._admit(method, stream, request)
+                await stream.send_message(await call(request))
+            except KvorumError as error:
+                raise error_of(error.condition) from None
+            except (GRPCError, ProtocolError, StreamTerminatedError):
+                raise
+            except Exception:
+                log.exception("%s failed", method.path)
+                raise GRPCError(Status.INTERNAL, "kvorum: internal error") from None
+
+        return Handler(handle, _cardinality(method), method.request, method.response)
+
+    def stream(self, method: Method, call: StreamCall) -> Handler:
+        """A handler that reads and writes messages itself."""
+
+        async def handle(stream: ServerStream) -> None:
+            try:
+                self._admit(method, stream, None)
+                if stream.metadata.get("hasleader") == "true":
+                    await self._leader_watch.guard(call(stream))
+                else:
+                    await call(stream)
+            except KvorumError as error:
+                raise error_of(error.condition) from None
+            except (GRPCError, ProtocolError, StreamTerminatedError):
+                raise
+            except Exception:
+                log.exception("%s failed", method.path)
+                raise GRPCError(Status.INTERNAL, "kvorum: internal error") from None
+
+        return Handler(handle, _cardinality(method), method.request, method.response)
+
+    def unimplemented(self, method: Method) -> Handler:
+        """A method of the contract that this node does not have."""
+
+        async def handle(stream: ServerStream) -> None:
+            raise GRPCError(Status.UNIMPLEMENTED, f"method {method.name} not implemented")
+
+        return Handler(handle, _cardinality(method), method.request, method.response)
+
+    def _admit(self, method: Method, stream: ServerStream, request: Any) -> None:
+        node = self._node
+        if not node.leader and stream.metadata.get("hasleader") == "true":
+            raise KvorumError(Condition.NO_LEADER)
+        if node.is_learner and method.service.startswith("etcdserverpb."):
+            serializable = getattr(request, "serializable", True)
+            if method.path not in _LEARNER_MAY or not serializable:
+                raise KvorumError(Condition.NOT_SUPPORTED_FOR_LEARNER)
+
+
+def _cardinality(method: Method) -> Cardinality:
+    return {
+        (False, False): Cardinality.UNARY_UNARY,
+        (False, True): Cardinality.UNARY_STREAM,
+        (True, False): Cardinality.STREAM_UNARY,
+        (True, True): Cardinality.STREAM_STREAM,
+    }[(method.client_streaming, method.server_streaming)]

@@ -1,0 +1,114 @@
+"""kvorum.v1.Inspect: what a node tells about itself beyond etcd's API."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kvorum.api.guards import ServerStream
+from kvorum.limits import INSPECT_INTERVAL_MS_MIN, INSPECT_LOG_TAIL_MAX
+from kvorum.machine import commands
+from kvorum.raft import membership
+from kvorum.raft.types import Entry, EntryKind
+from kvorum_proto.kvorum import v1
+
+if TYPE_CHECKING:
+    from kvorum.server.runtime import Node
+
+_DEFAULT_INTERVAL_MS = 500
+_KEY_SHOWN_BYTES = 48
+
+
+class Inspect:
+    """Statistics at a bounded rate and stretches of the raft log."""
+
+    service = "kvorum.v1.Inspect"
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.unary = {"Log": self.log}
+        self.streams = {"Statistics": self.statistics}
+
+    async def statistics(self, stream: ServerStream) -> None:
+        """A report now and then until the client leaves."""
+        request = await stream.recv_message()
+        if request is None:
+            return
+        interval_ms = max(INSPECT_INTERVAL_MS_MIN, request.interval_ms or _DEFAULT_INTERVAL_MS)
+        tail = min(request.log_tail, INSPECT_LOG_TAIL_MAX)
+        while True:
+            await stream.send_message(self._report(tail))
+            if request.once:
+                return
+            await asyncio.sleep(interval_ms / 1000)
+
+    def _report(self, tail: int) -> v1.NodeStatistics:
+        report = self._node.statistics().to_message()
+        if tail:
+            raft = self._node.raft
+            last = raft.last_index
+            report.log = summaries(raft.entries_slice(max(raft.first_index, last - tail + 1), last + 1))
+        return report
+
+    async def log(self, request: v1.LogRequest) -> v1.LogResponse:
+        """A stretch of the log that is still in memory."""
+        raft = self._node.raft
+        first = max(raft.first_index, request.from_index)
+        limit = min(request.limit or INSPECT_LOG_TAIL_MAX, INSPECT_LOG_TAIL_MAX)
+        end = min(raft.last_index + 1, first + limit)
+        return v1.LogResponse(
+            first_index=raft.first_index,
+            last_index=raft.last_index,
+            commit=raft.commit,
+            entries=summaries(raft.entries_slice(first, end)) if first < end else [],
+        )
+
+
+def summaries(entries: tuple[Entry, ...] | list[Entry]) -> list[v1.LogEntry]:
+    """Entries in words; keys are shown, values are not: a log view must not spill secrets."""
+    return [
+        v1.LogEntry(
+            index=entry.index, term=entry.term, summary=summary(entry), bytes=len(entry.data)
+        )
+        for entry in entries
+    ]
+
+
+def summary(entry: Entry) -> str:
+    """One entry in a few words."""
+    if not entry.data:
+        return "empty"
+    try:
+        if entry.kind == EntryKind.CONF_CHANGE:
+            changes = membership.decode(entry.data).changes
+            return "config " + ", ".join(f"{op.name.lower()} {member:x}" for op, member in changes)
+        return _words(commands.decode(entry.data).command)
+    except ValueError as error:
+        return f"unreadable: {error}"
+
+
+def _words(command: commands.Command) -> str:
+    if isinstance(command, commands.Put):
+        return f"put {_shown(command.key)}"
+    if isinstance(command, commands.DeleteRange):
+        end = f"..{_shown(command.range_end)}" if command.range_end else ""
+        return f"delete {_shown(command.key)}{end}"
+    if isinstance(command, commands.Txn):
+        size = max(len(command.success), len(command.failure))
+        return f"txn if {len(command.compare)} then {size} ops"
+    if isinstance(command, commands.LeaseGrant):
+        return f"lease grant {command.id & (1 << 64) - 1:x} {command.ttl_s}s"
+    if isinstance(command, commands.LeaseRevoke):
+        return f"lease revoke {command.id & (1 << 64) - 1:x}"
+    if isinstance(command, commands.LeaseExpire):
+        return "lease expire " + ",".join(f"{lease & (1 << 64) - 1:x}" for lease in command.ids)
+    if isinstance(command, commands.Compact):
+        return f"compact {command.revision}"
+    if isinstance(command, commands.MemberPublish):
+        return f"publish {command.name}"
+    return type(command).__name__
+
+
+def _shown(key: bytes) -> str:
+    text = key[:_KEY_SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    return text + ("…" if len(key) > _KEY_SHOWN_BYTES else "")

@@ -1,0 +1,74 @@
+"""etcdserverpb.KV."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvorum.api import translate
+from kvorum.api.headers import Headers
+from kvorum.machine import commands
+from kvorum.machine.results import CompactResult, DeleteResult, PutResult, RangeResult, TxnResult
+from kvorum.machine.txn import all_serializable, is_read_only
+from kvorum_proto import etcdserverpb as pb
+
+if TYPE_CHECKING:
+    from kvorum.server.runtime import Node
+
+
+class KV:
+    """Keys: read, write, delete, transact, compact (semantics page, sections 1 to 5)."""
+
+    service = "etcdserverpb.KV"
+
+    def __init__(self, node: Node, headers: Headers) -> None:
+        self._node = node
+        self._headers = headers
+        self.unary = {
+            "Range": self.range,
+            "Put": self.put,
+            "DeleteRange": self.delete_range,
+            "Txn": self.txn,
+            "Compact": self.compact,
+        }
+
+    async def range(self, request: pb.RangeRequest) -> bytes:
+        """Keys of a range, now or at a kept revision."""
+        query = translate.range_query(request)
+        done = await self._node.read(query, linearizable=not request.serializable)
+        result = done.value
+        assert isinstance(result, RangeResult)
+        return self._headers.field(result.revision, done.stamp.term) + translate.range_body(result)
+
+    async def put(self, request: pb.PutRequest) -> bytes:
+        """Write a key."""
+        done = await self._node.propose(translate.put_command(request))
+        result = done.value
+        assert isinstance(result, PutResult)
+        return self._headers.field(result.revision, done.stamp.term) + translate.put_body(result)
+
+    async def delete_range(self, request: pb.DeleteRangeRequest) -> bytes:
+        """Delete the keys of a range in one revision."""
+        done = await self._node.propose(translate.delete_command(request))
+        result = done.value
+        assert isinstance(result, DeleteResult)
+        return self._headers.field(result.revision, done.stamp.term) + translate.delete_body(result)
+
+    async def txn(self, request: pb.TxnRequest) -> bytes:
+        """Compare, then do one branch, in one revision; without writes it is a read."""
+        command = translate.txn_command(request)
+        if is_read_only(command):
+            # A transaction without any operation counts as "all serializable" in etcd, which then evaluates its compares
+            # on possibly stale state; here its compares are worth a ReadIndex (semantics page, section 4).
+            serializable = all_serializable(command) and bool(command.success or command.failure)
+            done = await self._node.read(command, linearizable=not serializable)
+        else:
+            done = await self._node.propose(command)
+        result = done.value
+        assert isinstance(result, TxnResult)
+        return self._headers.field(result.revision, done.stamp.term) + translate.txn_body(result)
+
+    async def compact(self, request: pb.CompactionRequest) -> bytes:
+        """Forget what only older revisions can see."""
+        done = await self._node.propose(commands.Compact(request.revision, request.physical))
+        assert isinstance(done.value, CompactResult)
+        return self._headers.field(done.stamp.revision, done.stamp.term)

@@ -1,0 +1,116 @@
+"""etcdserverpb.Lease (semantics page, section 7)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kvorum.api.guards import ServerStream
+from kvorum.api.headers import Headers
+from kvorum.machine import commands
+from kvorum.machine.results import LeaseGrantResult
+from kvorum.replica.requests import Done, LeaseClock
+from kvorum_proto import etcdserverpb as pb
+from kvorum_proto.wire import field_bytes, field_varint
+
+if TYPE_CHECKING:
+    from kvorum.server.runtime import Node
+
+_PIPELINE = 256  # Renewals of one stream under way at once: they share a round, and a flood waits in the socket.
+
+
+class Lease:
+    """Leases: the leader keeps their clocks, every member answers."""
+
+    service = "etcdserverpb.Lease"
+
+    def __init__(self, node: Node, headers: Headers) -> None:
+        self._node = node
+        self._headers = headers
+        self.unary = {
+            "LeaseGrant": self.grant,
+            "LeaseRevoke": self.revoke,
+            "LeaseTimeToLive": self.time_to_live,
+            "LeaseLeases": self.leases,
+        }
+        self.streams = {"LeaseKeepAlive": self.keep_alive}
+
+    async def grant(self, request: pb.LeaseGrantRequest) -> bytes:
+        """Create a lease; too small a TTL is raised, not refused."""
+        done = await self._node.propose(commands.LeaseGrant(request.id, request.ttl))
+        result = done.value
+        assert isinstance(result, LeaseGrantResult)
+        return (
+            self._headers.field(done.stamp.revision, done.stamp.term)
+            + field_varint(2, result.id)
+            + field_varint(3, result.ttl_s)
+        )
+
+    async def revoke(self, request: pb.LeaseRevokeRequest) -> bytes:
+        """End a lease; its keys die in one revision."""
+        done = await self._node.propose(commands.LeaseRevoke(request.id))
+        return self._headers.field(done.stamp.revision, done.stamp.term)
+
+    async def time_to_live(self, request: pb.LeaseTimeToLiveRequest) -> bytes:
+        """Remaining seconds, -1 for a lease that is not there."""
+        done = await self._node.lease_ask((request.id,), renew=False, keys=request.keys)
+        clock = _clock(done)
+        header = self._headers.field(done.stamp.revision, done.stamp.term)
+        if not clock.granted_s:
+            return header + field_varint(2, request.id) + field_varint(3, -1)
+        return b"".join(
+            (
+                header,
+                field_varint(2, clock.id),
+                field_varint(3, clock.remaining_s),
+                field_varint(4, clock.granted_s),
+                *(field_bytes(5, key) for key in clock.keys),
+            )
+        )
+
+    async def leases(self, request: pb.LeaseLeasesRequest) -> bytes:
+        """Ids of all leases, from this member's own state."""
+        machine = self._node.machine
+        ids = [field_bytes(2, field_varint(1, lease_id)) for lease_id in machine.leases]
+        return self._headers.field(machine.revision, self._node.term) + b"".join(ids)
+
+    async def keep_alive(self, stream: ServerStream) -> None:
+        """One answer a request, in order; TTL 0 for a lease that is gone. Ends when the client has said its last."""
+        asked: asyncio.Queue[asyncio.Task[Done] | None] = asyncio.Queue(_PIPELINE)
+
+        async def listen() -> None:
+            try:
+                while (request := await stream.recv_message()) is not None:
+                    asking = self._node.lease_ask((request.id,), renew=True, keys=False)
+                    await asked.put(asyncio.ensure_future(asking))
+            finally:
+                await asked.put(None)
+
+        listening = asyncio.ensure_future(listen())
+        pending: asyncio.Task[Done] | None = None
+        try:
+            while (pending := await asked.get()) is not None:
+                done = await pending
+                clock = _clock(done)
+                await stream.send_message(
+                    self._headers.field(done.stamp.revision, done.stamp.term)
+                    + field_varint(2, clock.id)
+                    + field_varint(3, clock.granted_s)
+                )
+            await listening
+        finally:
+            listening.cancel()
+            if pending is not None:
+                pending.cancel()
+            while not asked.empty():
+                left = asked.get_nowait()
+                if left is not None:
+                    left.cancel()
+
+
+def _clock(done: Done) -> LeaseClock:
+    clocks = done.value
+    assert isinstance(clocks, tuple)
+    clock = clocks[0]
+    assert isinstance(clock, LeaseClock)
+    return clock

@@ -1,0 +1,96 @@
+"""etcdserverpb.Maintenance: status, hashes, alarms, moving the leader (semantics page, section 9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvorum import ETCD_VERSION
+from kvorum.api.headers import Headers
+from kvorum.errors import Condition
+from kvorum.machine import commands
+from kvorum.machine.digest import HashResult
+from kvorum.machine.operations import ALARM_CORRUPT, ALARM_NOSPACE
+from kvorum.machine.results import AlarmResult
+from kvorum_proto import etcdserverpb as pb
+
+if TYPE_CHECKING:
+    from kvorum.server.runtime import Node
+
+_ALARM_NAMES = {ALARM_NOSPACE: "NOSPACE", ALARM_CORRUPT: "CORRUPT"}
+
+
+class Maintenance:
+    """What operators ask a member."""
+
+    service = "etcdserverpb.Maintenance"
+
+    def __init__(self, node: Node, headers: Headers) -> None:
+        self._node = node
+        self._headers = headers
+        self.unary = {
+            "Status": self.status,
+            "HashKV": self.hash_kv,
+            "Alarm": self.alarm,
+            "MoveLeader": self.move_leader,
+        }
+
+    def _header(self) -> pb.ResponseHeader:
+        node = self._node
+        return pb.ResponseHeader(
+            cluster_id=node.cluster_id,
+            member_id=node.member_id,
+            revision=node.machine.revision,
+            raft_term=node.term,
+        )
+
+    async def status(self, request: pb.StatusRequest) -> pb.StatusResponse:
+        """This member's own view; works without a quorum."""
+        node = self._node
+        statistics = node.statistics()
+        errors = [] if node.leader else [Condition.NO_LEADER.message]
+        errors += [
+            f"memberID:{alarm.member_id} alarm:{_ALARM_NAMES[alarm.alarm]} "
+            for alarm in node.machine.alarms
+        ]
+        return pb.StatusResponse(
+            header=self._header(),
+            version=ETCD_VERSION,
+            db_size=statistics.db_bytes,
+            db_size_in_use=statistics.db_bytes,
+            leader=node.leader,
+            raft_index=statistics.commit,
+            raft_term=node.term,
+            raft_applied_index=statistics.applied,
+            errors=errors,
+            is_learner=node.is_learner,
+        )
+
+    async def hash_kv(self, request: pb.HashKvRequest) -> pb.HashKvResponse:
+        """A hash of the keys at a revision, equal on all members."""
+        done = await self._node.hash_at(request.revision)
+        result = done.value
+        assert isinstance(result, HashResult)
+        return pb.HashKvResponse(
+            header=self._header(),
+            hash=result.hash,
+            compact_revision=result.compact_revision,
+            hash_revision=result.hash_revision,
+        )
+
+    async def alarm(self, request: pb.AlarmRequest) -> pb.AlarmResponse:
+        """Read, raise or lower alarms, through the log."""
+        command = commands.AlarmSet(int(request.action), request.member_id, int(request.alarm))
+        done = await self._node.propose(command)
+        assert isinstance(done.value, AlarmResult)
+        return pb.AlarmResponse(
+            header=self._header(),
+            alarms=[
+                pb.AlarmMember(member_id=alarm.member_id, alarm=pb.AlarmType(alarm.alarm))
+                for alarm in done.value.alarms
+            ],
+        )
+
+    async def move_leader(self, request: pb.MoveLeaderRequest) -> pb.MoveLeaderResponse:
+        """Hand the lead to a voter; asked of the leader. The answer is an empty message, as etcd's."""
+        await self._node.transfer_leader(request.target_id)
+        return pb.MoveLeaderResponse()
