@@ -1,7 +1,8 @@
 """What one proposal costs a leader, in microseconds of raft alone: `python tests/bench/raft.py`.
 
-Relative figures for one machine, not a test. A round is: propose, ready, persisted, an acknowledgement
-from each of the two followers, the Ready that commits, and the report that it was applied.
+Relative figures for one machine, not a test. A round is: propose, ready, persisted, an
+acknowledgement from each of the two followers, the Ready that commits, and the report that it was
+applied.
 """
 
 from __future__ import annotations
