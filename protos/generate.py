@@ -3,13 +3,14 @@
     python protos/generate.py            # write
     python protos/generate.py --check    # write nothing, name the files that are not fresh, exit 1
 
-It needs the development dependencies (grpcio-tools, betterproto2-compiler, ruff, protobuf). What comes
-out is committed, so that nobody else needs them; `tests/house/test_protos_fresh.py` holds the two together.
+It needs the development dependencies (grpcio-tools, betterproto2-compiler, ruff, protobuf). What
+comes out is committed, so that nobody else needs them; `tests/house/test_protos_fresh.py` holds the
+two together.
 
 The steps: protoc with the betterproto2 plugin writes one module a proto package (messages and enums
-only: the node writes its own handlers and the client its own calls, both from `services.py`); names are
-put right (see `FIELD_NAMES` and `enum_names`); then three tables are derived from the same descriptor set:
-`services.py`, `names.py`, and `descriptors.binpb` with its index `schema.py`.
+only: the node writes its own handlers and the client its own calls, both from `services.py`); names
+are put right (see `FIELD_NAMES` and `enum_names`); then three tables are derived from the same
+descriptor set: `services.py`, `names.py`, and `descriptors.binpb` with its index `schema.py`.
 """
 
 from __future__ import annotations
@@ -97,8 +98,9 @@ def python_field(proto_name: str) -> str:
 def enum_names(files: FileDescriptorSet) -> dict[str, dict[str, str]]:
     """For each package: the plugin's name of a nested enum -> ours.
 
-    The plugin puts the outer message's name in front (`RangeRequestSortOrder`). That is dropped when the
-    inner name alone has at least two words and is not used twice in its package (`SortOrder`).
+    The plugin puts the outer message's name in front (`RangeRequestSortOrder`). That is dropped
+    when the inner name alone has at least two words and is not used twice in its package
+    (`SortOrder`).
     """
     seen: dict[str, list[tuple[str, str]]] = {}
     taken: dict[str, Counter[str]] = {}
@@ -185,26 +187,27 @@ def names_module(files: FileDescriptorSet) -> str:
         f'"""Fields whose Python name is not their proto name, by message.\n\n{NOTE}\n'
         '`kvorum_proto.jsonnames` reads this table.\n"""\n\n'
         "IRREGULAR: dict[str, dict[str, str]] = {\n" + "".join(sorted(rows)) + "}\n"
-        '"""Full message name -> {Python name: proto name}; every other field has one name for both."""\n'
+        '"""Full message name -> Python name -> proto name. All other fields have one name."""\n'
     )
 
 
 def schema(files: FileDescriptorSet) -> tuple[str, bytes]:
-    """Text of schema.py and bytes of descriptors.binpb: a FileDescriptorSet and where each file lies in it."""
+    """Text of schema.py and bytes of descriptors.binpb: the descriptors and an index of them."""
     blob, rows, symbols = b"", [], {}
     for file in files.file:
         one = FileDescriptorSet(file=[file]).SerializeToString(deterministic=True)
         raw = file.SerializeToString(deterministic=True)
         blob += one
         rows.append(
-            f"    {file.name!r}: ({len(blob) - len(raw)}, {len(raw)}, {tuple(file.dependency)!r}),\n"
+            f"{file.name!r}: ({len(blob) - len(raw)}, {len(raw)}, {tuple(file.dependency)!r}),\n"
         )
         symbols.update(dict.fromkeys(_symbols(file), file.name))
     text = (
-        f'"""Where each file lies in descriptors.binpb, and which file declares a symbol.\n\n{NOTE}\n'
+        '"""Where each file lies in descriptors.binpb, and which file declares a symbol.\n\n'
+        f"{NOTE}\n"
         '`kvorum_proto.descriptors` reads these tables.\n"""\n\n'
         "FILES: dict[str, tuple[int, int, tuple[str, ...]]] = {\n" + "".join(rows) + "}\n"
-        '"""File name -> offset and length in descriptors.binpb, names of the files it imports."""\n\n'
+        '"""File name -> offset and length in descriptors.binpb, files it imports."""\n\n'
         "SYMBOLS: dict[str, str] = {\n"
         + "".join(f"    {symbol!r}: {name!r},\n" for symbol, name in sorted(symbols.items()))
         + "}\n"
@@ -259,7 +262,7 @@ def _formatted(text: str) -> bytes:
 
 
 def stale(fresh: dict[str, bytes], package: Path = PACKAGE) -> list[str]:
-    """Paths under `package` that differ from `fresh`, are missing, or are left over from an earlier run."""
+    """Paths under `package` that differ from `fresh`, are missing there, or are left over."""
     wrong = [name for name, data in fresh.items() if _read(package / name) != data]
     rooms = {name.split("/")[0] for name in fresh if "/" in name}
     kept = {

@@ -1,7 +1,7 @@
 """The schema as bytes, for a reflection service: encoded FileDescriptorProtos by file or by symbol.
 
-The descriptors lie ready in `descriptors.binpb`, a FileDescriptorSet, so that answering needs no protobuf
-runtime.
+The descriptors lie ready in `descriptors.binpb`, a FileDescriptorSet, so that answering needs no
+protobuf runtime.
 """
 
 from __future__ import annotations

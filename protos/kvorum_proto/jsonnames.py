@@ -1,7 +1,7 @@
 """Names of fields outside Python: what the proto source says, and what JSON says.
 
-etcd's JSON gateway speaks the proto names, irregular capitals and all (`ID`, `peerURLs`, `remaining_TTL`),
-and accepts lower camel case as well.
+etcd's JSON gateway speaks the proto names, irregular capitals and all (`ID`, `peerURLs`,
+`remaining_TTL`), and accepts lower camel case as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from functools import cache
 
 from betterproto2 import Message
 
+from .codegen import metadata
 from .message_pool import default_message_pool
 from .names import IRREGULAR
 
@@ -26,7 +27,7 @@ def full_name(cls: type[Message]) -> str:
 def proto_names(cls: type[Message]) -> dict[str, str]:
     """Python field name -> proto field name, for all fields in order of their numbers."""
     odd = IRREGULAR.get(full_name(cls), {})
-    return {name: odd.get(name, name) for name in cls._betterproto.sorted_field_names}
+    return {name: odd.get(name, name) for name in metadata(cls).sorted_field_names}
 
 
 def camel_name(proto_name: str) -> str:

@@ -45,4 +45,4 @@ IRREGULAR: dict[str, dict[str, str]] = {
         "downgrade_info": "downgradeInfo",
     },
 }
-"""Full message name -> {Python name: proto name}; every other field has one name for both."""
+"""Full message name -> Python name -> proto name. All other fields have one name."""

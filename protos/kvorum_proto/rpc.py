@@ -17,7 +17,7 @@ from betterproto2 import Message
 
 @dataclass(frozen=True)
 class Method:
-    """One method: its service's full name, its own, which sides stream, and its messages' classes."""
+    """One method: full name of its service, its own, which sides stream, its messages."""
 
     service: str
     name: str

@@ -35,7 +35,7 @@ FILES: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "kvorum/inspect.proto": (22416, 3902, ()),
     "kvorum/peer.proto": (26321, 3689, ()),
 }
-"""File name -> offset and length in descriptors.binpb, names of the files it imports."""
+"""File name -> offset and length in descriptors.binpb, files it imports."""
 
 SYMBOLS: dict[str, str] = {
     "authpb.Permission": "etcd/auth.proto",
