@@ -8,15 +8,16 @@ knows.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvorum import limits
-from kvorum.cluster import command, probe
+from kvorum.cluster import command, keys, probe
 from kvorum.cluster.file import ClusterSpec, NodeSpec
 from kvorum.cluster.process import Process, log_tail, rotate_log
 from kvorum.cluster.rundir import ClusterError, RunDir, RunState, port_is_free
@@ -68,11 +69,13 @@ class Supervisor:
         run: RunDir,
         say: Callable[[str], None] = _quiet,
         stopping: threading.Event | None = None,
+        hurry: threading.Event | None = None,
     ) -> None:
         self.spec = spec
         self.run = run
         self._say = say
         self._stopping = stopping or threading.Event()
+        self._hurry = hurry or threading.Event()
         self._guard = threading.RLock()
         self._nodes: dict[str, _Node] = {}
         self.state: RunState | None = None
@@ -146,6 +149,23 @@ class Supervisor:
                 raise ClusterError(f"not ready after {timeout_s:g} s: {what}\n{logs}")
             self._stopping.wait(READY_POLL_S)
 
+    def load_keys(self, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
+        """On the first start, write the cluster file's sample keys; returns the operations done.
+
+        Raises ConfigError (a wrong line), ClusterError (the cluster takes no writes) or
+        Interrupted; then the next start begins again.
+        """
+        assert self.state is not None
+        if self.spec.keys is None or self.state.keys_loaded:
+            return 0
+        samples = keys.read_keys(self.spec.keys)
+        loader = keys.Loader(self.endpoints(), self._stopping.is_set)
+        done = asyncio.run(loader.load(samples, progress))
+        self._check_stopping()
+        self.state = replace(self.state, keys_loaded=True)
+        self.run.write_state(self.state)
+        return done
+
     def stop(self, timeout_s: float = limits.NODE_STOP_S) -> None:
         """End every node (SIGTERM, a bounded wait, then SIGKILL, said so); give the directory back.
 
@@ -172,10 +192,23 @@ class Supervisor:
         """
         deadline = time.monotonic() + 2 * self.spec.election_ms / 1000 + limits.PROBE_TIMEOUT_S
         while self.spec.program == "etcd" and len(self._nodes) > 1 and last:
+            if self._hurry.is_set():
+                return
             answers = probe.ask_all(self._urls(last), limits.PROBE_STOP_S)
             if time.monotonic() > deadline or probe.known_leader(answers) is None:
                 return
             time.sleep(READY_POLL_S)
+
+    def stop_leftovers(self) -> list[str]:
+        """End what an earlier supervisor left running here; returns the nodes' names."""
+        with self._guard:
+            self.run.acquire()
+            try:
+                left = self.run.leftovers()
+                self._end(left)
+                return list(left)
+            finally:
+                self.run.release()
 
     def leave(self) -> None:
         """Give the directory back and let the nodes run on; a later supervisor adopts them."""
@@ -188,8 +221,9 @@ class Supervisor:
             process.send(signal.SIGCONT)
         deadline = time.monotonic() + timeout_s
         for name, process in processes.items():
-            if not process.wait(max(0.0, deadline - time.monotonic())):
-                self._say(f"{name}: pid {process.pid} did not stop in {timeout_s:g} s; killed")
+            if not process.wait(max(0.0, deadline - time.monotonic()), self._hurry.is_set):
+                why = "asked to hurry" if self._hurry.is_set() else f"no end in {timeout_s:g} s"
+                self._say(f"{name}: killed, pid {process.pid} ({why})")
                 process.kill()
 
     # --- one node -------------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+"""Fixtures for tests of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clusters import ClusterHandle, make_spec
+from support.programs import need_program
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether a test failed, so that fixtures can add evidence when they are torn down."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@pytest.fixture
+def kvorum_cluster(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., ClusterHandle]]:
+    """A function that starts clusters of node processes; they are killed by pid in the end.
+
+    ``kvorum_cluster(3)`` takes the options of :func:`support.clusters.make_spec`:
+    ``program="etcd"`` for real etcd, ``flags``, ``env``, ``faults``, ``heartbeat_ms``,
+    ``election_ms``, ``keys``, ``restart``. It returns a :class:`support.clusters.ClusterHandle`
+    once every node answers and all name one leader; with ``start=False`` nothing is started
+    yet. ``directory`` chooses the run directory (default: a new one). A failed test gets the
+    ends of the nodes' logs into its report.
+    """
+    handles: list[ClusterHandle] = []
+
+    def launch(
+        nodes: int = 3, *, start: bool = True, directory: Path | None = None, **options: Any
+    ) -> ClusterHandle:
+        if options.get("program", "kvorum") != "kvorum":
+            need_program(options["program"])
+        directory = directory or tmp_path / f"cluster{len(handles)}"
+        handle = ClusterHandle(make_spec(directory, nodes, **options), directory)
+        handles.append(handle)
+        return handle.start() if start else handle
+
+    yield launch
+    for handle in handles:
+        if request.node.stash.get(FAILED, False):
+            print(handle.last_words())
+        handle.end()
