@@ -40,6 +40,12 @@ WATCH_CATCHUP_REVISIONS = 1_000  # Revisions in one catch-up response, as etcd's
 WATCH_FRAGMENT_BYTES = MAX_REQUEST_BYTES + GRPC_OVERHEAD_BYTES
 MAX_WATCHERS_PER_STREAM = 100_000
 
+# --- images of the state --------------------------------------------------------------------------
+# Large enough to make framing cheap, small enough for one network message.
+IMAGE_CHUNK_BYTES = 256 * 1024
+# Above the largest record (a request's bytes and some); a reader refuses to hold more at once.
+IMAGE_SECTION_BYTES_MAX = 64 * 1024 * 1024
+
 # --- leases ---------------------------------------------------------------------------------------
 LEASE_REVOKES_PER_SCAN = 500  # At most this many expiries proposed every 500 ms, as etcd.
 LEASE_SCAN_MS = 500
@@ -69,7 +75,8 @@ LOAD_CHUNK_BYTES = 512 * 1024  # And their bytes, well below MAX_REQUEST_BYTES.
 LOAD_TRIES = 20
 
 # --- the scripting client -------------------------------------------------------------------------
-# First and longest wait before an endpoint that failed is tried again; it doubles in between. etcd's
+# First and longest wait before an endpoint that failed is tried again; it doubles in between.
+# etcd's
 # own client starts at 25 ms too; 2 s keeps a reconnecting terminal quick once a node is back.
 CLIENT_BACKOFF_MIN_S = 0.025
 CLIENT_BACKOFF_MAX_S = 2.0
@@ -96,24 +103,31 @@ SNAPSHOT_CHUNK_BYTES = 1024 * 1024  # Body bytes under one checksum, and in memo
 SNAPSHOT_FILES_KEPT = 5  # The newest may prove broken; etcd keeps as many.
 
 # --- the server ----------------------------------------------------------------------------------
-WRITE_GATHER_BYTES = 64 * 1024  # Above this a gathered write leaves at once: joining more costs copies.
+# Above this a gathered write leaves at once: joining more costs copies.
+WRITE_GATHER_BYTES = 64 * 1024
 SNIFF_TIMEOUT_S = 10.0  # A connection that sends no first bytes for this long is closed.
-MAX_LATE_TICKS = 200  # Ticks made up for after a stall: many elections' worth, and a short turn of the loop.
+# Ticks made up for after a stall: many elections' worth, and a short turn of the loop.
+MAX_LATE_TICKS = 200
 LATENCY_SAMPLES = 1_000  # Newest samples behind each latency figure.
 DISK_BATCH_OPERATIONS = 4_096  # Writes of the log that share one fsync.
 PEER_FRAME_MESSAGES = 512  # Raft messages in one frame between members, ...
 PEER_FRAME_BYTES = 1024 * 1024  # ... and bytes, above which a frame is closed.
 PEER_MESSAGE_BYTES = 64 * 1024 * 1024  # Largest frame a member takes from another.
-PEER_BACKOFF_MIN_S = 0.05  # First wait before a lost peer is dialled again; it doubles, with jitter, ...
+# First wait before a lost peer is dialled again; it doubles, with jitter, ...
+PEER_BACKOFF_MIN_S = 0.05
 PEER_BACKOFF_MAX_S = 2.0  # ... up to this: a returning member waits no longer than two elections.
 PEER_DIAL_TIMEOUT_S = 5.0  # etcd's dial timeout: 1 s + election timeout, rounded up.
-PEER_SILENCE_S = 5.0  # A peer's stream that carried nothing for this long is dead: heartbeats come every tick.
+# A peer's stream that carried nothing for this long is dead: heartbeats come every tick.
+PEER_SILENCE_S = 5.0
 SNAPSHOT_SEND_CHUNK_BYTES = 512 * 1024  # One message of a snapshot on its way.
 SNAPSHOT_SEND_ROWS = 1_000  # History rows in one such message.
-SNAPSHOT_TRANSFER_TIMEOUT_S = 600.0  # A transfer that takes longer is given up and reported as failed.
+# A transfer that takes longer is given up and reported as failed.
+SNAPSHOT_TRANSFER_TIMEOUT_S = 600.0
 SNAPSHOT_TRANSFERS = 1  # Snapshots received at once: each holds a machine in memory.
-HISTORY_READERS = 2  # Threads that read the history: one long query must not stop the catching up of watchers.
+# Threads that read the history: one long query must not stop the catching up of watchers.
+HISTORY_READERS = 2
 SHUTDOWN_GRACE_S = 3.0  # Calls under way at a stop get this long.
 PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its name.
 FAULTS_MAX = 1_000  # Faults in force at once.
-PAUSE_BEGINS_S = 0.02  # A pause starts this much later, so that the answer to who asked for it leaves.
+# A pause starts this much later, so that the answer to who asked for it leaves.
+PAUSE_BEGINS_S = 0.02
