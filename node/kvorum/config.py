@@ -1,0 +1,357 @@
+"""What a node is told: etcd's settings as frozen values, units in their names, checked in etcd's
+words.
+
+:func:`load` reads a command line and an environment (through :mod:`kvorum.flags`),
+:func:`verify_bootstrap` holds the checks
+that only a first start makes: a node with data ignores every ``--initial-*`` flag (contract page
+"server", sections 2, 5).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvorum import flags
+from kvorum.errors import ConfigError
+from kvorum.flags import Settings
+from kvorum.limits import MAX_CONCURRENT_STREAMS
+from kvorum.urls import (
+    Url,
+    default_host,
+    is_bindable,
+    is_unspecified,
+    parse_urls,
+    resolved,
+    with_host,
+)
+
+DEFAULT_QUOTA_BYTES = 2 * 1024**3
+MAX_ELECTION_MS = 50_000
+DEFAULT_CLUSTER = "default=http://localhost:2380"
+
+
+@dataclass(frozen=True)
+class CompactionConfig:
+    """Automatic compaction: the kind, and what is kept (seconds or revisions; 0 is off)."""
+
+    mode: str = "periodic"
+    retention_s: float = 0.0
+    retention_revisions: int = 0
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """Where the log goes and how it looks."""
+
+    level: str = "info"
+    format: str = "json"
+    outputs: tuple[str, ...] = ("stderr",)
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Everything one node is told."""
+
+    name: str = "default"
+    data_dir: Path = Path("default.etcd")
+    wal_dir: Path | None = None
+    listen_client_urls: tuple[Url, ...] = parse_urls("http://localhost:2379")
+    listen_peer_urls: tuple[Url, ...] = parse_urls("http://localhost:2380")
+    listen_metrics_urls: tuple[Url, ...] = ()
+    advertise_client_urls: tuple[Url, ...] = parse_urls("http://localhost:2379")
+    advertise_peer_urls: tuple[Url, ...] = parse_urls("http://localhost:2380")
+    # The first members as (name, URLs), sorted by name.
+    initial_cluster: tuple[tuple[str, tuple[Url, ...]], ...] = (
+        ("default", parse_urls("http://localhost:2380")),
+    )
+    initial_cluster_state: str = "new"
+    initial_cluster_token: str = "etcd-cluster"
+    heartbeat_interval_ms: int = 100
+    election_timeout_ms: int = 1000
+    election_tick_advance: bool = True
+    pre_vote: bool = True
+    strict_reconfig: bool = True
+    max_learners: int = 1
+    snapshot_count: int = 10_000
+    snapshot_catchup_entries: int = 5_000
+    # 0: no quota.
+    quota_bytes: int = DEFAULT_QUOTA_BYTES
+    max_txn_ops: int = 128
+    max_request_bytes: int = 1_572_864
+    max_concurrent_streams: int = MAX_CONCURRENT_STREAMS
+    keepalive_interval_s: float = 7200.0
+    keepalive_timeout_s: float = 20.0
+    gateway: bool = True
+    compaction: CompactionConfig = CompactionConfig()
+    auth_token: str = "simple"
+    auth_token_ttl_s: int = 300
+    bcrypt_cost: int = 10
+    cors: tuple[str, ...] = ("*",)
+    host_whitelist: tuple[str, ...] = ("*",)
+    extensive_metrics: bool = False
+    progress_notify_interval_s: float = 600.0
+    slow_apply_s: float = 0.1
+    slow_request_s: float = 0.3
+    reuse_port: bool = False
+    reuse_address: bool = False
+    log: LogConfig = LogConfig()
+    enable_faults: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def election_ticks(self) -> int:
+        """Ticks of an election timeout."""
+        return self.election_timeout_ms // self.heartbeat_interval_ms
+
+    @property
+    def request_timeout_s(self) -> float:
+        """How long a request waits to be applied (contract page "errors", section 3)."""
+        return 5.0 + 2 * self.election_timeout_ms / 1000
+
+
+def load(arguments: Sequence[str], environ: Mapping[str, str]) -> NodeConfig | Settings:
+    """The node's configuration, or the raw settings when only help or the version was asked for.
+
+    Raises flags.UsageError (exit code 2) and ConfigError (exit code 1).
+    """
+    settings = flags.parse(arguments, environ)
+    if settings.wants_help or settings.wants_version:
+        return settings
+    return build(settings)
+
+
+def build(settings: Settings) -> NodeConfig:
+    """Checked configuration from raw settings; ConfigError in etcd's words."""
+    config = _addresses(settings, _plain(settings))
+    verify(config, settings)
+    return config
+
+
+def _plain(s: Settings) -> NodeConfig:
+    """The settings that stand for themselves."""
+    name = s.text("name")
+    wal_dir = s.text("wal-dir")
+    warnings = list(s.warnings)
+    quota = s.integer("quota-backend-bytes")
+    if quota > 8 * 1024**3:
+        warnings.append(f"--quota-backend-bytes {quota} is above the recommended 8 GiB")
+    if s.integer("max-request-bytes") > 10 * 1024**2:
+        warnings.append("--max-request-bytes is above the recommended 10 MiB")
+    return NodeConfig(
+        name=name,
+        data_dir=Path(s.text("data-dir") or f"{name}.etcd"),
+        wal_dir=Path(wal_dir) if wal_dir else None,
+        initial_cluster_state=s.text("initial-cluster-state"),
+        initial_cluster_token=s.text("initial-cluster-token"),
+        heartbeat_interval_ms=s.integer("heartbeat-interval"),
+        election_timeout_ms=s.integer("election-timeout"),
+        election_tick_advance=s.boolean("initial-election-tick-advance"),
+        pre_vote=s.boolean("pre-vote"),
+        strict_reconfig=s.boolean("strict-reconfig-check"),
+        max_learners=s.integer("max-learners"),
+        snapshot_count=s.integer("snapshot-count") or 10_000,
+        snapshot_catchup_entries=s.integer("snapshot-catchup-entries"),
+        quota_bytes=DEFAULT_QUOTA_BYTES if quota == 0 else max(0, quota),
+        max_txn_ops=s.integer("max-txn-ops"),
+        max_request_bytes=s.integer("max-request-bytes"),
+        max_concurrent_streams=min(s.integer("max-concurrent-streams"), MAX_CONCURRENT_STREAMS),
+        keepalive_interval_s=s.seconds("grpc-keepalive-interval"),
+        keepalive_timeout_s=s.seconds("grpc-keepalive-timeout"),
+        gateway=s.boolean("enable-grpc-gateway"),
+        compaction=_compaction(s),
+        auth_token=s.text("auth-token"),
+        auth_token_ttl_s=s.integer("auth-token-ttl"),
+        bcrypt_cost=s.integer("bcrypt-cost"),
+        cors=_words(s.text("cors")),
+        host_whitelist=_words(s.text("host-whitelist")),
+        extensive_metrics=s.text("metrics") == "extensive",
+        progress_notify_interval_s=s.seconds("watch-progress-notify-interval"),
+        slow_apply_s=s.seconds("warning-apply-duration"),
+        slow_request_s=s.seconds("warning-unary-request-duration"),
+        reuse_port=s.boolean("socket-reuse-port"),
+        reuse_address=s.boolean("socket-reuse-address"),
+        log=LogConfig(
+            level="debug" if s.boolean("debug") else s.text("log-level"),
+            format="json" if s.text("log-format") == "json" else "console",
+            outputs=tuple(
+                "stderr" if output == "default" else output
+                for output in _words(s.text("log-outputs"))
+            ),
+        ),
+        enable_faults=s.boolean("enable-faults"),
+        warnings=tuple(warnings),
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _compaction(s: Settings) -> CompactionConfig:
+    mode, retention = s.text("auto-compaction-mode"), s.text("auto-compaction-retention")
+    if mode not in ("periodic", "revision"):
+        raise ConfigError(f'unknown auto-compaction-mode "{mode}"')
+    try:
+        if mode == "revision":
+            return CompactionConfig(mode, 0.0, int(retention))
+        if retention.isdigit():
+            return CompactionConfig(mode, int(retention) * 3600.0, 0)
+        return CompactionConfig(mode, flags.parse_duration_s(retention), 0)
+    except ValueError:
+        raise ConfigError(
+            f'error parsing CompactionRetention: time: invalid duration "{retention}"'
+        ) from None
+
+
+def _addresses(s: Settings, config: NodeConfig) -> NodeConfig:
+    """Everything that depends on URLs: what to listen on, what to tell others, who the first
+    members are."""
+    listen_peers = parse_urls(s.text("listen-peer-urls"))
+    listen_clients = parse_urls(s.text("listen-client-urls"))
+    advertise_peers = parse_urls(s.text("initial-advertise-peer-urls"))
+    if "initial-advertise-peer-urls" not in s.given:
+        advertise_peers = _reachable(advertise_peers, listen_peers)
+    cluster_text = s.text("initial-cluster")
+    if "initial-cluster" not in s.given:
+        cluster_text = ",".join(f"{config.name}={url.text}" for url in advertise_peers)
+    metrics = s.text("listen-metrics-urls")
+    return dataclasses.replace(
+        config,
+        listen_peer_urls=listen_peers,
+        listen_client_urls=listen_clients,
+        listen_metrics_urls=parse_urls(metrics) if metrics else (),
+        advertise_peer_urls=advertise_peers,
+        advertise_client_urls=parse_urls(s.text("advertise-client-urls")),
+        initial_cluster=parse_cluster(cluster_text),
+    )
+
+
+def _reachable(advertised: tuple[Url, ...], listened: tuple[Url, ...]) -> tuple[Url, ...]:
+    """Listening everywhere with an untouched advertise flag: the default route's address is told
+    instead of localhost."""
+    if not any(is_unspecified(url) for url in listened):
+        return advertised
+    host = default_host()
+    port = listened[0].port
+    if not host:
+        return advertised
+    return tuple(with_host(url._replace(port=port), host) for url in advertised)
+
+
+def parse_cluster(text: str) -> tuple[tuple[str, tuple[Url, ...]], ...]:
+    """``name=URL,name=URL`` as (name, URLs) sorted by name; a name given twice has several URLs."""
+    members: dict[str, list[Url]] = {}
+    for part in text.split(",") if text else ():
+        name, _, url = part.strip().partition("=")
+        try:
+            members.setdefault(name, []).extend(parse_urls(url))
+        except ValueError as exc:
+            raise ConfigError(f"error setting up initial cluster: {exc}") from None
+    return tuple(
+        (name, tuple(sorted(members[name], key=lambda url: url.text))) for name in sorted(members)
+    )
+
+
+def verify(config: NodeConfig, settings: Settings) -> None:
+    """The checks of every start; ConfigError in etcd's words."""
+    for urls in (
+        config.listen_peer_urls,
+        config.listen_client_urls,
+        config.listen_metrics_urls,
+    ):
+        for url in urls:
+            if not is_bindable(url):
+                raise ConfigError(f"expected IP in URL for binding ({url.text})")
+            if url.scheme in ("https", "unixs"):
+                raise ConfigError(f"{url.text}: TLS is not supported yet; use http:// URLs")
+    for name, urls in (
+        ("initial-advertise-peer-urls", config.advertise_peer_urls),
+        ("advertise-client-urls", config.advertise_client_urls),
+    ):
+        for url in urls:
+            if not url.is_unix and not url.host:
+                raise ConfigError(
+                    f'--{name} "{url.text}" must be "host:port" '
+                    f"(unexpected empty host ({url.text}))"
+                )
+    methods = ("initial-cluster", "discovery", "discovery-srv")
+    if sum(method in settings.given for method in methods) > 1:
+        raise ConfigError(
+            "multiple discovery or bootstrap flags are set. Choose one of "
+            '"initial-cluster", "discovery" or "discovery-srv"'
+        )
+    _verify_times(config)
+    if "listen-client-urls" in settings.given and "advertise-client-urls" not in settings.given:
+        raise ConfigError(
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly"
+        )
+    if not 4 <= config.bcrypt_cost <= 31:
+        raise ConfigError(f"--bcrypt-cost must be from 4 to 31 (set to {config.bcrypt_cost})")
+
+
+def _verify_times(config: NodeConfig) -> None:
+    heartbeat, election = config.heartbeat_interval_ms, config.election_timeout_ms
+    for name, value in (("heartbeat-interval", heartbeat), ("election-timeout", election)):
+        if value <= 0:
+            raise ConfigError(f"--{name} must be >0 (set to {value}ms)")
+    if 5 * heartbeat > election:
+        raise ConfigError(
+            f"--election-timeout[{election}ms] should be at least as 5 times as "
+            f"--heartbeat-interval[{heartbeat}ms]"
+        )
+    if election > MAX_ELECTION_MS:
+        raise ConfigError(
+            f"--election-timeout[{election}ms] is too long, and should be set less than "
+            f"{MAX_ELECTION_MS}ms"
+        )
+
+
+def verify_bootstrap(config: NodeConfig) -> None:
+    """The checks of a first start: who the first members are. ConfigError in etcd's words."""
+    members = dict(config.initial_cluster)
+    own = members.get(config.name)
+    if own is None:
+        raise ConfigError(
+            f'couldn\'t find local name "{config.name}" in the initial cluster configuration'
+        )
+    _match_own_entry(config, own)
+    texts = [url.text for urls in members.values() for url in urls]
+    if len(set(texts)) != len(texts):
+        shown = ",".join(f"{name}={url.text}" for name in sorted(members) for url in members[name])
+        raise ConfigError(f"initial cluster {shown} has duplicate url")
+    if config.initial_cluster_state == "existing":
+        raise ConfigError(
+            "--initial-cluster-state existing: joining a running cluster is not supported yet; "
+            "start all members together with state new"
+        )
+
+
+def _match_own_entry(config: NodeConfig, own: tuple[Url, ...]) -> None:
+    advertised = config.advertise_peer_urls
+    if {url.text for url in own} == {url.text for url in advertised}:
+        return
+    left, right = resolved(advertised), resolved(own)
+    if left == right:
+        return
+    shown_own = ",".join(f"{config.name}={url.text}" for url in own)
+    shown_advertised = ",".join(url.text for url in advertised)
+    why = f'resolved urls: "{",".join(left)}" != "{",".join(right)}"'
+    advertised_texts = {url.text for url in advertised}
+    missing = [url.text for url in own if url.text not in advertised_texts]
+    if missing:
+        listed = ",".join(f"{config.name}={text}" for text in missing)
+        raise ConfigError(
+            f"--initial-cluster has {listed} but missing from "
+            f"--initial-advertise-peer-urls={shown_advertised} ({why})"
+        )
+    own_texts = {url.text for url in own}
+    listed = ",".join(
+        f"{config.name}={url.text}" for url in advertised if url.text not in own_texts
+    )
+    raise ConfigError(
+        f"--initial-advertise-peer-urls has {listed} but missing from "
+        f"--initial-cluster={shown_own} ({why})"
+    )

@@ -1,0 +1,106 @@
+"""What the runtime asks of the things around it, as narrow protocols: tests put their own in place
+of any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from kvorum.replica.effects import (
+    AppendHistory,
+    CompactHistory,
+    DiscardSnapshot,
+    Effect,
+    InstallSnapshot,
+    Persist,
+    ReadHistoryEvents,
+    ReadHistoryRange,
+    SaveSnapshot,
+    SendSnapshot,
+)
+from kvorum.server.latency import LatencyRing
+from kvorum.storage.interface import WalStatistics
+
+
+class DiskPort(Protocol):
+    """The log's thread."""
+
+    def persist(self, effects: Sequence[Persist]) -> None:
+        """Queue writes."""
+
+    def cut(self, index: int) -> None:
+        """Queue the removal of old segments."""
+
+    @property
+    def statistics(self) -> WalStatistics:
+        """The log's figures."""
+
+    @property
+    def fsync(self) -> LatencyRing:
+        """How long syncs took."""
+
+
+class HistoryPort(Protocol):
+    """The history's threads; what they find out comes back as inputs."""
+
+    def append(self, effect: AppendHistory) -> None:
+        """Queue rows; ``HistoryAdvanced`` follows."""
+
+    def compact(self, effect: CompactHistory) -> None:
+        """Queue a compaction; ``HistoryCompacted`` follows."""
+
+    def read_range(self, effect: ReadHistoryRange) -> None:
+        """Ask; ``HistoryRecords`` follows."""
+
+    def read_events(self, effect: ReadHistoryEvents) -> None:
+        """Ask; ``HistoryEvents`` follows."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the history on disk."""
+
+
+class SnapshotsPort(Protocol):
+    """Snapshot files and the staging of those that arrive; ``SnapshotSaved`` and
+    ``SnapshotInstalled`` follow.
+    """
+
+    def save(self, effect: SaveSnapshot) -> None:
+        """Write a snapshot file."""
+
+    def install(self, effect: InstallSnapshot) -> None:
+        """Put staged files in place."""
+
+    def discard(self, effect: DiscardSnapshot) -> None:
+        """Let staged files go."""
+
+
+class PeerFigures(NamedTuple):
+    """This node's own connection to a peer."""
+
+    id: int
+    connected: bool
+    round_trip_us: int
+    sent_bytes: int
+    received_bytes: int
+    dropped_messages: int
+
+
+class PeersPort(Protocol):
+    """The other members."""
+
+    def send(self, effect: Effect) -> None:
+        """Queue messages (``Send``, ``SendLeaseAsk``, ``SendLeaseAnswer``, ``SendDigest``)."""
+
+    def send_snapshot(self, effect: SendSnapshot) -> None:
+        """Begin a transfer; ``SnapshotSent`` follows exactly once."""
+
+    def flush(self) -> None:
+        """The turn is over: what was queued leaves."""
+
+    def members_changed(self) -> None:
+        """The member table is another."""
+
+    def figures(self) -> Iterable[PeerFigures]:
+        """Of every peer."""

@@ -1,0 +1,392 @@
+"""The runtime: one event loop around one replica.
+
+Inputs gather while a turn of the loop runs its callbacks; then the replica handles them all at once
+and its effects are performed in their order. So a hundred puts that arrive together share one
+append, one fsync, one frame to each peer. Nothing here blocks: the log has a thread, the history
+has threads, snapshots have one.
+
+``Node`` is what the services of floor 4 see. They ask (``propose``, ``read``, ``lease_ask``, ...),
+open watch streams and read ``statistics()``; every refusal is a KvorumError of the table in
+:mod:`kvorum.errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kvorum.config import NodeConfig
+from kvorum.machine.apply import Machine
+from kvorum.machine.commands import Command
+from kvorum.machine.members import Member
+from kvorum.raft.types import Role
+from kvorum.replica import effects as fx
+from kvorum.replica.inputs import (
+    Barrier,
+    ChangeMembers,
+    HashAt,
+    Input,
+    LeaseAsk,
+    Propose,
+    Read,
+    Tick,
+    TransferLeader,
+)
+from kvorum.replica.replica import Replica
+from kvorum.replica.requests import Done, ReadQuery
+from kvorum.replica.statistics import ReplicaStatistics
+from kvorum.server.callers import Callers
+from kvorum.server.clock import Ticker, WallClock
+from kvorum.server.crash import Crash, Exit, FatalError
+from kvorum.server.faults import FaultGate
+from kvorum.server.latency import LatencyRing
+from kvorum.server.logview import LogLine, LogView
+from kvorum.server.ports import (
+    DiskPort,
+    HistoryPort,
+    PeersPort,
+    SnapshotsPort,
+)
+from kvorum.server.statistics import NodeStatistics, collect
+from kvorum.server.watching import Sink, WatchStream, WatchStreams
+
+log = logging.getLogger(__name__)
+
+RoleListener = Callable[[int, Role, int], None]
+
+
+class Node:
+    """One member, running.
+
+    Made by :func:`kvorum.server.boot.boot`; the ports are attached with :meth:`attach` because they
+    call back.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        replica: Replica,
+        *,
+        cluster_id: int,
+        member_id: int,
+        first_request_id: int,
+        crash: Crash,
+        gate: FaultGate,
+        rng: random.Random,
+    ) -> None:
+        self.config = config
+        self.cluster_id = cluster_id
+        self.member_id = member_id
+        self.crash = crash
+        self.faults = gate
+        self.wall = WallClock()
+        self.started_ns = time.monotonic_ns()
+        self._replica = replica
+        self._loop = asyncio.get_running_loop()
+        self._inputs: list[Input] = []
+        self._scheduled = False
+        self._stopped = False
+        self._to_disk: list[fx.Persist] = []
+        self._guarded_turn = crash.guard(self._turn)
+        self._role_listeners: list[RoleListener] = []
+        self._removed = asyncio.Event()
+        self.callers = Callers(self.post, first_request_id)
+        self._streams = WatchStreams(self.post, config.progress_notify_interval_s, rng)
+        self._ticker = Ticker(
+            self._loop,
+            config.heartbeat_interval_ms / 1000,
+            crash.guard(self._ticks),
+            lambda late_s: self.loop_stall.add(int(late_s * 1e6)),
+        )
+        self.loop_stall = LatencyRing()
+        self.apply = LatencyRing()
+        self._performers = self._table()
+        gate.on_change(self._faults_changed)
+
+    def attach(
+        self,
+        disk: DiskPort,
+        history: HistoryPort,
+        snapshots: SnapshotsPort,
+        peers: PeersPort,
+    ) -> None:
+        """The hands. Before this the node does nothing."""
+        self.disk, self.history, self.snapshots, self.peers = disk, history, snapshots, peers
+        self._performers.update(
+            {
+                fx.Send: peers.send,
+                fx.SendLeaseAsk: peers.send,
+                fx.SendLeaseAnswer: peers.send,
+                fx.SendDigest: peers.send,
+                fx.SendSnapshot: peers.send_snapshot,
+                fx.AppendHistory: history.append,
+                fx.CompactHistory: history.compact,
+                fx.ReadHistoryRange: history.read_range,
+                fx.ReadHistoryEvents: history.read_events,
+                fx.SaveSnapshot: snapshots.save,
+                fx.DiscardSnapshot: snapshots.discard,
+                fx.InstallSnapshot: self._install,
+                fx.CutLog: self._cut,
+            }
+        )
+
+    def _table(self) -> dict[type, Callable[[Any], None]]:
+        return {
+            fx.Persist: self._to_disk.append,
+            fx.Reply: self.callers.answer,
+            fx.Deliver: self._streams.deliver,
+            fx.RoleChanged: self._role_changed,
+            fx.MembersChanged: lambda _: self.peers.members_changed(),
+            fx.Removed: lambda _: self._removed.set(),
+            fx.Fatal: self._fatal,
+        }
+
+    def start(self, late_ticks: int = 0) -> None:
+        """Begin to tick.
+
+        ``late_ticks`` are spent at once: a node that boots has waited for a leader already.
+        """
+        self.peers.members_changed()
+        if late_ticks:
+            self._ticks(late_ticks)
+        self._ticker.start()
+
+    # --- the turn ---------------------------------------------------------------------------------
+
+    def post(self, happened: Input) -> None:
+        """Something happened; the replica hears of it when the loop comes round.
+
+        On the loop only.
+        """
+        self._inputs.append(happened)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._guarded_turn)
+
+    def post_threadsafe(self, happened: Input) -> None:
+        """The same, from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self.post, happened)
+        except RuntimeError:
+            # The loop is closed: the node is gone and so is whoever would have cared.
+            pass
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self.faults.paused or self._stopped or self.crash.error is not None:
+            return
+        batch, self._inputs = self._inputs, []
+        started = time.perf_counter_ns()
+        effects = self._replica.handle_all(batch)
+        performers = self._performers
+        applied = False
+        for effect in effects:
+            kind = effect.__class__
+            performers[kind](effect)
+            applied = applied or kind is fx.AppendHistory
+        if self._to_disk:
+            self.disk.persist(tuple(self._to_disk))
+            self._to_disk.clear()
+        self.peers.flush()
+        if applied:
+            self.apply.add((time.perf_counter_ns() - started) // 1000)
+
+    def _ticks(self, count: int) -> None:
+        for _ in range(count):
+            self.post(Tick())
+
+    # --- effects that are the runtime's own -------------------------------------------------------
+
+    def _install(self, effect: fx.InstallSnapshot) -> None:
+        self._hand_over()
+        self.snapshots.install(effect)
+
+    def _cut(self, effect: fx.CutLog) -> None:
+        self._hand_over()
+        self.disk.cut(effect.index)
+
+    def _hand_over(self) -> None:
+        """Writes made so far in this turn go to the disk before what comes next."""
+        if self._to_disk:
+            self.disk.persist(tuple(self._to_disk))
+            self._to_disk.clear()
+
+    def _role_changed(self, effect: fx.RoleChanged) -> None:
+        log.info(
+            "raft.node: role changed",
+            extra={
+                "local-member-id": f"{self.member_id:x}",
+                "leader": f"{effect.leader:x}",
+                "role": effect.role.value,
+                "term": effect.term,
+            },
+        )
+        for listener in tuple(self._role_listeners):
+            listener(effect.leader, effect.role, effect.term)
+
+    def _fatal(self, effect: fx.Fatal) -> None:
+        raise FatalError(effect.reason, Exit.FATAL)
+
+    def _faults_changed(self) -> None:
+        self.wall.jump_ms = self.faults.jump_ms
+        self._ticker.set_rate(self.faults.rate_ppm)
+        if self.faults.paused:
+            self._ticker.hold()
+            return
+        self._ticker.release()
+        if self._inputs and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._guarded_turn)
+
+    # --- what services ask ------------------------------------------------------------------------
+
+    async def propose(
+        self,
+        command: Command,
+        *,
+        user: str = "",
+        auth_revision: int = 0,
+        timeout_s: float | None = None,
+    ) -> Done:
+        """Agree on a command; returns its result once it is applied here.
+
+        ``timeout_s`` None takes the node's (5 s + 2 election timeouts). Raises KvorumError; after a
+        condition of ``errors.UNKNOWN_OUTCOME`` the command may still take effect.
+        """
+        ticks, at_ms = self._timeout_ticks(timeout_s), self.wall.now_ms()
+        return await self.callers.ask(
+            lambda id_: Propose(id_, command, at_ms, user, auth_revision, ticks), timed=True
+        )
+
+    async def read(
+        self, query: ReadQuery, *, linearizable: bool = True, timeout_s: float | None = None
+    ) -> Done:
+        """A range or a read-only transaction. Raises KvorumError."""
+        ticks = self._timeout_ticks(timeout_s)
+        return await self.callers.ask(lambda id_: Read(id_, query, linearizable, ticks))
+
+    async def barrier(self, *, timeout_s: float | None = None) -> Done:
+        """Wait until this node has applied all that was committed when it was asked.
+
+        Raises KvorumError.
+        """
+        ticks = self._timeout_ticks(timeout_s)
+        return await self.callers.ask(lambda id_: Barrier(id_, ticks))
+
+    async def hash_at(self, revision: int) -> Done:
+        """HashKV at a revision (0: the newest); ``value`` is a HashResult. Raises KvorumError."""
+        return await self.callers.ask(lambda id_: HashAt(id_, revision))
+
+    async def lease_ask(
+        self,
+        ids: Sequence[int],
+        *,
+        renew: bool,
+        keys: bool = False,
+        timeout_s: float | None = None,
+    ) -> Done:
+        """Renew leases or ask for their clocks; ``value`` is a tuple of LeaseClock.
+
+        Raises KvorumError.
+        """
+        ticks, wanted = self._timeout_ticks(timeout_s), tuple(ids)
+        return await self.callers.ask(lambda id_: LeaseAsk(id_, wanted, renew, keys, ticks))
+
+    async def transfer_leader(self, target: int, *, timeout_s: float | None = None) -> Done:
+        """Hand the leadership to a member; returns when it leads. Raises KvorumError."""
+        ticks = self._timeout_ticks(timeout_s)
+        return await self.callers.ask(lambda id_: TransferLeader(id_, target, ticks))
+
+    async def change_members(self, change: Command, *, timeout_s: float | None = None) -> Done:
+        """MemberAdd, MemberRemove, MemberPromote or MemberUpdate.
+
+        Without ``timeout_s`` it waits for ever, as etcd.
+        """
+        ticks = 0 if timeout_s is None else self._timeout_ticks(timeout_s)
+        at_ms = self.wall.now_ms()
+        return await self.callers.ask(lambda id_: ChangeMembers(id_, change, at_ms, ticks))
+
+    def _timeout_ticks(self, timeout_s: float | None) -> int:
+        seconds = self.config.request_timeout_s if timeout_s is None else timeout_s
+        return max(1, -(-int(seconds * 1000) // self.config.heartbeat_interval_ms))
+
+    def open_watch_stream(self, sink: Sink) -> WatchStream:
+        """A stream of watchers; ``sink`` is called on the loop with each Deliver and must not
+        block.
+        """
+        return self._streams.open(sink)
+
+    def on_role_change(self, listener: RoleListener) -> Callable[[], None]:
+        """Call ``listener(leader, role, term)`` at every change; returns how to end that."""
+        self._role_listeners.append(listener)
+        return lambda: self._role_listeners.remove(listener)
+
+    # --- looking in -------------------------------------------------------------------------------
+
+    @property
+    def replica(self) -> Replica:
+        """The replica, for reading only."""
+        return self._replica
+
+    @property
+    def machine(self) -> Machine:
+        """The state, for reading only."""
+        return self._replica.machine
+
+    @property
+    def leader(self) -> int:
+        """Who leads as far as this node knows, 0 for nobody."""
+        return self._replica.leader
+
+    @property
+    def term(self) -> int:
+        """The newest term this node knows."""
+        return self._replica.term
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this node leads, as far as it knows."""
+        return self._replica.role is Role.LEADER
+
+    @property
+    def is_learner(self) -> bool:
+        """Whether this node has no vote."""
+        return self.member_id in self._replica.raft.conf.learners
+
+    def members(self) -> tuple[Member, ...]:
+        """The member table, sorted by id."""
+        return self.machine.members.all()
+
+    def status(self) -> ReplicaStatistics:
+        """The replica's own figures."""
+        return self._replica.statistics()
+
+    def statistics(self, log_tail: int = 0) -> NodeStatistics:
+        """Everything about this node, with the newest ``log_tail`` entries of the raft log in
+        words.
+        """
+        return collect(self, log_tail)
+
+    def log(self, from_index: int, limit: int) -> LogView:
+        """A stretch of the raft log in words, newest last."""
+        return LogView.of(self._replica, from_index, limit)
+
+    def log_tail(self, limit: int) -> tuple[LogLine, ...]:
+        """The newest entries in words."""
+        return LogView.tail(self._replica, limit).entries
+
+    async def wait_removed(self) -> None:
+        """Returns when this node is no longer a member."""
+        await self._removed.wait()
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Tick and answer no more; everybody who waits is told ``server stopped``."""
+        self._stopped = True
+        self._ticker.stop()
+        self.callers.stop()
