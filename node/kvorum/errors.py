@@ -1,7 +1,9 @@
 """One table: what can go wrong, the gRPC status it has on the wire, and etcd's own words for it.
 
-The words are part of the contract: clients compare them letter by letter (contract page "errors"). A condition is raised
-inside the node as :class:`KvorumError`, or travels as a value where raising is not wanted (the machine's refusals).
+The words are part of the contract: clients compare them letter by letter (contract page "errors").
+A condition is raised
+inside the node as :class:`KvorumError`, or travels as a value where raising is not wanted (the
+machine's refusals).
 """
 
 from __future__ import annotations
@@ -151,7 +153,8 @@ BY_MESSAGE: dict[str, Condition] = {c.message: c for c in Condition}
 
 
 class KvorumError(Exception):
-    """A condition of the table, with a detail for logs (never sent when it would change etcd's words)."""
+    """A condition of the table, with a detail for logs (never sent when it would change etcd's
+    words)."""
 
     def __init__(self, condition: Condition, detail: str = "") -> None:
         super().__init__(condition.message if not detail else f"{condition.message} ({detail})")

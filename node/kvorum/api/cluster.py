@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvorum.api.headers import Headers
-from kvorum.machine.members import Member
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto.wire import field_bytes, field_varint
+
+from kvorum.api.headers import Headers
+from kvorum.machine.members import Member
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
@@ -24,7 +25,8 @@ class Cluster:
         self.unary = {"MemberList": self.member_list}
 
     async def member_list(self, request: pb.MemberListRequest) -> bytes:
-        """All members by id; headers of this service carry no revision (semantics page, section 0.1)."""
+        """All members by id; headers of this service carry no revision (semantics page, section
+        0.1)."""
         if request.linearizable:
             await self._node.barrier()
         members = sorted(self._node.members(), key=lambda member: member.id)

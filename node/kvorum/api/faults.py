@@ -1,4 +1,5 @@
-"""kvorum.v1.Faults: the node's fault gate, for drills. Only where ``--enable-faults`` was given, only from loopback."""
+"""kvorum.v1.Faults: the node's fault gate, for drills. Only where ``--enable-faults`` was given,
+only from loopback."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What stands between a call and its handler, the same for every service.
 
 - a condition of the table becomes its gRPC status, letter by letter;
-- ``hasleader`` metadata refuses calls without a leader at once, and ends streams that have been without one for three
+- ``hasleader`` metadata refuses calls without a leader at once, and ends streams that have been
+without one for three
   election timeouts (semantics page, section 6.5);
 - a learner answers only what etcd lets it answer;
 - what nobody foresaw becomes INTERNAL for the caller and a trace in the log.
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from kvorum_proto.rpc import Method
 
 from kvorum.errors import Condition, KvorumError
-from kvorum_proto.rpc import Method
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("kvorum.api")
 
 _LEARNER_MAY = frozenset(
-    {"/etcdserverpb.KV/Range", "/etcdserverpb.Maintenance/Status", "/etcdserverpb.Maintenance/Snapshot"}
+    {
+        "/etcdserverpb.KV/Range",
+        "/etcdserverpb.Maintenance/Status",
+        "/etcdserverpb.Maintenance/Snapshot",
+    }
 )
 
 

@@ -6,7 +6,8 @@ from kvorum_proto.wire import field_bytes, field_varint
 
 
 class Headers:
-    """Encodes headers of one member; the newest is remembered, because answers come in bursts of one revision."""
+    """Encodes headers of one member; the newest is remembered, because answers come in bursts of
+    one revision."""
 
     def __init__(self, cluster_id: int, member_id: int) -> None:
         self._ids = field_varint(1, cluster_id) + field_varint(2, member_id)
@@ -14,7 +15,8 @@ class Headers:
         self._last = b""
 
     def field(self, revision: int, term: int) -> bytes:
-        """Field 1 of a response: the header with this revision (0 is left out, as on the wire) and term."""
+        """Field 1 of a response: the header with this revision (0 is left out, as on the wire) and
+        term."""
         key = (revision, term)
         if key != self._last_key:
             body = self._ids + field_varint(3, revision) + field_varint(4, term)

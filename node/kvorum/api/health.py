@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from kvorum_proto.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, ServingStatus
+
 from kvorum.api.guards import ServerStream
 from kvorum.errors import Condition, KvorumError
-from kvorum_proto.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, ServingStatus
 
 
 class Health:
-    """The service "" is SERVING for as long as the node serves; other names are unknown, as etcd has it."""
+    """The service "" is SERVING for as long as the node serves; other names are unknown, as etcd
+    has it."""
 
     service = "grpc.health.v1.Health"
 

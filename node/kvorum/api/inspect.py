@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from kvorum_proto.kvorum import v1
+
 from kvorum.api.guards import ServerStream
 from kvorum.limits import INSPECT_INTERVAL_MS_MIN, INSPECT_LOG_TAIL_MAX
 from kvorum.machine import commands
 from kvorum.raft import membership
 from kvorum.raft.types import Entry, EntryKind
-from kvorum_proto.kvorum import v1
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
@@ -46,20 +47,22 @@ class Inspect:
         report = self._node.statistics().to_message()
         if tail:
             raft = self._node.raft
-            last = raft.last_index
-            report.log = summaries(raft.entries_slice(max(raft.first_index, last - tail + 1), last + 1))
+            last = raft.log.last_index
+            first = max(raft.log.first_index, last - tail + 1)
+            report.log = summaries(raft.entries_slice(first, last + 1))
         return report
 
     async def log(self, request: v1.LogRequest) -> v1.LogResponse:
         """A stretch of the log that is still in memory."""
         raft = self._node.raft
-        first = max(raft.first_index, request.from_index)
+        log = raft.log
+        first = max(log.first_index, request.from_index)
         limit = min(request.limit or INSPECT_LOG_TAIL_MAX, INSPECT_LOG_TAIL_MAX)
-        end = min(raft.last_index + 1, first + limit)
+        end = min(log.last_index + 1, first + limit)
         return v1.LogResponse(
-            first_index=raft.first_index,
-            last_index=raft.last_index,
-            commit=raft.commit,
+            first_index=log.first_index,
+            last_index=log.last_index,
+            commit=log.commit,
             entries=summaries(raft.entries_slice(first, end)) if first < end else [],
         )
 

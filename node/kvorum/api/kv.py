@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kvorum_proto import etcdserverpb as pb
+
 from kvorum.api import translate
 from kvorum.api.headers import Headers
 from kvorum.machine import commands
 from kvorum.machine.results import CompactResult, DeleteResult, PutResult, RangeResult, TxnResult
 from kvorum.machine.txn import all_serializable, is_read_only
-from kvorum_proto import etcdserverpb as pb
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
@@ -57,8 +58,10 @@ class KV:
         """Compare, then do one branch, in one revision; without writes it is a read."""
         command = translate.txn_command(request)
         if is_read_only(command):
-            # A transaction without any operation counts as "all serializable" in etcd, which then evaluates its compares
-            # on possibly stale state; here its compares are worth a ReadIndex (semantics page, section 4).
+            # A transaction without any operation counts as "all serializable" in etcd, which then
+            # evaluates its compares
+            # on possibly stale state; here its compares are worth a ReadIndex (semantics page,
+            # section 4).
             serializable = all_serializable(command) and bool(command.success or command.failure)
             done = await self._node.read(command, linearizable=not serializable)
         else:

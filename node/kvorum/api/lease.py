@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from kvorum_proto import etcdserverpb as pb
+from kvorum_proto.wire import field_bytes, field_varint
+
 from kvorum.api.guards import ServerStream
 from kvorum.api.headers import Headers
 from kvorum.machine import commands
 from kvorum.machine.results import LeaseGrantResult
 from kvorum.replica.requests import Done, LeaseClock
-from kvorum_proto import etcdserverpb as pb
-from kvorum_proto.wire import field_bytes, field_varint
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
 
-_PIPELINE = 256  # Renewals of one stream under way at once: they share a round, and a flood waits in the socket.
+# Renewals of one stream under way at once: they share a round, and a flood waits in the socket.
+_PIPELINE = 256
 
 
 class Lease:
@@ -71,11 +73,12 @@ class Lease:
     async def leases(self, request: pb.LeaseLeasesRequest) -> bytes:
         """Ids of all leases, from this member's own state."""
         machine = self._node.machine
-        ids = [field_bytes(2, field_varint(1, lease_id)) for lease_id in machine.leases]
+        ids = [field_bytes(2, field_varint(1, lease.id)) for lease in machine.leases]
         return self._headers.field(machine.revision, self._node.term) + b"".join(ids)
 
     async def keep_alive(self, stream: ServerStream) -> None:
-        """One answer a request, in order; TTL 0 for a lease that is gone. Ends when the client has said its last."""
+        """One answer a request, in order; TTL 0 for a lease that is gone. Ends when the client has
+        said its last."""
         asked: asyncio.Queue[asyncio.Task[Done] | None] = asyncio.Queue(_PIPELINE)
 
         async def listen() -> None:

@@ -1,8 +1,11 @@
-"""etcdserverpb.Maintenance: status, hashes, alarms, moving the leader (semantics page, section 9)."""
+"""etcdserverpb.Maintenance: status, hashes, alarms, moving the leader (semantics page, section
+9)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from kvorum_proto import etcdserverpb as pb
 
 from kvorum import ETCD_VERSION
 from kvorum.api.headers import Headers
@@ -11,7 +14,6 @@ from kvorum.machine import commands
 from kvorum.machine.digest import HashResult
 from kvorum.machine.operations import ALARM_CORRUPT, ALARM_NOSPACE
 from kvorum.machine.results import AlarmResult
-from kvorum_proto import etcdserverpb as pb
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
@@ -50,7 +52,7 @@ class Maintenance:
         errors = [] if node.leader else [Condition.NO_LEADER.message]
         errors += [
             f"memberID:{alarm.member_id} alarm:{_ALARM_NAMES[alarm.alarm]} "
-            for alarm in node.machine.alarms
+            for alarm in node.machine.alarms.all()
         ]
         return pb.StatusResponse(
             header=self._header(),
@@ -74,7 +76,7 @@ class Maintenance:
             header=self._header(),
             hash=result.hash,
             compact_revision=result.compact_revision,
-            hash_revision=result.hash_revision,
+            hash_revision=result.revision,
         )
 
     async def alarm(self, request: pb.AlarmRequest) -> pb.AlarmResponse:
@@ -91,6 +93,7 @@ class Maintenance:
         )
 
     async def move_leader(self, request: pb.MoveLeaderRequest) -> pb.MoveLeaderResponse:
-        """Hand the lead to a voter; asked of the leader. The answer is an empty message, as etcd's."""
+        """Hand the lead to a voter; asked of the leader. The answer is an empty message, as
+        etcd's."""
         await self._node.transfer_leader(request.target_id)
         return pb.MoveLeaderResponse()

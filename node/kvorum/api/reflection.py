@@ -1,4 +1,5 @@
-"""gRPC server reflection, from the descriptors that came with the protos: grpcurl and friends need no .proto files."""
+"""gRPC server reflection, from the descriptors that came with the protos: grpcurl and friends need
+no .proto files."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from kvorum.api.guards import ServerStream
 from kvorum_proto import descriptors
 from kvorum_proto.services import SERVICES
+
+from kvorum.api.guards import ServerStream
 
 _NOT_FOUND = 5
 _UNIMPLEMENTED = 12

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Handler
+from kvorum_proto.rpc import Method
+from kvorum_proto.services import SERVICES
 
 from kvorum.api.cluster import Cluster
 from kvorum.api.faults import Faults
@@ -18,8 +20,6 @@ from kvorum.api.lease import Lease
 from kvorum.api.maintenance import Maintenance
 from kvorum.api.reflection import Reflection
 from kvorum.api.watch import Watch
-from kvorum_proto.rpc import Method
-from kvorum_proto.services import SERVICES
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node

@@ -1,11 +1,14 @@
 """Requests to commands, results to bytes (contract pages "wire" and "semantics").
 
-A result's frames are KeyValues with the tag of field 2 in front, which is where RangeResponse and PutResponse have them; a
+A result's frames are KeyValues with the tag of field 2 in front, which is where RangeResponse and
+PutResponse have them; a
 DeleteRangeResponse has them in field 3, so there the tag is another byte.
 """
 
 from __future__ import annotations
 
+from kvorum_proto import etcdserverpb as pb
+from kvorum_proto.wire import field_bytes, field_varint
 
 from kvorum.api.headers import Headers
 from kvorum.machine import commands
@@ -17,12 +20,10 @@ from kvorum.machine.results import (
     RangeResult,
     TxnResult,
 )
-from kvorum_proto import etcdserverpb as pb
-from kvorum_proto.wire import field_bytes, field_varint
 
 _PREV_KVS = b"\x1a"  # Tag of DeleteRangeResponse.prev_kvs.
 
-# --- requests --------------------------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------
 
 
 def range_query(request: pb.RangeRequest) -> commands.Range:
@@ -99,7 +100,7 @@ def _compare(compare: pb.Compare) -> commands.Compare:
     return commands.Compare(compare.key, target, int(compare.result), operand, compare.range_end)
 
 
-# --- answers ---------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def range_body(result: RangeResult) -> bytes:
@@ -124,7 +125,8 @@ def delete_body(result: DeleteResult) -> bytes:
 def txn_body(result: TxnResult) -> bytes:
     """A TxnResponse without its header.
 
-    Inner headers carry a revision only; a nested transaction's is there but empty (semantics page, section 0.1).
+    Inner headers carry a revision only; a nested transaction's is there but empty (semantics page,
+    section 0.1).
     """
     succeeded = b"\x10\x01" if result.succeeded else b""
     return succeeded + b"".join(field_bytes(3, _response_op(part)) for part in result.responses)
@@ -145,7 +147,6 @@ def _response_op(
 
 def _inner_header(revision: int) -> bytes:
     return field_bytes(1, field_varint(3, revision))
-
 
 
 def with_header(headers: Headers, revision: int, term: int, body: bytes = b"") -> bytes:

@@ -1,8 +1,11 @@
 """etcdserverpb.Watch: many watchers on one stream (semantics page, section 6).
 
-Two tasks a stream. The reader turns requests into inputs of the replica; half-closing ends it, not the watch. The writer takes
-what the replica delivers, encodes each response around event bytes that were encoded once for all watchers, and hands everything
-that is ready to the connection in one write; what left is reported back, which is the stream's flow control.
+Two tasks a stream. The reader turns requests into inputs of the replica; half-closing ends it, not
+the watch. The writer takes
+what the replica delivers, encodes each response around event bytes that were encoded once for all
+watchers, and hands everything
+that is ready to the connection in one write; what left is reported back, which is the stream's flow
+control.
 """
 
 from __future__ import annotations
@@ -13,21 +16,23 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from kvorum_proto import etcdserverpb as pb
+from kvorum_proto.wire import field_bytes, field_varint
+
 from kvorum.api.guards import ServerStream
 from kvorum.api.headers import Headers
 from kvorum.http2.messages import send_encoded
 from kvorum.limits import WATCH_FRAGMENT_BYTES
 from kvorum.replica.effects import Canceled, Created, Deliver, Delivery, Events, Progress
 from kvorum.replica.requests import WatchSpec
-from kvorum_proto import etcdserverpb as pb
-from kvorum_proto.wire import field_bytes, field_varint
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
 
 _NO_PUT, _NO_DELETE = 0, 1
 _CREATED, _CANCELED, _FRAGMENT = b"\x18\x01", b"\x20\x01", b"\x38\x01"
-_JITTER = 0.1  # The progress interval is stretched by up to this share, so that streams do not march in step.
+# The progress interval is stretched by up to this share, so that streams do not march in step.
+_JITTER = 0.1
 
 
 class Watch:
@@ -69,7 +74,8 @@ class Watch:
                     for item in delivery.items
                     for payload in self.encode(item, delivery.term)
                 ]
-                await send_encoded(stream, payloads)  # type: ignore[arg-type]  # grpclib's own stream
+                # type: ignore[arg-type] # grpclib's own stream
+                await send_encoded(stream, payloads)
                 watching.taken(sum(delivery.size_bytes for delivery in deliveries))
 
         tasks = [asyncio.ensure_future(work()) for work in (listen, mark_progress, write)]
@@ -125,7 +131,8 @@ class Watch:
 
 
 class _Outbox:
-    """Deliveries between the replica and the writer; the replica bounds them (limits.WATCH_STREAM_BUFFER_BYTES)."""
+    """Deliveries between the replica and the writer; the replica bounds them
+    (limits.WATCH_STREAM_BUFFER_BYTES)."""
 
     def __init__(self) -> None:
         self._waiting: deque[Deliver] = deque()

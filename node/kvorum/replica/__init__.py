@@ -1,15 +1,20 @@
 """One whole node without hands.
 
-``Replica.handle(input) -> effects`` is all there is: raft decides the order, the machine gives it meaning, and this room
-introduces them to one another. It knows leases' clocks (in ticks), watchers and their buffers, requests and their
-deadlines; it knows no socket, no file and no clock. The server performs the effects on a real machine, the simulator on an
+``Replica.handle(input) -> effects`` is all there is: raft decides the order, the machine gives it
+meaning, and this room
+introduces them to one another. It knows leases' clocks (in ticks), watchers and their buffers,
+requests and their
+deadlines; it knows no socket, no file and no clock. The server performs the effects on a real
+machine, the simulator on an
 imagined one, and neither can tell the replica which it is.
 
 The order of things, per handled batch of inputs:
 
 1. inputs change raft, leases, watchers and waiting requests;
-2. raft's bundle is taken once (thesis, chapter 10.2: the leader may send before its own disk is done);
+2. raft's bundle is taken once (thesis, chapter 10.2: the leader may send before its own disk is
+done);
 3. committed entries go through the machine, in order, each giving a result, events and a digest;
-4. effects leave in this order: ``Persist`` before any message that speaks of what it holds; replies only for what is
+4. effects leave in this order: ``Persist`` before any message that speaks of what it holds; replies
+only for what is
    committed *and* durable here; history rows with the applied index they reach; deliveries last.
 """

@@ -1,6 +1,8 @@
-"""Committed entries take effect here: in order, once, with their answers, events, history rows and digest.
+"""Committed entries take effect here: in order, once, with their answers, events, history rows and
+digest.
 
-What the machine decides is the same on every member; what is done with it differs: only the member that holds the waiting
+What the machine decides is the same on every member; what is done with it differs: only the member
+that holds the waiting
 caller answers, each member feeds its own watchers and its own history.
 """
 
@@ -10,7 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from kvorum.machine import commands
-from kvorum.machine.apply import Applied, CompactResult, LeaseGrantResult, Machine, Refused
+from kvorum.machine.apply import Machine
+from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_CORRUPT
+from kvorum.machine.results import Applied, CompactResult, LeaseGrantResult, Refused
 from kvorum.raft.types import Entry, EntryKind
 from kvorum.replica.effects import (
     AppendHistory,
@@ -30,6 +34,7 @@ from kvorum.replica.watches import WatchHub
 
 _DIGEST_EVERY = 64  # Members compare digests at indexes that are multiples of this.
 _DIGESTS_KEPT = 256
+_EMPTY = commands.Envelope(0, 0, 0, "", 0, commands.Noop())  # A new leader's first entry.
 _MEMBER_COMMANDS = (
     commands.MemberPublish,
     commands.MemberAdd,
@@ -65,18 +70,18 @@ class Applier:
         self._compactions: dict[int, tuple[int, CompactResult]] = {}
         self._accused: set[int] = set()
 
-    # --- entries ------------------------------------------------------------------------------------------------------
+    # --- entries ----------------------------------------------------------------------------------
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """Apply committed entries, in order."""
         machine = self._state.machine
         rows: list[HistoryRow] = []
         for entry in entries:
-            if entry.kind is EntryKind.NORMAL or entry.kind == EntryKind.NORMAL:
+            if entry.kind == EntryKind.NORMAL:
                 if entry.data:
                     self._command(entry, self._proposals.envelope_of(entry.data), rows)
                 else:
-                    machine.apply_empty(entry.index, entry.term)
+                    machine.apply(entry.index, entry.term, _EMPTY)
             else:
                 self._conf_change(entry, rows)
             if entry.index % _DIGEST_EVERY == 0:
@@ -89,12 +94,14 @@ class Applier:
             )
         if self._state.leading and not self._clocks.active and last.term == self._state.raft.term:
             # Everything of earlier terms is applied now (raft checklist A7).
-            leases = machine.leases.values()
             self._clocks.promote(
-                self._state.now, [(lease.id, lease.remaining_ttl_s or lease.ttl_s) for lease in leases]
+                self._state.now,
+                [(lease.id, lease.remaining_s or lease.ttl_s) for lease in machine.leases],
             )
 
-    def _command(self, entry: Entry, envelope: commands.Envelope, rows: list[HistoryRow]) -> Applied:
+    def _command(
+        self, entry: Entry, envelope: commands.Envelope, rows: list[HistoryRow]
+    ) -> Applied:
         applied = self._state.machine.apply(entry.index, entry.term, envelope)
         if applied.events:
             self._events(entry.index, envelope, applied, rows)
@@ -140,12 +147,13 @@ class Applier:
             self._state.out.append(MembersChanged())
 
     def _conf_change(self, entry: Entry, rows: list[HistoryRow]) -> None:
-        """The member table decides whether a change is valid; a refused one still ends raft's waiting (M10)."""
+        """The member table decides whether a change is valid; a refused one still ends raft's
+        waiting (M10)."""
         state = self._state
         change, envelope = decode_conf_change(entry.data)
         accepted = True
         if envelope is None:
-            state.machine.apply_empty(entry.index, entry.term)
+            state.machine.apply(entry.index, entry.term, _EMPTY)
         else:
             applied = self._command(entry, envelope, rows)
             accepted = not isinstance(applied.result, Refused)
@@ -155,7 +163,7 @@ class Applier:
             if state.config.member_id not in conf.members():
                 state.out.append(Removed())
 
-    # --- compaction ---------------------------------------------------------------------------------------------------
+    # --- compaction -------------------------------------------------------------------------------
 
     def _compaction_answer(
         self, request_id: int, command: commands.Command, result: CompactResult
@@ -176,7 +184,7 @@ class Applier:
         if found is not None:
             self._state.done(*found)
 
-    # --- snapshots ----------------------------------------------------------------------------------------------------
+    # --- snapshots --------------------------------------------------------------------------------
 
     def replaced(self, machine: Machine) -> None:
         """A snapshot took the place of the state; its history came with it."""
@@ -186,7 +194,7 @@ class Applier:
         self.history_applied = machine.applied_index
         self._state.out.append(MembersChanged())
 
-    # --- digests ------------------------------------------------------------------------------------------------------
+    # --- digests ----------------------------------------------------------------------------------
 
     def report_digest(self) -> None:
         """Tell the peers the newest digest that all can have."""
@@ -206,7 +214,5 @@ class Applier:
             own = mine.get(index)
             if own is None or own == digest or not self._state.leading or peer in self._accused:
                 continue
-            if self._proposals.propose_own(
-                commands.AlarmSet(commands.ALARM_ACTIVATE, peer, commands.ALARM_CORRUPT)
-            ):
+            if self._proposals.propose_own(commands.AlarmSet(ALARM_ACTIVATE, peer, ALARM_CORRUPT)):
                 self._accused.add(peer)

@@ -1,6 +1,7 @@
 """Everything a replica asks the world to do, as values.
 
-The performer keeps three rules. ``Persist`` effects go to the log in order; when one is durable, ``Persisted(ticket)`` comes
+The performer keeps three rules. ``Persist`` effects go to the log in order; when one is durable,
+``Persisted(ticket)`` comes
 back. ``Send`` may be lost, doubled or late, never corrupted. ``Fatal`` ends the process.
 """
 
@@ -8,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvorum.machine.apply import MachineImage
 from kvorum.machine.commands import Range
-from kvorum.machine.keyspace import Event
+from kvorum.machine.events import Event
+from kvorum.machine.image import MachineImage
 from kvorum.raft.messages import Message
 from kvorum.raft.types import Entry, HardState, Role, SnapshotMeta
 from kvorum.replica.requests import Outcome
@@ -19,7 +20,8 @@ from kvorum.replica.requests import Outcome
 class Persist(NamedTuple):
     """Append to the log: hard state first if given, then entries (they may overwrite a suffix).
 
-    ``sync`` False: only the commit index moved and no fsync is needed. ``Persisted(ticket)`` is due either way.
+    ``sync`` False: only the commit index moved and no fsync is needed. ``Persisted(ticket)`` is due
+    either way.
     """
 
     ticket: int
@@ -36,7 +38,8 @@ class Send(NamedTuple):
 
 
 class SendSnapshot(NamedTuple):
-    """Stream the newest snapshot (image, then history rows up to its revision) to a peer; report ``SnapshotSent``.
+    """Stream the newest snapshot (image, then history rows up to its revision) to a peer; report
+    ``SnapshotSent``.
 
     The image is an atomic cut of the state at ``meta.index``.
     """
@@ -49,9 +52,11 @@ class SendSnapshot(NamedTuple):
 
 
 class InstallSnapshot(NamedTuple):
-    """Raft took the staged snapshot: history first, then the snapshot file, then the log starts anew after it.
+    """Raft took the staged snapshot: history first, then the snapshot file, then the log starts
+    anew after it.
 
-    ``Persist`` effects that follow must reach the disk after it. ``SnapshotInstalled(token)`` when done.
+    ``Persist`` effects that follow must reach the disk after it. ``SnapshotInstalled(token)`` when
+    done.
     """
 
     token: int
@@ -66,7 +71,8 @@ class DiscardSnapshot(NamedTuple):
 
 
 class SaveSnapshot(NamedTuple):
-    """Write a snapshot file: first let the history reach ``meta.index`` and checkpoint, then the file.
+    """Write a snapshot file: first let the history reach ``meta.index`` and checkpoint, then the
+    file.
 
     ``SnapshotSaved(meta.index)`` when both are durable.
     """
@@ -77,9 +83,9 @@ class SaveSnapshot(NamedTuple):
 
 
 class CutLog(NamedTuple):
-    """Entries up to ``index`` are no longer needed in the log on disk."""
+    """Entries up to ``through_index`` are no longer needed in the log on disk."""
 
-    index: int
+    through_index: int
 
 
 class Reply(NamedTuple):
@@ -115,7 +121,8 @@ class SendDigest(NamedTuple):
 
 
 class HistoryRow(NamedTuple):
-    """An event with what only the history keeps: who proposed it and when, by the proposer's clock."""
+    """An event with what only the history keeps: who proposed it and when, by the proposer's
+    clock."""
 
     event: Event
     at_ms: int
@@ -133,7 +140,8 @@ class AppendHistory(NamedTuple):
 
 
 class CompactHistory(NamedTuple):
-    """Remove what a compaction at ``revision`` no longer keeps; ``HistoryCompacted(token)`` when it is gone."""
+    """Remove what a compaction at ``revision`` no longer keeps; ``HistoryCompacted(token)`` when it
+    is gone."""
 
     revision: int
     token: int
@@ -167,7 +175,8 @@ class Created(NamedTuple):
 
 
 class Canceled(NamedTuple):
-    """A watcher is gone. ``compact_revision`` != 0: compaction overtook it (header revision 0 then)."""
+    """A watcher is gone. ``compact_revision`` != 0: compaction overtook it (header revision 0
+    then)."""
 
     watch_id: int
     revision: int
@@ -195,7 +204,8 @@ Delivery = Created | Canceled | Events | Progress
 
 
 class Deliver(NamedTuple):
-    """Messages for one watch stream, in order; report ``WatchTaken`` with the bytes once they left the queue."""
+    """Messages for one watch stream, in order; report ``WatchTaken`` with the bytes once they left
+    the queue."""
 
     stream: int
     items: tuple[Delivery, ...]
@@ -220,7 +230,8 @@ class Removed(NamedTuple):
 
 
 class Fatal(NamedTuple):
-    """State that must not be lived on with (diverged digests, a log behind its own commit): the process ends."""
+    """State that must not be lived on with (diverged digests, a log behind its own commit): the
+    process ends."""
 
     reason: str
 

@@ -1,8 +1,11 @@
 """The clocks of leases: on the leader only, in ticks, never on disk.
 
-What a lease is (its TTL, its keys) is replicated state of the machine; *when* it ends is known to the leader alone. Every
-promotion therefore starts all clocks anew with the full (or checkpointed) time plus one election timeout, so that no change
-of leaders can make a lease end early (semantics page, section 7). An end is a proposal like any other; it carries the term
+What a lease is (its TTL, its keys) is replicated state of the machine; *when* it ends is known to
+the leader alone. Every
+promotion therefore starts all clocks anew with the full (or checkpointed) time plus one election
+timeout, so that no change
+of leaders can make a lease end early (semantics page, section 7). An end is a proposal like any
+other; it carries the term
 it was judged in and dies in the machine if another leader's entry carries it.
 """
 
@@ -15,7 +18,8 @@ from kvorum.limits import LEASE_REVOKES_PER_SCAN
 
 
 class LeaseClocks:
-    """Deadlines by lease id, with a lazy heap: a renewal only moves the deadline, the heap entry is mended when it surfaces.
+    """Deadlines by lease id, with a lazy heap: a renewal only moves the deadline, the heap entry is
+    mended when it surfaces.
 
     Args:
         tick_ms: length of one tick in milliseconds.
@@ -57,7 +61,8 @@ class LeaseClocks:
         self._proposed.clear()
 
     def granted(self, now: int, lease_id: int, ttl_s: int) -> None:
-        """A lease was granted; also used for a renewal by whoever checked that it may be renewed."""
+        """A lease was granted; also used for a renewal by whoever checked that it may be
+        renewed."""
         if not self.active:
             return
         known = lease_id in self._deadline
@@ -67,11 +72,13 @@ class LeaseClocks:
             heapq.heappush(self._heap, (deadline, lease_id))
 
     def renew(self, now: int, lease_id: int, ttl_s: int) -> bool:
-        """Start a lease's clock anew. False: it has ended already (its revocation is under way) or is unknown."""
+        """Start a lease's clock anew. False: it has ended already (its revocation is under way) or
+        is unknown."""
         deadline = self._deadline.get(lease_id)
         if deadline is None or deadline <= now or lease_id in self._proposed:
             return False
-        # A renewal never shortens: after a promotion the grace makes the old deadline the later one.
+        # A renewal never shortens: after a promotion the grace makes the old deadline the later
+        # one.
         self._deadline[lease_id] = max(deadline, now + self.ticks(ttl_s))
         return True
 
@@ -88,7 +95,8 @@ class LeaseClocks:
         return max(0, deadline - now) * self._tick_ms
 
     def due(self, now: int) -> list[int]:
-        """Leases that have ended and whose end must be proposed now, oldest first, at most one scan's worth."""
+        """Leases that have ended and whose end must be proposed now, oldest first, at most one
+        scan's worth."""
         ended: list[int] = []
         again: list[tuple[int, int]] = []
         while self._heap and self._heap[0][0] <= now and len(ended) < LEASE_REVOKES_PER_SCAN:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvorum.machine.commands import Command
 from kvorum.machine.apply import Machine
-from kvorum.machine.keyspace import Event, Record
+from kvorum.machine.commands import Command
+from kvorum.machine.events import Event
+from kvorum.machine.record import Record
 from kvorum.raft.messages import Message
 from kvorum.raft.types import SnapshotMeta
 from kvorum.replica.requests import ReadQuery, WatchSpec
@@ -30,7 +31,8 @@ class Unreachable(NamedTuple):
 
 
 class Propose(NamedTuple):
-    """A command to agree on. Answered by ``Reply`` when applied here, refused, or after ``timeout_ticks``."""
+    """A command to agree on. Answered by ``Reply`` when applied here, refused, or after
+    ``timeout_ticks``."""
 
     request_id: int
     command: Command
@@ -50,7 +52,8 @@ class Read(NamedTuple):
 
 
 class Barrier(NamedTuple):
-    """Answered (with an empty value) once this node has applied all that was committed when it was asked."""
+    """Answered (with an empty value) once this node has applied all that was committed when it was
+    asked."""
 
     request_id: int
     timeout_ticks: int = 70
@@ -64,7 +67,8 @@ class HashAt(NamedTuple):
 
 
 class LeaseAsk(NamedTuple):
-    """Renew leases or ask for their clocks; answered with a tuple of ``LeaseClock`` in the order asked."""
+    """Renew leases or ask for their clocks; answered with a tuple of ``LeaseClock`` in the order
+    asked."""
 
     request_id: int
     lease_ids: tuple[int, ...]
@@ -131,13 +135,15 @@ class Persisted(NamedTuple):
 
 
 class SnapshotSaved(NamedTuple):
-    """The snapshot file at ``index`` is complete and checked; the history reaches at least as far, checkpointed."""
+    """The snapshot file at ``saved_index`` is complete and checked; the history reaches at least as far,
+    checkpointed."""
 
-    index: int
+    saved_index: int
 
 
 class SnapshotReceived(NamedTuple):
-    """A leader's snapshot has arrived whole and its hash is right. ``token`` names the staged files."""
+    """A leader's snapshot has arrived whole and its hash is right. ``token`` names the staged
+    files."""
 
     sender: int
     term: int
@@ -171,12 +177,13 @@ class HistoryRecords(NamedTuple):
 
     token: int
     records: tuple[Record, ...]
-    count: int
+    total: int
     failure: str = ""
 
 
 class HistoryEvents(NamedTuple):
-    """Answer to ``ReadHistoryEvents``: whole revisions, oldest first; ``through`` is the last revision looked at."""
+    """Answer to ``ReadHistoryEvents``: whole revisions, oldest first; ``through`` is the last
+    revision looked at."""
 
     token: int
     events: tuple[Event, ...]
@@ -211,7 +218,8 @@ class WatchProgress(NamedTuple):
 
 
 class WatchProgressDue(NamedTuple):
-    """The stream's progress interval passed: watchers that asked for it and saw nothing get a mark."""
+    """The stream's progress interval passed: watchers that asked for it and saw nothing get a
+    mark."""
 
     stream: int
 

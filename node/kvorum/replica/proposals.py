@@ -1,7 +1,9 @@
 """Writes on their way into the log.
 
-A proposal is checked, encoded once and handed to raft. Without a leader it waits (it has not entered: if its time ends now, it
-never happened, which is what `context deadline exceeded` says); once it has entered, only its application ends the waiting, or
+A proposal is checked, encoded once and handed to raft. Without a leader it waits (it has not
+entered: if its time ends now, it
+never happened, which is what `context deadline exceeded` says); once it has entered, only its
+application ends the waiting, or
 its deadline with an unknown outcome. Nothing is proposed twice (raft checklist P1, P2).
 """
 
@@ -12,9 +14,7 @@ from collections import deque
 from kvorum.errors import Condition
 from kvorum.limits import (
     MAX_APPLY_LAG,
-    MAX_LEASE_TTL_S,
     MAX_PENDING_REQUESTS,
-    WINDOW_HARD_EVENTS,
 )
 from kvorum.machine import commands
 from kvorum.machine.commands import Command, Envelope
@@ -43,7 +43,7 @@ class Proposals:
         """Requests of any kind that wait."""
         return len(self._waiting)
 
-    # --- in -----------------------------------------------------------------------------------------------------------
+    # --- in ---------------------------------------------------------------------------------------
 
     def propose(self, request: Propose) -> None:
         """Check, encode, hand to raft."""
@@ -68,7 +68,8 @@ class Proposals:
         self._wait(request, request.timeout_ticks, envelope, data)
 
     def change_members(self, request: ChangeMembers) -> None:
-        """A member change travels as a change of raft's configuration with the command as its context."""
+        """A member change travels as a change of raft's configuration with the command as its
+        context."""
         envelope = Envelope(
             request.request_id,
             request.at_ms,
@@ -80,7 +81,8 @@ class Proposals:
         self._wait(request, request.timeout_ticks, envelope, commands.encode(envelope))
 
     def propose_own(self, command: Command) -> bool:
-        """A proposal of the node itself, for which nobody waits. False when raft did not take it."""
+        """A proposal of the node itself, for which nobody waits. False when raft did not take
+        it."""
         state = self._state
         envelope = Envelope(0, 0, state.config.member_id, "", 0, command)
         try:
@@ -102,22 +104,21 @@ class Proposals:
 
     def _overload(self) -> Condition | None:
         state = self._state
-        status = state.raft
-        if status.commit - state.machine.applied_index > MAX_APPLY_LAG:
+        if state.raft.log.commit - state.machine.applied_index > MAX_APPLY_LAG:
             return Condition.TOO_MANY_REQUESTS
         if len(self._waiting) >= MAX_PENDING_REQUESTS:
             return Condition.TOO_MANY_REQUESTS
-        if state.machine.window_events > WINDOW_HARD_EVENTS:
+        if state.machine.window.overfull:
             return Condition.TOO_MANY_REQUESTS
         return None
 
     def _check(self, command: Command) -> Condition | None:
-        if isinstance(command, commands.LeaseGrant) and command.ttl_s > MAX_LEASE_TTL_S:
-            return Condition.LEASE_TTL_TOO_LARGE
-        return commands.validate(command, self._state.config.max_txn_ops)
+        bounds = commands.CommandLimits(max_txn_ops=self._state.config.max_txn_ops)
+        return commands.validate(command, bounds)
 
     def _completed(self, command: Command) -> Command:
-        """Fill in what the proposer decides: a lease's id and its least TTL (configuration of this node, not of all)."""
+        """Fill in what the proposer decides: a lease's id and its least TTL (configuration of this
+        node, not of all)."""
         if not isinstance(command, commands.LeaseGrant):
             return command
         lease_id = command.id
@@ -125,7 +126,7 @@ class Proposals:
             lease_id = self._state.rng.getrandbits(63)
         return commands.LeaseGrant(lease_id, max(command.ttl_s, self._state.config.min_lease_ttl_s))
 
-    # --- raft ---------------------------------------------------------------------------------------------------------
+    # --- raft -------------------------------------------------------------------------------------
 
     def _enter(self, waiter: Waiter) -> bool:
         """Hand one proposal to raft; False when it must wait for a leader."""
@@ -176,7 +177,7 @@ class Proposals:
                 self._parked.rotate(1)
                 return
 
-    # --- out ----------------------------------------------------------------------------------------------------------
+    # --- out --------------------------------------------------------------------------------------
 
     def envelope_of(self, data: bytes) -> Envelope:
         """The command of a committed entry: this node's own ones are remembered, others decoded."""
@@ -214,9 +215,7 @@ class Proposals:
             voters = state.raft.conf.voters
             reachable = len([v for v in voters if v not in broken])
             return (
-                Condition.TIMEOUT_CONN_LOST
-                if reachable * 2 <= len(voters)
-                else Condition.TIMEOUT
+                Condition.TIMEOUT_CONN_LOST if reachable * 2 <= len(voters) else Condition.TIMEOUT
             )
         return Condition.TIMEOUT_CONN_LOST if state.leader in broken else Condition.TIMEOUT
 
@@ -228,6 +227,7 @@ class Proposals:
 
 
 def decode_conf_change(data: bytes) -> tuple[ConfChange, Envelope | None]:
-    """A configuration entry and the member command it carries, if any (an automatic leave-joint has none)."""
+    """A configuration entry and the member command it carries, if any (an automatic leave-joint has
+    none)."""
     change = membership.decode(data)
     return change, commands.decode(change.context) if change.context else None

@@ -1,17 +1,18 @@
 """Answers that change nothing: ranges, read-only transactions, hashes, lease clocks, barriers.
 
-A linearizable one waits for a ReadIndex round and for the state to reach it. What the window of recent revisions no longer
+A linearizable one waits for a ReadIndex round and for the state to reach it. What the window of
+recent revisions no longer
 covers is asked of the history; the answer is completed here when it comes.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from kvorum.errors import Condition
-from kvorum.machine.apply import Refused, TxnResult
-from kvorum.machine.commands import Range, Txn, validate
-from kvorum.machine.keyspace import HistoricalRange, RangeResult, shape_range
+from kvorum.machine.commands import CommandLimits, Range, Txn, validate
+from kvorum.machine.digest import HashResult, HistoricalHash, checksum_of
+from kvorum.machine.keyspace import select
+from kvorum.machine.results import HistoricalRange, RangeResult, Refused, TxnResult
+from kvorum.machine.txn import fill_historical, historical_ranges
 from kvorum.replica.effects import ReadHistoryRange, SendLeaseAnswer, SendLeaseAsk
 from kvorum.replica.expiry import LeaseClocks
 from kvorum.replica.inputs import (
@@ -28,15 +29,18 @@ from kvorum.replica.requests import LeaseClock
 from kvorum.replica.state import NodeState
 from kvorum.replica.waiting import Waiter, Waiting
 
-Path = tuple[int, ...]
 
+class _Missing:
+    """An answer with holes that the history fills; ``tokens`` name them in order."""
 
-class _Missing(NamedTuple):
-    """An answer with holes that the history fills."""
+    __slots__ = ("answers", "holes", "request_id", "result", "tokens")
 
-    request_id: int
-    result: object
-    holes: dict[int, tuple[Path, HistoricalRange]]
+    def __init__(self, request_id: int, result: object, holes: list[HistoricalRange]) -> None:
+        self.request_id = request_id
+        self.result = result
+        self.holes = holes
+        self.tokens: list[int] = []
+        self.answers: dict[int, RangeResult] = {}
 
 
 class Reading:
@@ -46,11 +50,11 @@ class Reading:
         self._state = state
         self._waiting = waiting
         self._clocks = clocks
-        self._rounds = ReadRounds(
-            state.raft, state.config.id_base, state.config.ticks(500)
-        )
+        self._rounds = ReadRounds(state.raft, state.config.id_base, state.config.ticks(500))
         self._missing: dict[int, _Missing] = {}
-        self._forwarded: dict[int, int] = {}  # lease questions at the leader: request -> asked at tick
+        self._forwarded: dict[
+            int, int
+        ] = {}  # lease questions at the leader: request -> asked at tick
         self.reads_total = 0
 
     @property
@@ -58,12 +62,12 @@ class Reading:
         """Reads that wait for a round or for the state."""
         return len(self._rounds)
 
-    # --- requests -----------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------
 
     def read(self, request: Read) -> None:
         """A range or read-only transaction."""
         self.reads_total += 1
-        refused = validate(request.query, self._state.config.max_txn_ops)
+        refused = validate(request.query, CommandLimits(max_txn_ops=self._state.config.max_txn_ops))
         if refused is not None:
             self._state.failed(request.request_id, refused)
             return
@@ -77,10 +81,14 @@ class Reading:
         self._queue(request.request_id, request, request.timeout_ticks)
 
     def hash_at(self, request: HashAt) -> None:
-        """HashKV, from this node's own state."""
+        """HashKV, from this node's own state; of an old revision, from its own history."""
         result = self._state.machine.hash_kv(request.revision)
         if isinstance(result, Refused):
             self._state.failed(request.request_id, result.condition, result.detail)
+        elif isinstance(result, HistoricalHash):
+            everything = Range(b"\0", b"\0", revision=result.revision)
+            hole = HistoricalRange(everything, result.revision, self._state.machine.revision)
+            self._ask_history(request.request_id, result, [hole])
         else:
             self._state.done(request.request_id, result)
 
@@ -128,7 +136,7 @@ class Reading:
         self._waiting.add(Waiter(request_id, request, state.now, state.now + timeout))
         self._rounds.add(request)
 
-    # --- rounds -------------------------------------------------------------------------------------------------------
+    # --- rounds -----------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Ask again what got no answer for half a second."""
@@ -180,7 +188,7 @@ class Reading:
             elif isinstance(read, Barrier) and self._waiting.pop(read.request_id):
                 self._state.done(read.request_id, None)
 
-    # --- leases -------------------------------------------------------------------------------------------------------
+    # --- leases -----------------------------------------------------------------------------------
 
     def _lease_clocks(
         self, lease_ids: tuple[int, ...], renew: bool
@@ -212,7 +220,7 @@ class Reading:
 
     def _clock(self, lease_id: int, remaining_ms: int, granted_ms: int, keys: bool) -> LeaseClock:
         lease = self._state.machine.leases.get(lease_id) if keys else None
-        attached = tuple(lease.keys) if lease is not None else ()
+        attached = tuple(lease.sorted_keys()) if lease is not None else ()
         return LeaseClock(lease_id, remaining_ms // 1000, granted_ms // 1000, attached)
 
     def _answer_peer(
@@ -226,7 +234,7 @@ class Reading:
             SendLeaseAnswer(ask.sender, ask.request_id, clocks or (), not_leader)
         )
 
-    # --- state and history --------------------------------------------------------------------------------------------
+    # --- state and history ------------------------------------------------------------------------
 
     def _answer(self, request_id: int, query: Range | Txn) -> None:
         result = self._state.machine.read(query)
@@ -237,14 +245,21 @@ class Reading:
 
     def complete(self, request_id: int, result: object) -> None:
         """Answer with a result, after the history has filled its holes, if it has any."""
-        holes = list(_holes(result, ()))
+        holes: list[HistoricalRange] = []
+        if isinstance(result, HistoricalRange):
+            holes = [result]
+        elif isinstance(result, TxnResult):
+            holes = list(historical_ranges(result))
         if not holes:
             self._state.done(request_id, result)
-            return
-        missing = _Missing(request_id, result, {})
-        for path, hole in holes:
+        else:
+            self._ask_history(request_id, result, holes)
+
+    def _ask_history(self, request_id: int, result: object, holes: list[HistoricalRange]) -> None:
+        missing = _Missing(request_id, result, holes)
+        for hole in holes:
             token = self._state.token()
-            missing.holes[token] = (path, hole)
+            missing.tokens.append(token)
             self._missing[token] = missing
             query = hole.query._replace(revision=hole.revision)
             self._state.out.append(ReadHistoryRange(token, query))
@@ -254,47 +269,33 @@ class Reading:
         missing = self._missing.pop(answer.token, None)
         if missing is None:
             return
-        path, hole = missing.holes.pop(answer.token)
-        # A compaction may have overtaken the read: what it returned is then not the state of that revision.
+        hole = missing.holes[missing.tokens.index(answer.token)]
+        # A compaction may have overtaken the read: what it returned is then not the state of that
+        # revision.
         if hole.revision < self._state.machine.compact_revision:
             self._abandon(missing, Condition.COMPACTED, "")
-        elif answer.failure:
+            return
+        if answer.failure:
             self._abandon(missing, Condition.TIMEOUT_APPLY, answer.failure)
+            return
+        frames = [record.frame for record in answer.records]
+        missing.answers[answer.token] = select(
+            hole.query, frames, answer.total, hole.header_revision
+        )
+        if len(missing.answers) < len(missing.holes):
+            return
+        answers = [missing.answers[token] for token in missing.tokens]
+        result = missing.result
+        if isinstance(result, TxnResult):
+            self._state.done(missing.request_id, fill_historical(result, iter(answers)))
+        elif isinstance(result, HistoricalHash):
+            checksum = checksum_of(answers[0].frames)
+            filled = HashResult(checksum, result.revision, result.compact_revision)
+            self._state.done(missing.request_id, filled)
         else:
-            part = shape_range(
-                hole.query, answer.records, self._state.machine.revision, count=answer.count
-            )
-            filled = missing._replace(result=_filled(missing.result, path, part))
-            if filled.holes:
-                for token in filled.holes:
-                    self._missing[token] = filled
-            else:
-                self._state.done(filled.request_id, filled.result)
+            self._state.done(missing.request_id, answers[0])
 
     def _abandon(self, missing: _Missing, condition: Condition, detail: str) -> None:
-        for token in missing.holes:
+        for token in missing.tokens:
             self._missing.pop(token, None)
         self._state.failed(missing.request_id, condition, detail)
-
-
-def _holes(result: object, path: Path) -> list[tuple[Path, HistoricalRange]]:
-    if isinstance(result, HistoricalRange):
-        return [(path, result)]
-    if isinstance(result, TxnResult):
-        return [
-            hole
-            for position, part in enumerate(result.responses)
-            for hole in _holes(part, (*path, position))
-        ]
-    return []
-
-
-def _filled(result: object, path: Path, part: RangeResult) -> object:
-    if not path:
-        return part
-    assert isinstance(result, TxnResult)
-    responses = list(result.responses)
-    responses[path[0]] = _filled(responses[path[0]], path[1:], part)
-    return result._replace(responses=tuple(responses))
-
-

@@ -1,7 +1,9 @@
 """Linearizable reads in batches (thesis, section 6.4; raft checklist R1-R9).
 
-All reads that wait when a round starts share it; those that come later wait for the next, which may start before the first
-is answered. A round has an id of its own that is never used again. It dies with a change of leader; one that stays without an
+All reads that wait when a round starts share it; those that come later wait for the next, which may
+start before the first
+is answered. A round has an id of its own that is never used again. It dies with a change of leader;
+one that stays without an
 answer is asked again under a new id.
 """
 

@@ -11,9 +11,11 @@ from kvorum.errors import Condition
 from kvorum.limits import LEASE_SCAN_MS
 from kvorum.machine import commands
 from kvorum.machine.apply import Machine
-from kvorum.raft.core import Config, Raft, Ready
+from kvorum.raft.config import Config
+from kvorum.raft.core import Raft
 from kvorum.raft.messages import Message, SnapshotOffer
-from kvorum.raft.types import Entry, ProposalDropped, Role, SoftState
+from kvorum.raft.ready import Ready
+from kvorum.raft.types import Entry, HardState, ProposalDropped, Role, SoftState
 from kvorum.replica import inputs as i
 from kvorum.replica.applying import Applier
 from kvorum.replica.effects import (
@@ -87,10 +89,11 @@ class Replica:
         self._transfers: list[int] = []
         self._handlers: dict[type, Callable[[Any], None]] = self._table()
 
-    # --- the one way in -----------------------------------------------------------------------------------------------
+    # --- the one way in ---------------------------------------------------------------------------
 
     def handle_all(self, batch: Sequence[i.Input]) -> list[Effect]:
-        """Take everything that happened since the last turn, in order; give back what to do, in order."""
+        """Take everything that happened since the last turn, in order; give back what to do, in
+        order."""
         state = self._state
         state.out = []
         for happened in batch:
@@ -121,7 +124,7 @@ class Replica:
             i.ChangeMembers: proposals.change_members,
             i.Cancel: lambda x: proposals.cancel(x.request_id),
             i.Persisted: self._persisted,
-            i.SnapshotSaved: lambda x: snapshots.saved(x.index),
+            i.SnapshotSaved: lambda x: snapshots.saved(x.saved_index),
             i.SnapshotReceived: snapshots.received,
             i.SnapshotInstalled: lambda x: None,
             i.SnapshotSent: snapshots.sent,
@@ -137,7 +140,7 @@ class Replica:
             i.WatchClose: lambda x: hub.close(x.stream),
         }
 
-    # --- inputs that concern several parts ----------------------------------------------------------------------------
+    # --- inputs that concern several parts --------------------------------------------------------
 
     def _tick(self, _: i.Tick) -> None:
         state = self._state
@@ -195,9 +198,9 @@ class Replica:
     def _history_advanced(self, advanced: i.HistoryAdvanced) -> None:
         self._history_revision = max(self._history_revision, advanced.revision)
         self._applier.history_applied = max(self._applier.history_applied, advanced.applied_index)
-        self._state.machine.release(advanced.revision)
+        self._state.machine.window.release(advanced.revision)
 
-    # --- raft's bundle ------------------------------------------------------------------------------------------------
+    # --- raft's bundle ----------------------------------------------------------------------------
 
     def _advance(self) -> None:
         state = self._state
@@ -218,7 +221,7 @@ class Replica:
         if ready.hard_state is not None:
             state.term = ready.hard_state.term
         if ready.snapshot is not None:
-            hard_state = state.raft.hard_state
+            hard_state = HardState(state.raft.term, state.raft.vote, state.raft.log.commit)
             machine = self._snapshots.install(ready.snapshot, hard_state)
             self._replace_machine(machine)
         self._send(ready.messages)
@@ -288,10 +291,11 @@ class Replica:
         self._applier.replaced(machine)
         self._hub.reset(machine.revision, machine.compact_revision)
 
-    # --- watchers that are behind -------------------------------------------------------------------------------------
+    # --- watchers that are behind -----------------------------------------------------------------
 
     def _catch_up_watchers(self) -> None:
-        """Serve each watcher that is behind once a turn, from the window or by a question to the history."""
+        """Serve each watcher that is behind once a turn, from the window or by a question to the
+        history."""
         state, hub = self._state, self._hub
         machine = state.machine
         for watcher in hub.behind():
@@ -300,11 +304,13 @@ class Replica:
             start = watcher.next_revision
             if start > machine.revision:
                 hub.caught_up(watcher, (), machine.revision)
-            elif start >= machine.window_start:
-                events, through = machine.events_since(
-                    start, watcher.key, watcher.range_end, hub.catch_up_revisions
-                )
-                hub.caught_up(watcher, events, through)
+                continue
+            found = machine.window.events_since(
+                start, watcher.key, watcher.range_end, hub.catch_up_revisions
+            )
+            if found is not None:
+                events = [event for _, group in found.groups for event in group]
+                hub.caught_up(watcher, events, found.next_revision - 1)
             else:
                 token = state.token()
                 hub.reading(watcher, token)
@@ -314,7 +320,7 @@ class Replica:
                         watcher.key,
                         watcher.range_end,
                         start,
-                        machine.window_start - 1,
+                        machine.window.floor,
                         hub.catch_up_revisions,
                         watcher.prev_kv,
                     )
@@ -330,7 +336,7 @@ class Replica:
         if not self._hub.overtaken(watcher):
             self._hub.caught_up(watcher, answer.events, answer.through)
 
-    # --- looking in ---------------------------------------------------------------------------------------------------
+    # --- looking in -------------------------------------------------------------------------------
 
     @property
     def machine(self) -> Machine:
@@ -368,14 +374,14 @@ class Replica:
             raft=self._state.raft.status(),
             revision=machine.revision,
             compact_revision=machine.compact_revision,
-            keys=machine.key_count,
+            keys=len(machine.keyspace),
             leases=len(machine.leases),
             digest=machine.digest,
             applied=machine.applied_index,
             snapshot_index=self._snapshots.saved_index,
             history_applied=self._applier.history_applied,
             history_revision=self._history_revision,
-            window_events=machine.window_events,
+            window_events=machine.window.event_count,
             watchers=self._hub.watcher_count,
             watch_streams=len(self._hub.streams),
             slow_watchers=self._hub.slow_count,
@@ -388,4 +394,3 @@ class Replica:
             leader_changes=self._leader_changes,
             lease_clocks=self._clocks.active,
         )
-

@@ -1,6 +1,7 @@
 """What callers ask of a replica and what they get back.
 
-A request id is a uint64 that is unique over all members and restarts: 16 bits of the member id, then a counter that starts
+A request id is a uint64 that is unique over all members and restarts: 16 bits of the member id,
+then a counter that starts
 at the node's boot time (raft checklist P1). The runtime draws it; the replica only matches it.
 """
 
@@ -27,7 +28,8 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A request that did not; ``condition`` may be of unknown outcome (see ``errors.UNKNOWN_OUTCOME``)."""
+    """A request that did not; ``condition`` may be of unknown outcome (see
+    ``errors.UNKNOWN_OUTCOME``)."""
 
     condition: Condition
     detail: str = ""

@@ -1,7 +1,10 @@
-"""When a snapshot is cut, what the log may then forget, and how one from the leader takes the place of the state.
+"""When a snapshot is cut, what the log may then forget, and how one from the leader takes the place
+of the state.
 
-The cut is atomic because the machine's image is taken between two applied entries; writing it is the world's business. The log
-keeps a stretch behind every snapshot so that a slow follower is served from the log (raft checklist S5).
+The cut is atomic because the machine's image is taken between two applied entries; writing it is
+the world's business. The log
+keeps a stretch behind every snapshot so that a slow follower is served from the log (raft checklist
+S5).
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ class Snapshots:
         self._staged: tuple[int, SnapshotMeta, Machine] | None = None
         self._sending: set[int] = set()
 
-    # --- own ----------------------------------------------------------------------------------------------------------
+    # --- own --------------------------------------------------------------------------------------
 
     def maybe_cut(self) -> None:
         """Cut one when enough was applied since the last."""
@@ -39,9 +42,7 @@ class Snapshots:
         if self._saving or applied - self.saved_index < state.config.snapshot_count:
             return
         self._saving = applied
-        state.out.append(
-            SaveSnapshot(self._meta(), state.machine.image(), state.machine.revision)
-        )
+        state.out.append(SaveSnapshot(self._meta(), state.machine.image(), state.machine.revision))
 
     def saved(self, index: int) -> None:
         """The file is complete: the log may forget what lies far enough behind it."""
@@ -63,7 +64,7 @@ class Snapshots:
     def _conf(self) -> ConfState:
         return self._state.raft.conf
 
-    # --- to a follower ------------------------------------------------------------------------------------------------
+    # --- to a follower ----------------------------------------------------------------------------
 
     def offer(self, offer: SnapshotOffer) -> None:
         """Raft wants a follower to get a snapshot: the state as it is now, not an older file."""
@@ -82,7 +83,7 @@ class Snapshots:
         self._sending.discard(report.peer)
         self._state.raft.report_snapshot(report.peer, report.ok)
 
-    # --- from a leader ------------------------------------------------------------------------------------------------
+    # --- from a leader ----------------------------------------------------------------------------
 
     def received(self, arrival: SnapshotReceived) -> None:
         """A whole, checked body is at hand: now raft may see the offer."""

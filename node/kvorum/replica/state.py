@@ -1,4 +1,5 @@
-"""What the parts of a replica share: configuration, raft, the machine, the tick, and the effects of the batch under way."""
+"""What the parts of a replica share: configuration, raft, the machine, the tick, and the effects of
+the batch under way."""
 
 from __future__ import annotations
 
@@ -28,11 +29,14 @@ class ReplicaConfig:
 
     Attributes:
         member_id, cluster_id: identity.
-        id_base: first of the numbers this boot of the node may use for read rounds and its own proposals; no two boots of
-            any members share numbers (16 bits of the member id, then boot time in ms, then 12 free bits).
+        id_base: first of the numbers this boot of the node may use for read rounds and its own
+        proposals; no two boots of
+            any members share numbers (16 bits of the member id, then boot time in ms, then 12 free
+            bits).
         tick_ms: one heartbeat interval.
         election_ticks: ticks without a leader before a campaign (randomized upwards).
-        snapshot_count: applied entries between two snapshots; catchup_entries of them stay in the log behind one.
+        snapshot_count: applied entries between two snapshots; catchup_entries of them stay in the
+        log behind one.
     """
 
     member_id: int
@@ -50,7 +54,8 @@ class ReplicaConfig:
 
     @property
     def min_lease_ttl_s(self) -> int:
-        """The shortest TTL a lease gets: one and a half election timeouts, in whole seconds upwards."""
+        """The shortest TTL a lease gets: one and a half election timeouts, in whole seconds
+        upwards."""
         ticks = 3 * self.election_ticks // 2
         return -(-ticks * self.tick_ms // 1000)
 
@@ -62,8 +67,10 @@ class ReplicaConfig:
 class Boot(NamedTuple):
     """What a node brings from its disk.
 
-    ``machine`` is the state at ``snapshot.index``; for a new cluster that is index 0 with the first members in it, and the
-    snapshot's configuration names them as voters. ``entries`` follow the snapshot. Rows of entries up to
+    ``machine`` is the state at ``snapshot.index``; for a new cluster that is index 0 with the first
+    members in it, and the
+    snapshot's configuration names them as voters. ``entries`` follow the snapshot. Rows of entries
+    up to
     ``history_applied`` are in the history already and are not appended again.
     """
 
@@ -77,7 +84,9 @@ class Boot(NamedTuple):
 class NodeState:
     """The shared state; one a replica."""
 
-    def __init__(self, config: ReplicaConfig, raft: Raft, machine: Machine, rng: random.Random) -> None:
+    def __init__(
+        self, config: ReplicaConfig, raft: Raft, machine: Machine, rng: random.Random
+    ) -> None:
         self.config = config
         self.raft = raft
         self.machine = machine

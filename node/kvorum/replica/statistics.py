@@ -1,15 +1,17 @@
-"""A frozen picture of a replica: what the terminal, the metrics and the assertions of tests read."""
+"""A frozen picture of a replica: what the terminal, the metrics and the assertions of tests
+read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvorum.raft.core import Status
+from kvorum.raft.status import Status
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatistics:
-    """See each field's namesake in the protos (``kvorum.v1.NodeStatistics``); totals count since the node's start."""
+    """See each field's namesake in the protos (``kvorum.v1.NodeStatistics``); totals count since
+    the node's start."""
 
     raft: Status
     revision: int

@@ -8,7 +8,8 @@ from kvorum.machine.commands import Envelope
 
 
 class Waiter:
-    """One caller. ``entered`` says whether its proposal has gone into raft: after that its fate is not ours to know."""
+    """One caller. ``entered`` says whether its proposal has gone into raft: after that its fate is
+    not ours to know."""
 
     __slots__ = ("data", "deadline", "entered", "envelope", "request", "request_id", "started")
 

@@ -1,11 +1,15 @@
 """Watchers: who wants which keys, how far each has come, and what its stream can still take.
 
-A watcher is *synced* while everything up to the store's revision has been handed to its stream; then new events go straight
-to it. It falls behind when it starts at an old revision or when its stream's buffer is full; then only the next revision it
-needs is remembered, and it catches up in whole revisions: from the window of recent revisions where that reaches far enough,
+A watcher is *synced* while everything up to the store's revision has been handed to its stream;
+then new events go straight
+to it. It falls behind when it starts at an old revision or when its stream's buffer is full; then
+only the next revision it
+needs is remembered, and it catches up in whole revisions: from the window of recent revisions where
+that reaches far enough,
 else from the history. Nothing is ever dropped, and nothing is buffered without bound.
 
-Matching: watchers of one key by dictionary; watchers of a prefix by one dictionary lookup for each distinct prefix length in
+Matching: watchers of one key by dictionary; watchers of a prefix by one dictionary lookup for each
+distinct prefix length in
 use; other ranges one by one (few clients make them). Watchers of the same range share one entry.
 """
 
@@ -19,7 +23,7 @@ from kvorum.limits import (
     WATCH_CATCHUP_REVISIONS,
     WATCH_STREAM_BUFFER_BYTES,
 )
-from kvorum.machine.keyspace import PUT, Event
+from kvorum.machine.events import PUT, Event
 from kvorum.replica.effects import Canceled, Created, Deliver, Delivery, Events, Progress
 from kvorum.replica.requests import WatchSpec
 
@@ -101,7 +105,8 @@ class Stream:
 
 
 def prefix_of(key: bytes, range_end: bytes) -> bytes | None:
-    """The prefix whose keys are exactly ``[key, range_end)``, or None when the range is not a prefix."""
+    """The prefix whose keys are exactly ``[key, range_end)``, or None when the range is not a
+    prefix."""
     if range_end == b"\0":
         return b"" if key == b"\0" else None
     if not key or len(range_end) > len(key):
@@ -174,7 +179,8 @@ class _Index:
 class WatchHub:
     """All watchers of a node.
 
-    The replica feeds it applied events and asks for what streams should get; a watcher that needs the history is returned by
+    The replica feeds it applied events and asks for what streams should get; a watcher that needs
+    the history is returned by
     :meth:`behind` and fed by :meth:`caught_up`.
     """
 
@@ -188,7 +194,7 @@ class WatchHub:
         self._dirty: dict[Stream, None] = {}
         self._by_token: dict[int, Watcher] = {}
 
-    # --- requests -----------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------
 
     def create(self, number: int, spec: WatchSpec) -> None:
         """Open a watcher; the answer is the next item of its stream, before any event."""
@@ -254,7 +260,8 @@ class WatchHub:
             stream.outstanding_bytes = max(0, stream.outstanding_bytes - taken_bytes)
 
     def progress(self, number: int) -> None:
-        """A mark for the whole stream, if every watcher of it has been given everything; else silence."""
+        """A mark for the whole stream, if every watcher of it has been given everything; else
+        silence."""
         stream = self.streams.get(number)
         if stream is None or not stream.watchers:
             return
@@ -262,7 +269,8 @@ class WatchHub:
             self._send(stream, Progress(-1, self.revision))
 
     def progress_due(self, number: int) -> None:
-        """Periodic marks for watchers that asked for them, are synced and were silent since the last."""
+        """Periodic marks for watchers that asked for them, are synced and were silent since the
+        last."""
         stream = self.streams.get(number)
         if stream is None:
             return
@@ -271,14 +279,14 @@ class WatchHub:
                 self._send(stream, Progress(watcher.watch_id, self.revision))
             watcher.active = False
 
-    # --- events -------------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------
 
     def publish(self, events: Sequence[Event], revision: int) -> None:
         """Events of one revision, in order, just applied."""
         self.revision = revision
         matched: dict[Watcher, list[Event]] = {}
         for event in events:
-            for group in self._index.matching(event.record.key):
+            for group in self._index.matching(event.key):
                 for watcher in group:
                     if watcher.synced:
                         matched.setdefault(watcher, []).append(event)
@@ -297,7 +305,7 @@ class WatchHub:
             return
         watcher.active = True
         self.delivered_total += len(events)
-        size = sum(len(e.wire_prev if watcher.prev_kv else e.wire) for e in events)
+        size = sum(len(e.framed_with_prev if watcher.prev_kv else e.framed) for e in events)
         self._send(
             watcher.stream,
             Events(watcher.watch_id, revision, events, watcher.prev_kv, watcher.fragment),
@@ -305,11 +313,13 @@ class WatchHub:
         )
 
     def compacted(self, revision: int) -> None:
-        """Revisions below ``revision`` are gone; watchers that still need them learn it when they are served next."""
+        """Revisions below ``revision`` are gone; watchers that still need them learn it when they
+        are served next."""
         self.compact_revision = max(self.compact_revision, revision)
 
     def reset(self, revision: int, compact_revision: int) -> None:
-        """The store was replaced by a snapshot: every watcher goes on from where it was, out of the history."""
+        """The store was replaced by a snapshot: every watcher goes on from where it was, out of the
+        history."""
         for stream in self.streams.values():
             for watcher in stream.watchers.values():
                 watcher.reading = 0
@@ -322,10 +332,11 @@ class WatchHub:
         self.revision = revision
         self.compact_revision = max(compact_revision, self.compact_revision)
 
-    # --- catching up --------------------------------------------------------------------------------------------------
+    # --- catching up ------------------------------------------------------------------------------
 
     def behind(self) -> list[Watcher]:
-        """Watchers that can be served now: behind, their stream has room, no history read under way."""
+        """Watchers that can be served now: behind, their stream has room, no history read under
+        way."""
         return [w for w in self._behind if not w.reading and not w.stream.full]
 
     def overtaken(self, watcher: Watcher) -> bool:
@@ -362,7 +373,7 @@ class WatchHub:
         """Whole revisions in one catch-up message."""
         return WATCH_CATCHUP_REVISIONS
 
-    # --- out ----------------------------------------------------------------------------------------------------------
+    # --- out --------------------------------------------------------------------------------------
 
     def _send(self, stream: Stream, item: Delivery, size_bytes: int = 0) -> None:
         stream.put(item, size_bytes)
