@@ -1,0 +1,113 @@
+"""The client."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self
+
+from kvorum.client.caller import Caller
+from kvorum.client.connection import TLS
+from kvorum.client.endpoints import Picker, parse_endpoint, parse_endpoints
+from kvorum.client.pool import Pool, RpcRecord
+from kvorum.client.session import Session
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class MemberClient(Session):
+    """The same calls, on one given member and no other. Made by :meth:`Client.member`, closed
+    with its client.
+    """
+
+    @property
+    def endpoint(self) -> str:
+        """The member's endpoint."""
+        return self.endpoints[0]
+
+
+class Client(Session):
+    """A client of a cluster that speaks etcd's v3 API.
+
+    ::
+
+        async with Client(["http://127.0.0.1:2379"]) as client:
+            await client.put("a", "1")
+            print((await client.get("a")).value)
+
+    ``endpoints``: any of the members; calls go to one of them as long as it works, and then to
+    the next. ``user`` and ``password``: the token is got when first needed, and again when the
+    server refuses it. ``tls``: for ``https`` endpoints. ``read_only``: every call that could
+    change something raises ``ReadOnlyError`` before anything is sent. ``timeout_s``: bound of
+    every call, sent along as its deadline. ``dial_timeout_s``: bound of connecting.
+    ``require_leader``: members that know no leader refuse at once. ``spread``: go round the
+    endpoints call by call. ``on_rpc``: told of every try of every call. ``rng``: where jitter
+    and the first endpoint come from.
+
+    Raises :class:`kvorum.errors.ConfigError` when an endpoint or a file is wrong. Use it in one
+    event loop only.
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Sequence[str] = ("http://127.0.0.1:2379",),
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        tls: TLS | None = None,
+        read_only: bool = False,
+        timeout_s: float = 5.0,
+        dial_timeout_s: float = 2.0,
+        require_leader: bool = False,
+        spread: bool = False,
+        on_rpc: Callable[[RpcRecord], None] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        parsed = parse_endpoints(endpoints, tls=tls is not None)
+        self._rng = rng or random.Random()
+        self._pool = Pool(
+            tls=tls,
+            user=user,
+            password=password,
+            read_only=read_only,
+            timeout_s=timeout_s,
+            dial_timeout_s=dial_timeout_s,
+            require_leader=require_leader,
+            on_rpc=on_rpc,
+            rng=self._rng,
+        )
+        super().__init__(Caller(self._pool, Picker(parsed, self._rng, spread=spread)))
+        self._members: dict[str, MemberClient] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End every watch, stop renewing every lease, close every connection."""
+        await self._close_streams()
+        for member in self._members.values():
+            await member._close_streams()
+        self._pool.close()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether calls that could change something are refused."""
+        return self._pool.read_only
+
+    def member(self, endpoint: str) -> MemberClient:
+        """The same calls on one member only, over the same connection, token and observer."""
+        parsed = parse_endpoint(endpoint, tls=self._pool.tls is not None)
+        found = self._members.get(str(parsed))
+        if found is None:
+            caller = Caller(self._pool, Picker([parsed], self._rng, shuffle=False))
+            found = self._members[str(parsed)] = MemberClient(caller)
+        return found

@@ -1,0 +1,88 @@
+"""What a client and a client of one member have in common: keys, transactions, watches, leases."""
+
+from __future__ import annotations
+
+from kvorum.client.caller import Caller
+from kvorum.client.kv import KV
+from kvorum.client.lease import Lease, Leases
+from kvorum.client.lease_stream import LeaseStream
+from kvorum.client.types import Key
+from kvorum.client.watch import Watch, watch
+from kvorum.client.watch_stream import WatchStream
+
+
+class Session(KV):
+    """Calls over one caller, with one stream for all watches and one for all leases."""
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__(caller)
+        self._watch_streams: dict[bool, WatchStream] = {}
+        self._lease_stream: LeaseStream | None = None
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints in use."""
+        return tuple(str(endpoint) for endpoint in self._caller.picker.endpoints)
+
+    def watch(
+        self,
+        key: Key,
+        range_end: Key | None = None,
+        *,
+        prefix: bool = False,
+        from_key: bool = False,
+        start_revision: int = 0,
+        prev_kv: bool = False,
+        no_put: bool = False,
+        no_delete: bool = False,
+        progress: bool = False,
+        require_leader: bool | None = None,
+    ) -> Watch:
+        """Watch a key, a range or a prefix, from now on or from ``start_revision`` on.
+
+        ``prev_kv`` adds to each event what the key was before, ``no_put`` and ``no_delete``
+        leave a kind of event out, ``progress`` lets notices of progress through to
+        :meth:`kvorum.client.watch.Watch.batches`. With ``require_leader`` the watch fails with
+        ``NoLeaderError`` when no endpoint knows a leader; without it a watch on a member that is
+        cut off stays silent. See :mod:`kvorum.client.watch`.
+        """
+        needs_leader = (
+            self._caller.pool.require_leader if require_leader is None else require_leader
+        )
+        stream = self._watch_streams.get(needs_leader)
+        if stream is None:
+            stream = WatchStream(self._caller, require_leader=needs_leader)
+            self._watch_streams[needs_leader] = stream
+        return watch(
+            stream,
+            key,
+            range_end,
+            prefix=prefix,
+            from_key=from_key,
+            start_revision=start_revision,
+            prev_kv=prev_kv,
+            no_put=no_put,
+            no_delete=no_delete,
+            progress=progress,
+            first_answer_s=self._caller.pool.timeout_s,
+        )
+
+    @property
+    def leases(self) -> Leases:
+        """The lease calls themselves: grant, revoke, time to live, list."""
+        return Leases(self._caller)
+
+    def lease(self, ttl_s: int, *, id: int = 0, revoke: bool = True) -> Lease:
+        """A lease to be entered with ``async with``: granted, kept alive, revoked at the end.
+
+        With ``revoke=False`` it is left to expire. See :mod:`kvorum.client.lease`.
+        """
+        if self._lease_stream is None:
+            self._lease_stream = LeaseStream(self._caller)
+        return Lease(self.leases, self._lease_stream, ttl_s, id=id, revoke=revoke)
+
+    async def _close_streams(self) -> None:
+        for stream in self._watch_streams.values():
+            await stream.aclose()
+        if self._lease_stream is not None:
+            await self._lease_stream.aclose()
