@@ -154,19 +154,28 @@ def rounds(keys: Sequence[SampleKey]) -> Iterator[list[Write]]:
     yield [Write(k.key, None) for k in keys if k.deleted]
 
 
-def chunks(writes: Iterable[Write]) -> Iterator[list[Write]]:
-    """Cut a round into transactions, bounded in operations and in bytes."""
+def chunks(writes: Iterable[Write], ops_max: int) -> Iterator[list[Write]]:
+    """Cut a round into transactions of at most ``ops_max`` operations, bounded in bytes too."""
     chunk: list[Write] = []
     size = 0
     for write in writes:
         too_big = size + write.size > limits.LOAD_CHUNK_BYTES
-        if chunk and (too_big or len(chunk) >= limits.LOAD_CHUNK_OPS):
+        if chunk and (too_big or len(chunk) >= ops_max):
             yield chunk
             chunk, size = [], 0
         chunk.append(write)
         size += write.size
     if chunk:
         yield chunk
+
+
+def transactions(keys: Sequence[SampleKey]) -> Iterator[list[Write]]:
+    """The loader's transactions: first values in bulk, later changes in small ones.
+
+    A store that was written in ten revisions has no history to travel in.
+    """
+    for number, writes in enumerate(rounds(keys)):
+        yield from chunks(writes, limits.LOAD_CHUNK_OPS if number == 0 else limits.LOAD_CHANGE_OPS)
 
 
 class Loader:
@@ -193,7 +202,7 @@ class Loader:
 
         Raises ClusterError when a transaction failed LOAD_TRIES times.
         """
-        plan = [chunk for writes in rounds(keys) for chunk in chunks(writes)]
+        plan = list(transactions(keys))
         total = sum(len(chunk) for chunk in plan)
         done = 0
         try:
