@@ -5,9 +5,9 @@ sequence means. The thesis (Ongaro 2014, section 2.1) asks exactly one thing of 
 deterministic, so that members which applied the same entries hold the same state and gave the same
 answers. Everything here follows from that. ``Machine.apply`` sees the state and the entry and
 nothing else: no clock (leases tick elsewhere, and end here by an entry), no settings (the proposer
-writes what it decided into the command), no chance. A refusal is a result too, alike on all members.
-And because divergence is the one fault that consensus cannot see, every entry extends a digest that
-members compare.
+writes what it decided into the command), no chance. A refusal is a result too, alike on all
+members. And because divergence is the one fault that consensus cannot see, every entry extends a
+digest that members compare.
 
 The state is etcd's, multi-version (contract page "semantics"):
 

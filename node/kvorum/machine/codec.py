@@ -24,6 +24,15 @@ from typing import Any, Final
 from kvorum import limits
 from kvorum.machine import operations as ops
 from kvorum.machine.operations import Command, CommandError, Envelope
+from kvorum.machine.packing import (
+    I64,
+    U32,
+    U64,
+    Reader,
+    known_flags,
+    write_blob,
+    write_texts,
+)
 
 VERSION: Final = 1
 _IDENTITY: Final = 0x80
@@ -34,9 +43,6 @@ _PUT_ENTRY = Struct("<BBQQQBqI")
 _PUT = Struct("<BqI")
 _RANGE = Struct("<BqqiiqqqqII")
 _COMPARE = Struct("<iiBqI")
-_U32 = Struct("<I")
-_U64 = Struct("<Q")
-_I64 = Struct("<q")
 _IDENTITY_HEAD = Struct("<qI")
 
 
@@ -100,7 +106,7 @@ def decode(data: bytes) -> Envelope:
         version, kind, request_id, at_ms, origin = _HEAD.unpack_from(data)
         if version != VERSION:
             raise CommandError(f"entry format {version} is unknown here (this is {VERSION})")
-        reader = _Reader(data, _HEAD.size)
+        reader = Reader(data, _HEAD.size)
         user, auth_revision = "", 0
         if kind & _IDENTITY:
             kind ^= _IDENTITY
@@ -119,74 +125,6 @@ def decode(data: bytes) -> Envelope:
         raise CommandError(f"malformed entry of {len(data)} bytes: {error}") from error
 
 
-class _Reader:
-    """A cursor over ``data`` that never reads past the end."""
-
-    __slots__ = ("at", "data")
-
-    def __init__(self, data: bytes, at: int) -> None:
-        self.data = data
-        self.at = at
-
-    def fields(self, layout: Struct) -> tuple[Any, ...]:
-        at = self.at
-        self.at = at + layout.size
-        return layout.unpack_from(self.data, at)
-
-    def count(self) -> int:
-        """A number of items, each of which takes at least one byte."""
-        (n,) = self.fields(_U32)
-        if n > len(self.data) - self.at:
-            raise CommandError(f"count {n} at byte {self.at - 4} is beyond the end")
-        return int(n)
-
-    def signed(self) -> int:
-        return int(self.fields(_I64)[0])
-
-    def unsigned(self) -> int:
-        return int(self.fields(_U64)[0])
-
-    def take(self, length: int) -> bytes:
-        at = self.at
-        end = at + length
-        if end > len(self.data):
-            raise CommandError(f"{length} bytes wanted at byte {at}, {len(self.data) - at} left")
-        self.at = end
-        return self.data[at:end]
-
-    def blob(self) -> bytes:
-        return self.take(self.count())
-
-    def text(self) -> str:
-        return self.blob().decode()
-
-    def texts(self) -> tuple[str, ...]:
-        return tuple([self.text() for _ in range(self.count())])
-
-    def flag(self) -> bool:
-        value = self.take(1)[0]
-        if value > 1:
-            raise CommandError(f"flag {value} at byte {self.at - 1}")
-        return value == 1
-
-
-def _flags(value: int, known: int) -> int:
-    if value & ~known:
-        raise CommandError(f"unknown flags {value:#x}")
-    return value
-
-
-def _write_blob(data: bytes, out: list[bytes]) -> None:
-    out.append(_U32.pack(len(data)))
-    out.append(data)
-
-
-def _write_texts(texts: tuple[str, ...], out: list[bytes]) -> None:
-    out.append(_U32.pack(len(texts)))
-    for text in texts:
-        _write_blob(text.encode(), out)
-
-
 # --- keys and transactions ------------------------------------------------------------------------
 
 
@@ -200,9 +138,9 @@ def _write_put(c: ops.Put, out: list[bytes]) -> None:
     out.append(c.value)
 
 
-def _read_put(r: _Reader, depth: int) -> ops.Put:
+def _read_put(r: Reader, depth: int) -> ops.Put:
     flags, lease, key_length = r.fields(_PUT)
-    _flags(flags, 7)
+    known_flags(flags, 7)
     key = r.take(key_length)
     value = r.take(len(r.data) - r.at) if depth == 0 else r.blob()
     return ops.Put(key, value, lease, bool(flags & 1), bool(flags & 2), bool(flags & 4))
@@ -212,16 +150,16 @@ def _write_nested_put(c: ops.Put, out: list[bytes]) -> None:
     flags = c.prev_kv | c.ignore_value << 1 | c.ignore_lease << 2
     out.append(_PUT.pack(flags, c.lease, len(c.key)))
     out.append(c.key)
-    _write_blob(c.value, out)
+    write_blob(c.value, out)
 
 
 def _write_delete(c: ops.DeleteRange, out: list[bytes]) -> None:
     out.append(b"\1" if c.prev_kv else b"\0")
-    _write_blob(c.key, out)
-    _write_blob(c.range_end, out)
+    write_blob(c.key, out)
+    write_blob(c.range_end, out)
 
 
-def _read_delete(r: _Reader, depth: int) -> ops.DeleteRange:
+def _read_delete(r: Reader, depth: int) -> ops.DeleteRange:
     prev_kv = r.flag()
     return ops.DeleteRange(r.blob(), r.blob(), prev_kv)
 
@@ -247,9 +185,9 @@ def _write_range(c: ops.Range, out: list[bytes]) -> None:
     out.append(c.range_end)
 
 
-def _read_range(r: _Reader, depth: int) -> ops.Range:
+def _read_range(r: Reader, depth: int) -> ops.Range:
     flags, limit, revision, order, target, *bounds, key_length, end_length = r.fields(_RANGE)
-    _flags(flags, 7)
+    known_flags(flags, 7)
     key, end = r.take(key_length), r.take(end_length)
     options = (bool(flags & 1), bool(flags & 2), bool(flags & 4))
     return ops.Range(key, end, limit, revision, order, target, *options, *bounds)
@@ -262,24 +200,24 @@ def _write_compare(c: ops.Compare, out: list[bytes]) -> None:
     else:
         out.append(_COMPARE.pack(c.target, c.result, 0, operand, len(c.key)))
     out.append(c.key)
-    _write_blob(c.range_end, out)
+    write_blob(c.range_end, out)
     if isinstance(operand, bytes):
-        _write_blob(operand, out)
+        write_blob(operand, out)
 
 
-def _read_compare(r: _Reader) -> ops.Compare:
+def _read_compare(r: Reader) -> ops.Compare:
     target, result, kind, number, key_length = r.fields(_COMPARE)
-    _flags(kind, 1)
+    known_flags(kind, 1)
     key, end = r.take(key_length), r.blob()
     return ops.Compare(key, target, result, r.blob() if kind else number, end)
 
 
 def _write_txn(c: ops.Txn, out: list[bytes]) -> None:
-    out.append(_U32.pack(len(c.compare)))
+    out.append(U32.pack(len(c.compare)))
     for compare in c.compare:
         _write_compare(compare, out)
     for branch in (c.success, c.failure):
-        out.append(_U32.pack(len(branch)))
+        out.append(U32.pack(len(branch)))
         for op in branch:
             kind = _KIND_OF.get(type(op), 0)
             if kind not in _NESTABLE:
@@ -291,14 +229,14 @@ def _write_txn(c: ops.Txn, out: list[bytes]) -> None:
                 _WRITERS[kind](op, out)
 
 
-def _read_txn(r: _Reader, depth: int) -> ops.Txn:
+def _read_txn(r: Reader, depth: int) -> ops.Txn:
     if depth > limits.MAX_TXN_DEPTH:
         raise CommandError(f"transactions nested deeper than {limits.MAX_TXN_DEPTH}")
     compare = tuple([_read_compare(r) for _ in range(r.count())])
     return ops.Txn(compare, _read_branch(r, depth + 1), _read_branch(r, depth + 1))
 
 
-def _read_branch(r: _Reader, depth: int) -> tuple[ops.Operation, ...]:
+def _read_branch(r: Reader, depth: int) -> tuple[ops.Operation, ...]:
     branch: list[ops.Operation] = []
     for _ in range(r.count()):
         kind = r.take(1)[0]
@@ -312,72 +250,72 @@ def _read_branch(r: _Reader, depth: int) -> tuple[ops.Operation, ...]:
 
 
 def _write_compact(c: ops.Compact, out: list[bytes]) -> None:
-    out.append(_I64.pack(c.revision))
+    out.append(I64.pack(c.revision))
     out.append(b"\1" if c.physical else b"\0")
 
 
 def _write_expire(c: ops.LeaseExpire, out: list[bytes]) -> None:
-    out.append(_U64.pack(c.proposer_term))
-    out.append(_U32.pack(len(c.ids)))
-    out.extend(_I64.pack(lease) for lease in c.ids)
+    out.append(U64.pack(c.proposer_term))
+    out.append(U32.pack(len(c.ids)))
+    out.extend(I64.pack(lease) for lease in c.ids)
 
 
-def _read_expire(r: _Reader, depth: int) -> ops.LeaseExpire:
+def _read_expire(r: Reader, depth: int) -> ops.LeaseExpire:
     term = r.unsigned()
     return ops.LeaseExpire(tuple([r.signed() for _ in range(r.count())]), term)
 
 
 def _write_checkpoint(c: ops.LeaseCheckpoint, out: list[bytes]) -> None:
-    out.append(_U32.pack(len(c.items)))
+    out.append(U32.pack(len(c.items)))
     for lease, remaining_s in c.items:
-        out.append(_I64.pack(lease))
-        out.append(_I64.pack(remaining_s))
+        out.append(I64.pack(lease))
+        out.append(I64.pack(remaining_s))
 
 
-def _read_checkpoint(r: _Reader, depth: int) -> ops.LeaseCheckpoint:
+def _read_checkpoint(r: Reader, depth: int) -> ops.LeaseCheckpoint:
     return ops.LeaseCheckpoint(tuple([(r.signed(), r.signed()) for _ in range(r.count())]))
 
 
 def _write_publish(c: ops.MemberPublish, out: list[bytes]) -> None:
-    out.append(_U64.pack(c.id))
-    _write_blob(c.name.encode(), out)
-    _write_texts(c.client_urls, out)
+    out.append(U64.pack(c.id))
+    write_blob(c.name.encode(), out)
+    write_texts(c.client_urls, out)
 
 
 def _write_add(c: ops.MemberAdd, out: list[bytes]) -> None:
-    out.append(_U64.pack(c.id))
-    _write_texts(c.peer_urls, out)
+    out.append(U64.pack(c.id))
+    write_texts(c.peer_urls, out)
     out.append(b"\1" if c.is_learner else b"\0")
-    out.append(_U32.pack(c.max_learners))
+    out.append(U32.pack(c.max_learners))
 
 
-def _read_add(r: _Reader, depth: int) -> ops.MemberAdd:
+def _read_add(r: Reader, depth: int) -> ops.MemberAdd:
     member, urls, learner = r.unsigned(), r.texts(), r.flag()
-    return ops.MemberAdd(member, urls, learner, int(r.fields(_U32)[0]))
+    return ops.MemberAdd(member, urls, learner, int(r.fields(U32)[0]))
 
 
 def _write_update(c: ops.MemberUpdate, out: list[bytes]) -> None:
-    out.append(_U64.pack(c.id))
-    _write_texts(c.peer_urls, out)
+    out.append(U64.pack(c.id))
+    write_texts(c.peer_urls, out)
 
 
 def _write_alarm(c: ops.AlarmSet, out: list[bytes]) -> None:
-    out.append(_I64.pack(c.action))
-    out.append(_U64.pack(c.member_id))
-    out.append(_I64.pack(c.alarm))
+    out.append(I64.pack(c.action))
+    out.append(U64.pack(c.member_id))
+    out.append(I64.pack(c.alarm))
 
 
 def _write_grant(c: ops.LeaseGrant, out: list[bytes]) -> None:
-    out.append(_I64.pack(c.id))
-    out.append(_I64.pack(c.ttl_s))
+    out.append(I64.pack(c.id))
+    out.append(I64.pack(c.ttl_s))
 
 
 def _write_id(c: ops.MemberRemove | ops.MemberPromote, out: list[bytes]) -> None:
-    out.append(_U64.pack(c.id))
+    out.append(U64.pack(c.id))
 
 
 _Writer = Callable[[Any, list[bytes]], None]
-_Read = Callable[[_Reader, int], Any]
+_Read = Callable[[Reader, int], Any]
 
 # Numbers are for ever: a log or a snapshot of an older release must stay readable. New kinds get
 # new numbers.
@@ -391,7 +329,7 @@ _TABLE: tuple[tuple[int, type, _Writer, _Read], ...] = (
     (
         7,
         ops.LeaseRevoke,
-        lambda c, out: out.append(_I64.pack(c.id)),
+        lambda c, out: out.append(I64.pack(c.id)),
         lambda r, _: ops.LeaseRevoke(r.signed()),
     ),
     (8, ops.LeaseExpire, _write_expire, _read_expire),
@@ -415,7 +353,7 @@ _TABLE: tuple[tuple[int, type, _Writer, _Read], ...] = (
     (
         16,
         ops.ClusterVersionSet,
-        lambda c, out: _write_blob(c.version.encode(), out),
+        lambda c, out: write_blob(c.version.encode(), out),
         lambda r, _: ops.ClusterVersionSet(r.text()),
     ),
     (17, ops.Noop, lambda c, out: None, lambda r, _: ops.Noop()),
