@@ -92,7 +92,7 @@ class NodeConfig:
     cors: tuple[str, ...] = ("*",)
     host_whitelist: tuple[str, ...] = ("*",)
     extensive_metrics: bool = False
-    progress_notify_interval_s: float = 600.0
+    watch_progress_notify_interval_s: float = 600.0
     slow_apply_s: float = 0.1
     slow_request_s: float = 0.3
     reuse_port: bool = False
@@ -168,7 +168,7 @@ def _plain(s: Settings) -> NodeConfig:
         cors=_words(s.text("cors")),
         host_whitelist=_words(s.text("host-whitelist")),
         extensive_metrics=s.text("metrics") == "extensive",
-        progress_notify_interval_s=s.seconds("watch-progress-notify-interval"),
+        watch_progress_notify_interval_s=s.seconds("watch-progress-notify-interval"),
         slow_apply_s=s.seconds("warning-apply-duration"),
         slow_request_s=s.seconds("warning-unary-request-duration"),
         reuse_port=s.boolean("socket-reuse-port"),

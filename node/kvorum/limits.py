@@ -70,6 +70,7 @@ NODE_RESTART_FORGIVE_S = 60.0  # A node that ran this long starts its pauses ane
 PROBE_TIMEOUT_S = 2.0  # One question to one node; a paused node must not hold up the others.
 PROBE_STOP_S = 0.5  # Who leads, asked before a stop: worth knowing, not worth waiting for.
 LOAD_CHUNK_OPS = 100  # Sample keys in one transaction: below MAX_TXN_OPS, which real etcd shares.
+LOAD_CHANGE_OPS = 4  # Later changes to them: few at once, so that the samples have revisions.
 LOAD_CHUNK_BYTES = 512 * 1024  # And their bytes, well below MAX_REQUEST_BYTES.
 # A transaction of the loader is repeated over an election, which takes a second or two.
 LOAD_TRIES = 20
@@ -105,6 +106,7 @@ SNAPSHOT_FILES_KEPT = 5  # The newest may prove broken; etcd keeps as many.
 # --- the server ----------------------------------------------------------------------------------
 # Above this a gathered write leaves at once: joining more costs copies.
 WRITE_GATHER_BYTES = 64 * 1024
+CLOSE_LINGER_S = 2.0  # A closed connection whose other side takes no more bytes is aborted after this.
 SNIFF_TIMEOUT_S = 10.0  # A connection that sends no first bytes for this long is closed.
 # Ticks made up for after a stall: many elections' worth, and a short turn of the loop.
 MAX_LATE_TICKS = 200
@@ -118,6 +120,8 @@ PEER_BACKOFF_MIN_S = 0.05
 PEER_BACKOFF_MAX_S = 2.0  # ... up to this: a returning member waits no longer than two elections.
 PEER_DIAL_TIMEOUT_S = 5.0  # etcd's dial timeout: 1 s + election timeout, rounded up.
 # A peer's stream that carried nothing for this long is dead: heartbeats come every tick.
+PEER_PING_S = 1.0
+# A peer's connection that answers no ping for this long is dead (etcd's read timeout).
 PEER_SILENCE_S = 5.0
 SNAPSHOT_SEND_CHUNK_BYTES = 512 * 1024  # One message of a snapshot on its way.
 SNAPSHOT_SEND_ROWS = 1_000  # History rows in one such message.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from kvorum.limits import WRITE_GATHER_BYTES
+from kvorum.limits import CLOSE_LINGER_S, WRITE_GATHER_BYTES
 
 
 class GatheringTransport(asyncio.Transport):
@@ -73,9 +73,10 @@ class GatheringTransport(asyncio.Transport):
             protocol.resume_writing()
 
     def close(self) -> None:
-        """Write what was gathered, then close."""
+        """Write what was gathered, then close; a peer that does not take it loses it."""
         self.flush()
         self._inner.close()
+        self._loop.call_later(CLOSE_LINGER_S, self._inner.abort)
 
     def abort(self) -> None:
         """Close at once; what was gathered is lost."""

@@ -41,7 +41,7 @@ class FatalError(Exception):
 
 
 def end_process(error: BaseException, code: int) -> None:
-    """Leave now, without running anything else: no finalizer may write a state that is not trusted."""
+    """Leave now, without running anything else: no finalizer may write what is not trusted."""
     logging.shutdown()
     os._exit(code)
 

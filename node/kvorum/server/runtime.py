@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from kvorum.config import NodeConfig
 from kvorum.machine.apply import Machine
 from kvorum.machine.commands import Command
 from kvorum.machine.members import Member
+from kvorum.raft.core import Raft
 from kvorum.raft.types import Role
 from kvorum.replica import effects as fx
 from kvorum.replica.inputs import (
@@ -42,9 +42,9 @@ from kvorum.replica.statistics import ReplicaStatistics
 from kvorum.server.callers import Callers
 from kvorum.server.clock import Ticker, WallClock
 from kvorum.server.crash import Crash, Exit, FatalError
+from kvorum.server.faultdesk import FaultDesk
 from kvorum.server.faults import FaultGate
 from kvorum.server.latency import LatencyRing
-from kvorum.server.logview import LogLine, LogView
 from kvorum.server.ports import (
     DiskPort,
     HistoryPort,
@@ -76,13 +76,13 @@ class Node:
         first_request_id: int,
         crash: Crash,
         gate: FaultGate,
-        rng: random.Random,
     ) -> None:
         self.config = config
         self.cluster_id = cluster_id
         self.member_id = member_id
         self.crash = crash
-        self.faults = gate
+        self.gate = gate
+        self.faults = FaultDesk(gate)
         self.wall = WallClock()
         self.started_ns = time.monotonic_ns()
         self._replica = replica
@@ -95,7 +95,7 @@ class Node:
         self._role_listeners: list[RoleListener] = []
         self._removed = asyncio.Event()
         self.callers = Callers(self.post, first_request_id)
-        self._streams = WatchStreams(self.post, config.progress_notify_interval_s, rng)
+        self._streams = WatchStreams(self.post)
         self._ticker = Ticker(
             self._loop,
             config.heartbeat_interval_ms / 1000,
@@ -177,7 +177,7 @@ class Node:
 
     def _turn(self) -> None:
         self._scheduled = False
-        if self.faults.paused or self._stopped or self.crash.error is not None:
+        if self.gate.paused or self._stopped or self.crash.error is not None:
             return
         batch, self._inputs = self._inputs, []
         started = time.perf_counter_ns()
@@ -207,7 +207,7 @@ class Node:
 
     def _cut(self, effect: fx.CutLog) -> None:
         self._hand_over()
-        self.disk.cut(effect.index)
+        self.disk.cut(effect.through_index)
 
     def _hand_over(self) -> None:
         """Writes made so far in this turn go to the disk before what comes next."""
@@ -232,9 +232,9 @@ class Node:
         raise FatalError(effect.reason, Exit.FATAL)
 
     def _faults_changed(self) -> None:
-        self.wall.jump_ms = self.faults.jump_ms
-        self._ticker.set_rate(self.faults.rate_ppm)
-        if self.faults.paused:
+        self.wall.jump_ms = self.gate.jump_ms
+        self._ticker.set_rate(self.gate.rate_ppm)
+        if self.gate.paused:
             self._ticker.hold()
             return
         self._ticker.release()
@@ -333,6 +333,11 @@ class Node:
         return self._replica
 
     @property
+    def raft(self) -> Raft:
+        """Raft, for reading only (log, progress, configuration)."""
+        return self._replica.raft
+
+    @property
     def machine(self) -> Machine:
         """The state, for reading only."""
         return self._replica.machine
@@ -365,19 +370,9 @@ class Node:
         """The replica's own figures."""
         return self._replica.statistics()
 
-    def statistics(self, log_tail: int = 0) -> NodeStatistics:
-        """Everything about this node, with the newest ``log_tail`` entries of the raft log in
-        words.
-        """
-        return collect(self, log_tail)
-
-    def log(self, from_index: int, limit: int) -> LogView:
-        """A stretch of the raft log in words, newest last."""
-        return LogView.of(self._replica, from_index, limit)
-
-    def log_tail(self, limit: int) -> tuple[LogLine, ...]:
-        """The newest entries in words."""
-        return LogView.tail(self._replica, limit).entries
+    def statistics(self) -> NodeStatistics:
+        """Everything about this node at this moment."""
+        return collect(self)
 
     async def wait_removed(self) -> None:
         """Returns when this node is no longer a member."""

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from kvorum_proto.kvorum import v1
 
 from kvorum import ETCD_VERSION
-from kvorum.server.faults import ActiveFault
+from kvorum.server.faults import ActiveFault, LinkFault
 from kvorum.server.latency import Latency
-from kvorum.server.logview import LogLine
 from kvorum.server.ports import PeerFigures
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
 
+_LATENCIES = ("fsync", "apply", "propose", "loop_stall")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
 class PeerStatistics:
-    """A peer: the leader's progress for it (zeros elsewhere) and this node's own connection to it."""
+    """A peer: the leader's progress for it (zeros elsewhere), and this node's connection to it."""
 
     id: int
     match: int
@@ -65,7 +67,6 @@ class NodeStatistics:
     persisted_index: int
     snapshot_index: int
     peers: tuple[PeerStatistics, ...]
-    log: tuple[LogLine, ...]
     leader_changes: int
     pending_proposals: int
     pending_reads: int
@@ -94,9 +95,41 @@ class NodeStatistics:
     faults: tuple[ActiveFault, ...]
     faults_enabled: bool
 
+    def to_message(self) -> v1.NodeStatistics:
+        """The same for the wire; whoever wants entries of the log adds them."""
+        plain: dict[str, Any] = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in ("role", "peers", "faults", *_LATENCIES)
+        }
+        for name in _LATENCIES:
+            plain[name] = v1.Latency(**asdict(getattr(self, name)))
+        return v1.NodeStatistics(
+            role=v1.Role[self.role.upper().replace("-", "_")],
+            peers=[_peer_message(peer) for peer in self.peers],
+            faults=[_fault_message(fault) for fault in self.faults],
+            **plain,
+        )
 
-def collect(node: Node, log_tail: int = 0) -> NodeStatistics:
-    """The node's figures at this moment, with the newest ``log_tail`` entries in words."""
+
+def _peer_message(peer: PeerStatistics) -> v1.PeerStatistics:
+    state = v1.ProgressState[peer.state.upper()] if peer.state else v1.ProgressState(0)
+    return v1.PeerStatistics(**{**asdict(peer), "state": state})
+
+
+def _fault_message(active: ActiveFault) -> v1.ActiveFault:
+    link = active.fault if isinstance(active.fault, LinkFault) else None
+    return v1.ActiveFault(
+        id=active.id,
+        what=active.fault.words,
+        remaining_ms=active.remaining_ms,
+        peer=link.peer if link else 0,
+        direction=link.direction.value if link else "",
+    )
+
+
+def collect(node: Node) -> NodeStatistics:
+    """The node's figures at this moment."""
     replica = node.status()
     raft = replica.raft
     return NodeStatistics(
@@ -117,7 +150,6 @@ def collect(node: Node, log_tail: int = 0) -> NodeStatistics:
         persisted_index=raft.stable,
         snapshot_index=replica.snapshot_index,
         peers=_peers(node),
-        log=node.log_tail(log_tail) if log_tail else (),
         leader_changes=replica.leader_changes,
         pending_proposals=replica.pending_requests,
         pending_reads=replica.pending_reads,
@@ -143,7 +175,7 @@ def collect(node: Node, log_tail: int = 0) -> NodeStatistics:
         reads_total=replica.reads_total,
         watch_events_total=replica.watch_events_total,
         resident_bytes=resident_bytes(),
-        faults=node.faults.list(),
+        faults=node.gate.list(),
         faults_enabled=node.config.enable_faults,
     )
 
