@@ -8,8 +8,8 @@ package:
 - `grpc.health.v1`, `grpc.reflection.v1`, `grpc.reflection.v1alpha`;
 - `services`: every method by its path; `names`, `schema`, `descriptors.binpb`: names, descriptors.
 
-Written by hand: `codec` (messages to bytes and back; `codegen*` and `runtime` are its parts), `wire`
-(bytes without messages), `rpc`, `jsonnames` and `descriptors` (the faces of the generated tables).
+Written by hand: `codec` (messages to bytes and back; its parts are `codegen*` and `runtime`),
+`wire` (bytes without messages), `rpc`, `jsonnames`, `descriptors` (faces of the generated tables).
 
 Python names: fields are snake case (`peerURLs` is `peer_urls`, `ID` is `id`), nested enums go by
 their own name where it is unambiguous (`RangeRequest.SortOrder` is `SortOrder`), else with the

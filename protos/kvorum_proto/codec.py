@@ -88,8 +88,8 @@ class _Compiler:
         """The class's encoder, compiled now if need be."""
         with self._lock:
             if cls not in self.encoders:
-                name = self._name("encode", cls)
-                source = codegen_encode.encoder_source(_checked(cls), name, self)
+                name = self._name("encode", _checked(cls))
+                source = codegen_encode.encoder_source(cls, name, self)
                 self.encoders[cls] = self._run(source, name)
             return self.encoders[cls]
 
@@ -97,8 +97,8 @@ class _Compiler:
         """The class's decoder, compiled now if need be."""
         with self._lock:
             if cls not in self.decoders:
-                name = self._name("decode", cls)
-                source = codegen_decode.decoder_source(_checked(cls), name, self)
+                name = self._name("decode", _checked(cls))
+                source = codegen_decode.decoder_source(cls, name, self)
                 self.decoders[cls] = self._run(source, name)
             return self.decoders[cls]
 

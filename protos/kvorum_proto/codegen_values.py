@@ -25,7 +25,7 @@ def read_length() -> list[str]:
         "if n > 127:",
         "    v = buf[pos]",
         "    if v < 128: n += (v << 7) - 128; pos += 1",
-        "    else: n, pos = long_varint(buf, pos, n)",
+        "    else: n, pos = long_length(buf, pos, n)",
         "stop = pos + n",
         "if stop > end: raise truncated()",
     ]

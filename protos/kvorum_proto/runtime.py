@@ -9,7 +9,8 @@ from __future__ import annotations
 from . import wire
 from .wire import DecodeError
 
-_TAG_BYTES = 5
+_SHORT_BYTES = 5
+"""Tags and lengths have 32 bits, and however clumsily they are written, at most five bytes."""
 
 
 def truncated() -> DecodeError:
@@ -36,9 +37,20 @@ def long_tag(buf: bytes, pos: int, first: int) -> tuple[int, int]:
     Raises DecodeError when no field has such a tag, and IndexError where the data ends.
     """
     tag, stop = wire.long_varint(buf, pos, first)
-    if stop - pos >= _TAG_BYTES or tag >> 32:
+    if stop - pos >= _SHORT_BYTES or tag >> 32:
         raise DecodeError("a field number is out of range")
     return tag, stop
+
+
+def long_length(buf: bytes, pos: int, first: int) -> tuple[int, int]:
+    """The rest of a length whose first byte had its high bit set, and the position after it.
+
+    Raises DecodeError when it has too many bytes, and IndexError where the data ends.
+    """
+    length, stop = wire.long_varint(buf, pos, first)
+    if stop - pos >= _SHORT_BYTES:
+        raise DecodeError("a length is out of range")
+    return length, stop
 
 
 def skip(buf: bytes, pos: int, end: int, tag: int, depth: int, unknown: list[bytes]) -> int:
@@ -55,7 +67,9 @@ def skip(buf: bytes, pos: int, end: int, tag: int, depth: int, unknown: list[byt
         if wire_type == wire.VARINT:
             _, pos = wire.read_varint(buf, pos)
         elif wire_type == wire.DELIMITED:
-            length, pos = wire.read_varint(buf, pos)
+            length, pos = buf[pos], pos + 1
+            if length > 0x7F:
+                length, pos = long_length(buf, pos, length)
             pos += length
         elif wire_type == wire.FIXED64:
             pos += 8
@@ -80,6 +94,7 @@ def skip(buf: bytes, pos: int, end: int, tag: int, depth: int, unknown: list[byt
 GLOBALS = {
     "again": again,
     "join": b"".join,
+    "long_length": long_length,
     "long_tag": long_tag,
     "long_varint": wire.long_varint,
     "new": object.__new__,
