@@ -135,3 +135,25 @@ PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its nam
 FAULTS_MAX = 1_000  # Faults in force at once.
 # A pause starts this much later, so that the answer to who asked for it leaves.
 PAUSE_BEGINS_S = 0.02
+
+# --- history -------------------------------------------------------------------------------------
+HISTORY_BATCH_ROWS = 5_000  # Rows in one transaction: 10 ms; 1,000 reach half the rows per second.
+HISTORY_GATHER_S = 0.05  # How long a first row waits for company: one commit costs 3 ms, however small.
+# Rows waiting for the writer; above it nothing more is taken. More than the window's hard bound, so
+# that the replica refuses proposals first.
+HISTORY_QUEUE_ROWS = 500_000
+HISTORY_CHECKPOINT_BYTES = 16 * 1024 * 1024  # DuckDB's log is folded into the file beyond this.
+HISTORY_MEMORY_MB = 512  # DuckDB's buffers in a node; the rest of the file stays on disk.
+HISTORY_READS_PENDING = 256  # Reads waiting for a reader thread before new ones are refused.
+HISTORY_READ_TIMEOUT_S = 30.0  # A read of history that takes longer is interrupted.
+HISTORY_EVENTS_BYTES = 16 * 1024 * 1024  # Keys and values in one answer to a watcher behind.
+HISTORY_EXPORT_ROWS = 5_000  # Rows read at a time for a peer's snapshot.
+HISTORY_PROBE_TIMEOUT_S = 120.0  # A file that cannot be read through in this time is set aside.
+HISTORY_PROBE_DEEP_BYTES = 256 * 1024 * 1024  # Files up to this are read whole at a start (0.5 s).
+QUERY_ROWS = 10_000  # Rows of an answer to a person's SQL.
+QUERY_BYTES = 16 * 1024 * 1024  # ... and its size.
+QUERY_TIMEOUT_S = 10.0
+QUERY_MEMORY_MB = 256  # DuckDB's own bound in the query process, which it may overstep; therefore
+QUERY_ADDRESS_SPACE_MB = 4_096  # the system's bound on the whole process.
+QUERY_SQL_BYTES = 65_536
+QUERIES_RUNNING = 2  # Query processes at once: each may keep a core busy.
