@@ -1,0 +1,264 @@
+"""Feeds: asyncio tasks that keep the view models current, and tell the screen so at most twenty times a second.
+
+A feed never ends by an error of the cluster: it says what went wrong, waits a little longer each time, and tries again.
+What it has shown stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from urllib.parse import urlsplit
+
+from kvorum_tui.model.cluster_model import ClusterModel
+from kvorum_tui.model.key_index import KeyIndex
+from kvorum_tui.model.records import KeyEvent, MemberIdentity
+from kvorum_tui.model.watch_buffer import Entry, Gap, WatchBuffer
+from kvorum_tui.session import Session, SessionError
+
+PULSE_S = 0.05
+RETRY_FIRST_S = 0.25
+RETRY_MAX_S = 2.0
+DISCOVER_S = 5.0
+EXTEND_CHUNK = 2_000  # Keys put into the index in one turn of the event loop.
+
+Clock = Callable[[], float]
+
+
+class Pulse:
+    """Calls ``tell`` soon after :meth:`mark`, and never more often than every :data:`PULSE_S`."""
+
+    def __init__(self, tell: Callable[[], object]) -> None:
+        self._tell = tell
+        self._last = -1.0
+        self._pending = False
+        self.told = 0
+
+    def mark(self) -> None:
+        """Something changed."""
+        if self._pending:
+            return
+        self._pending = True
+        loop = asyncio.get_running_loop()
+        loop.call_at(max(loop.time(), self._last + PULSE_S), self._fire)
+
+    def _fire(self) -> None:
+        self._pending = False
+        self._last = asyncio.get_running_loop().time()
+        self.told += 1
+        self._tell()
+
+
+async def _forever(step: Callable[[], Awaitable[None]], failed: Callable[[SessionError], None]) -> None:
+    """Repeat a step that ends when its stream ends; failures are told, the wait grows, success resets it."""
+    wait = RETRY_FIRST_S
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        try:
+            await step()
+        except SessionError as error:
+            failed(error)
+        if loop.time() - began > 5 * wait:
+            wait = RETRY_FIRST_S
+        await asyncio.sleep(wait)
+        wait = min(RETRY_MAX_S, wait * 2)
+
+
+def _address(url: str) -> str:
+    """Host and port of an endpoint however it is written."""
+    return urlsplit(url if "://" in url else f"//{url}").netloc or url
+
+
+class ClusterFeed:
+    """Follows every member's reports, and finds members that nobody named."""
+
+    def __init__(self, session: Session, model: ClusterModel, clock: Clock, tell: Callable[[], object]) -> None:
+        self.session = session
+        self.model = model
+        self.clock = clock
+        self.pulse = Pulse(tell)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            for endpoint in self.session.endpoints:
+                self._follow(endpoint)
+            await asyncio.sleep(RETRY_FIRST_S)
+            while True:
+                await self._discover()
+                await asyncio.sleep(DISCOVER_S if self.model.source() else RETRY_FIRST_S)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+
+    def _follow(self, endpoint: str) -> None:
+        self.model.add_endpoint(endpoint, self.clock())
+        self._tasks[endpoint] = asyncio.create_task(self._member(endpoint), name=f"reports {endpoint}")
+
+    async def _member(self, endpoint: str) -> None:
+        async def step() -> None:
+            async for report in self.session.reports(endpoint):
+                self.model.report(report, self.clock())
+                self.pulse.mark()
+            raise SessionError("the stream of reports ended", endpoint, "Statistics")
+
+        def failed(error: SessionError) -> None:
+            self.model.failed(endpoint, f"{error.code} {error.message}".strip(), self.clock())
+            self.pulse.mark()
+
+        await _forever(step, failed)
+
+    async def _discover(self) -> None:
+        try:
+            table = await self.session.members()
+        except SessionError:
+            return  # every member's own feed says why
+        for identity in table:
+            endpoint = self._endpoint_of(identity)
+            if endpoint is not None:
+                self.model.identify(endpoint, identity)
+            elif identity.client_urls and self._all_known():
+                self._follow(identity.client_urls[0])
+                self.model.identify(identity.client_urls[0], identity)
+        self.pulse.mark()
+
+    def _endpoint_of(self, identity: MemberIdentity) -> str | None:
+        urls = {_address(url) for url in identity.client_urls}
+        for endpoint, state in self.model.members.items():
+            if state.id == identity.id or (state.report is None and _address(endpoint) in urls):
+                return endpoint
+        return None
+
+    def _all_known(self) -> bool:
+        """Whether every endpoint has answered or failed: before that, a member may be one we are just asking."""
+        return all(m.report is not None or m.error for m in self.model.rows())
+
+
+class KeysFeed:
+    """Reads all keys page by page at one revision, then follows every change from there on."""
+
+    def __init__(self, session: Session, index: KeyIndex, tell: Callable[[], object]) -> None:
+        self.session = session
+        self.index = index
+        self.pulse = Pulse(tell)
+        self.loading = True
+        self.total = 0
+        self.revision = 0
+        self.error: SessionError | None = None
+        self.touched: dict[bytes, KeyEvent] = {}
+        self.live = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+
+        async def step() -> None:
+            if self.loading:
+                await self._load()
+            await self._follow()
+
+        def failed(error: SessionError) -> None:
+            self.error, self.live = error, False
+            self.pulse.mark()
+
+        await _forever(step, failed)
+
+    def take_touched(self) -> dict[bytes, KeyEvent]:
+        """The newest event of each key that changed since the last call."""
+        touched, self.touched = self.touched, {}
+        return touched
+
+    async def _load(self) -> None:
+        fresh = not len(self.index)
+        seen: set[bytes] = set()
+        async for page in self.session.pages():
+            self.revision, self.total, self.error = page.revision, page.total, None
+            for start in range(0, len(page.keys), EXTEND_CHUNK):
+                chunk = page.keys[start : start + EXTEND_CHUNK]
+                self.index.extend(chunk)
+                if not fresh:
+                    seen.update(chunk)
+                self.pulse.mark()
+                await asyncio.sleep(0)
+        if not fresh:
+            for number, key in enumerate([key for key in self.index.keys if key not in seen]):
+                self.index.delete(key)
+                if number % EXTEND_CHUNK == 0:
+                    await asyncio.sleep(0)
+        self.loading = False
+        self.pulse.mark()
+
+    async def _follow(self) -> None:
+        async for batch in self.session.watch(b"", True, self.revision + 1):
+            self.live, self.error = True, None
+            if batch.gap_to:
+                self.loading = True
+                return
+            for event in batch.events:
+                if event.kind == "put":
+                    self.index.insert(event.key)
+                else:
+                    self.index.delete(event.key)
+                self.touched[event.key] = event
+            if batch.events:
+                self.revision = max(self.revision, batch.events[-1].revision)
+                self.total = len(self.index)
+            self.pulse.mark()
+            await asyncio.sleep(0)
+
+
+class WatchFeed:
+    """One pane's watch: from a revision, or from now on, into a buffer."""
+
+    def __init__(
+        self,
+        session: Session,
+        buffer: WatchBuffer,
+        key: bytes,
+        prefix: bool,
+        start_revision: int,
+        clock: Clock,
+        tell: Callable[[], object],
+    ) -> None:
+        self.session = session
+        self.buffer = buffer
+        self.key = key
+        self.prefix = prefix
+        self.start_revision = start_revision
+        self.clock = clock
+        self.pulse = Pulse(tell)
+        self.error: SessionError | None = None
+        self.live_from = 0
+
+    async def run(self) -> None:
+        """Until cancelled. After a break it goes on at the revision behind the last one shown."""
+
+        async def step() -> None:
+            async for batch in self.session.watch(self.key, self.prefix, self.start_revision):
+                self.error = None
+                if not self.live_from:
+                    self.live_from = batch.revision
+                entries: list[Entry] = list(batch.events)
+                if batch.gap_to:
+                    text = f"compacted: nothing is kept before revision {batch.gap_to:,}"
+                    entries.insert(0, Gap(batch.gap_to, text))
+                if entries:
+                    self.buffer.add(entries, self.clock())
+                    self.start_revision = max(self.start_revision, entries[-1].revision + 1)
+                elif not self.start_revision:
+                    self.start_revision = batch.revision + 1
+                self.pulse.mark()
+                await asyncio.sleep(0)
+
+        def failed(error: SessionError) -> None:
+            self.error = error
+            self.pulse.mark()
+
+        await _forever(step, failed)
+
+
+def endpoints_from(texts: Iterable[str]) -> tuple[str, ...]:
+    """Endpoints from options that may each hold several, separated by commas."""
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))

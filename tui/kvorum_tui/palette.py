@@ -1,0 +1,81 @@
+"""The command palette: actions of every tab, members, and keys of the store."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from kvorum_tui.actions import ACTIONS, TABS
+from kvorum_tui.model.decode import key_from_text, printable
+
+if TYPE_CHECKING:
+    from kvorum_tui.app import KvorumApp
+
+KEYS_MAX = 12
+TITLES = {**dict(TABS), "app": "kvorum"}
+
+
+class KvorumCommands(Provider):
+    """What the palette finds. Keys are found by their first letters, and then by what they contain."""
+
+    @property
+    def kv(self) -> KvorumApp:
+        """The app."""
+        return cast("KvorumApp", self.app)
+
+    async def discover(self) -> Hits:
+        """Before anything is typed: the actions of this tab, then the others."""
+        front = self.kv.pane.tab
+        for action in sorted(ACTIONS, key=lambda a: a.target != front):
+            if action.name != "palette":
+                yield DiscoveryHit(
+                    Content(f"{TITLES[action.target]}: {action.text}"),
+                    partial(self.kv.do, action.name),
+                    text=action.text,
+                    help=f"{action.label}  {action.about}",
+                )
+
+    async def search(self, query: str) -> Hits:
+        """Actions and members by fuzzy match, keys by prefix or content."""
+        matcher = self.matcher(query)
+        for action in ACTIONS:
+            text = f"{TITLES[action.target]}: {action.text}"
+            score = max(matcher.match(text), matcher.match(action.about) * 0.6)
+            if score > 0 and action.name != "palette":
+                yield Hit(
+                    score,
+                    Content(text),
+                    partial(self.kv.do, action.name),
+                    text=text,
+                    help=f"{action.label}  {action.about}",
+                )
+        for number, member in enumerate(self.kv.cluster.rows()):
+            score = matcher.match(member.name)
+            if score > 0:
+                yield Hit(
+                    score,
+                    Content(f"member {member.name}"),
+                    partial(self._goto_member, number),
+                    text=f"member {member.name}",
+                    help=member.endpoint,
+                )
+        for key in self._keys(query):
+            yield Hit(0.5, Content(printable(key)), partial(self.kv.goto_key, key), text=printable(key), help="key")
+
+    def _keys(self, query: str) -> list[bytes]:
+        index = self.kv.keys_pane.index
+        needle = key_from_text(query.strip())
+        found = index.under(needle, KEYS_MAX)
+        if len(found) < KEYS_MAX:
+            more, _ = index.search(needle, KEYS_MAX, budget=20_000)
+            found += [key for key in more if key not in found]
+        return found[:KEYS_MAX]
+
+    def _goto_member(self, number: int) -> None:
+        from kvorum_tui.widgets.member_table import MemberTable
+
+        self.kv.show_tab("cluster")
+        self.kv.query_one(MemberTable).cursor = number

@@ -1,0 +1,71 @@
+"""The texts behind ? (keys), F1 (what is this) and ! (errors)."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterable
+
+from kvorum_tui.actions import TABS, Action, of
+from kvorum_tui.screens.pane import Pane
+from kvorum_tui.session import SessionError
+from kvorum_tui.widgets.dialogs import Rich
+
+TERMS: dict[str, str] = {
+    "term": "a number that grows with every election; each term has at most one leader",
+    "index": "the place of an entry in the raft log, the same on every member once committed",
+    "commit": "the index up to which a quorum has the entries on disk: these can never be lost again",
+    "applied": "the index up to which a member has carried the entries out",
+    "revision": "the number of a change to the store; it grows by one with each transaction that writes",
+    "quorum": "more than half of the voters; without it nothing can be written",
+    "lease": "a time to live that must be renewed; when it ends, its keys are deleted in one revision",
+    "compaction": "forgetting what stood before a revision; older revisions can then no longer be read",
+}
+WRAP = 96
+
+
+def keys_help(pane: Pane) -> Rich:
+    """Every action of this tab and of the app, with reasons where one cannot be done."""
+    lines: Rich = [[(f"In {dict(TABS)[pane.tab]}", "head")]]
+    lines += [_action(action, pane.reason(action)) for action in of(pane.tab)]
+    lines += [[], [("Everywhere", "head")]]
+    lines += [_action(action, "") for action in of("app")]
+    lines += [
+        [],
+        [("Lists", "head")],
+        [(f"{'↑ ↓ pgup pgdn':<16}", "accent"), ("move; home and end: first and last", "text")],
+        [(f"{'← →':<16}", "accent"), ("close and open a branch; scroll a long line", "text")],
+        [(f"{'tab, ⇧tab':<16}", "accent"), ("go from part to part", "text")],
+    ]
+    return lines
+
+
+def _action(action: Action, reason: str) -> list[tuple[str, str]]:
+    keys = " or ".join(action.labels)
+    line = [(f"{keys:<16}", "accent" if not reason else "dim"), (action.about, "text" if not reason else "dim")]
+    if reason:
+        line.append((f" ({reason})", "faint"))
+    return line
+
+
+def about_help(pane: Pane) -> Rich:
+    """What the tab shows, and the words it uses."""
+    lines: Rich = [[(line, "text")] for line in textwrap.wrap(pane.about, WRAP)]
+    used = [word for word in TERMS if word in pane.about.lower()]
+    if used:
+        lines += [[], [("Words", "head")]]
+    for word in used:
+        wrapped = textwrap.wrap(TERMS[word], WRAP - 14)
+        lines.append([(f"{word:<14}", "accent"), (wrapped[0], "text")])
+        lines += [[(" " * 14, "text"), (more, "text")] for more in wrapped[1:]]
+    return lines
+
+
+def errors_help(errors: Iterable[tuple[float, SessionError]]) -> Rich:
+    """Errors, newest first."""
+    lines: Rich = []
+    for at, error in reversed(list(errors)):
+        clock = time.strftime("%H:%M:%S ", time.localtime(at))
+        lines.append([(clock, "dim"), (error.member or "-", "accent"), (f" {error.rpc} ", "text"), (error.code, "bad")])
+        lines.append([("         ", "dim"), (error.message, "text")])
+    return lines or [[("no error so far", "dim")]]

@@ -1,0 +1,442 @@
+"""The Keys tab: the tree of keys at the left; value, numbers or history of one key at the right."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from kvorum_tui import keymap
+from kvorum_tui.feeds import KeysFeed
+from kvorum_tui.model import words
+from kvorum_tui.model.decode import decode, key_from_text, key_to_text, printable
+from kvorum_tui.model.diff import diff_values, summary
+from kvorum_tui.model.key_index import KeyIndex, Row
+from kvorum_tui.model.records import KeyEvent, KeyRecord
+from kvorum_tui.screens.key_changes import KeyChanges
+from kvorum_tui.screens.key_view import HistoryList, meta_rich, value_rich
+from kvorum_tui.screens.pane import Pane
+from kvorum_tui.session import SessionError
+from kvorum_tui.widgets.dialogs import Field, Form, diff_rich
+from kvorum_tui.widgets.key_tree import KeyTree
+from kvorum_tui.widgets.paint import LineList, TextLines
+
+HISTORY_MAX = 2_000
+SEARCH_MAX = 20_000  # Matches that a filter shows.
+FORMS = ("", "json", "text", "hex")
+
+
+class KeysPane(Pane):
+    """Browse, read, edit, delete, history."""
+
+    tab = "keys"
+    about = (
+        "Every key of the store, as a tree cut at the separator. The whole list was read page by page at one "
+        "revision and is kept current by a watch, so what you see is at most a moment old. The number behind a "
+        "branch counts the keys below it. At the right is the value of the key under the cursor: JSON is laid out "
+        "and coloured, other text is shown as it is, anything else as hex. Saving compares the key's mod revision: "
+        "if somebody else wrote in between, nothing is lost, you are shown both."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("keys")
+    DEFAULT_CSS = """
+    KeysPane > Horizontal > .left { width: 42%; min-width: 26; border: round $border; padding: 0; }
+    KeysPane > Horizontal > .right { width: 1fr; border: round $border; }
+    KeysPane .left:focus-within, KeysPane .right:focus-within { border: round $primary; }
+    KeysPane Vertical { border-title-color: $text-muted; border-subtitle-color: $text-muted; }
+    KeysPane #filter { display: none; border: none; height: 1; background: $panel; padding: 0 1; }
+    KeysPane #filter.on { display: block; }
+    KeysPane #history { display: none; height: 45%; }
+    KeysPane.history #history { display: block; }
+    KeysPane #head { height: auto; max-height: 3; padding: 0 1; color: $text; text-style: bold; }
+    KeysPane #foot { height: 1; padding: 0 1; color: $text-muted; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="pane-keys")
+        self.index = KeyIndex()
+        self.found = KeyIndex()
+        self.found.flat = True
+        self.filter = ""
+        self.view = "value"
+        self.form = ""
+        self.record: KeyRecord | None = None
+        self.row: Row | None = None
+        self.changes = KeyChanges(self)
+        self._read_revision = 0
+        self.feed: KeysFeed
+
+    def compose(self) -> ComposeResult:
+        """Tree and detail."""
+        with Horizontal():
+            with Vertical(classes="left"):
+                yield Input(placeholder="keys that contain…", id="filter", compact=True)
+                yield KeyTree(self.index, id="tree")
+            with Vertical(classes="right"):
+                yield Static("", id="head")
+                yield HistoryList(id="history")
+                yield TextLines(id="value")
+                yield Static("", id="foot")
+
+    def on_mount(self) -> None:
+        """Start reading."""
+        self.key_tree = self.query_one(KeyTree)
+        self.value_view = self.query_one("#value", TextLines)
+        self.history = self.query_one(HistoryList)
+        self.feed = KeysFeed(self.kv.session, self.index, self.keys_changed)
+        self.run_worker(self.feed.run(), group="keys-feed")
+        self.key_tree.note = [("reading the keys…", "dim")]
+        self.show_row(None)
+
+    def first_focus(self) -> Widget:
+        """The tree."""
+        return self.key_tree
+
+    # --- the tree ----------------------------------------------------------------------------------------------------
+
+    def keys_changed(self) -> None:
+        """The feed changed the index."""
+        feed = self.feed
+        touched = feed.take_touched()
+        if self.filter:
+            needle = key_from_text(self.filter)
+            for key, event in touched.items():
+                if event.kind == "delete":
+                    self.found.delete(key)
+                elif needle in key and len(self.found) < SEARCH_MAX:
+                    self.found.insert(key)
+        self.key_tree.note = self._empty_note()
+        self.key_tree.changed()
+        self._title()
+        if self.row is not None and not self.row.branch and self.row.path in touched:
+            self.aside(self.load_value(self.row.path), "value", exclusive=True)
+        if self.row is None or self.row.branch:
+            self.show_row(self.key_tree.current)
+        self.kv.refresh_actions()
+
+    def _empty_note(self) -> list[tuple[str, str]]:
+        feed = self.feed
+        if self.filter:
+            return [(f"no key contains {self.filter}", "text"), ("esc clears the filter", "dim")]
+        if feed.error is not None and feed.loading:
+            return [
+                ("the keys cannot be read yet", "warn"),
+                (str(feed.error), "dim"),
+                ("it goes on trying; 3 shows the members", "dim"),
+            ]
+        if feed.loading:
+            return [("reading the keys…", "dim")]
+        return [("the store holds no key", "text"), ("n writes the first one", "dim")]
+
+    def _title(self) -> None:
+        left = self.query_one(".left", Vertical)
+        feed = self.feed
+        if feed.loading and feed.total:
+            title = f"Keys · reading {len(self.index):,} of {feed.total:,}"
+        elif self.filter:
+            title = f"Keys · {len(self.found):,} of {len(self.index):,} contain {self.filter}"
+        else:
+            title = f"Keys · {len(self.index):,}"
+        left.border_title = Content(title)
+        state = "live" if feed.live else "not live" if feed.error else ""
+        kind = "flat" if self.key_tree.index.flat else f"by {printable(self.index.separator)}"
+        left.border_subtitle = Content(f"{kind} · rev {feed.revision:,} {state}".rstrip())
+
+    @on(KeyTree.AtKey)
+    def _at_key(self, message: KeyTree.AtKey) -> None:
+        if message.row != self.row:
+            self.show_row(message.row)
+        self.kv.refresh_actions()
+
+    def show_row(self, row: Row | None) -> None:
+        """Show a row at the right."""
+        moved = row is None or self.row is None or row.path != self.row.path or row.branch != self.row.branch
+        self.row = row
+        if row is None or row.branch:
+            self.record = None
+            self._set_view("value")
+            self._show_branch(row)
+            return
+        if moved:
+            self.record = None
+            self.query_one("#head", Static).update(Content(printable(row.path)))
+            if self.view == "history":
+                self.do_key_history()
+            self.aside(self.load_value(row.path), "value", exclusive=True)
+
+    def _show_branch(self, row: Row | None) -> None:
+        head, foot = self.query_one("#head", Static), self.query_one("#foot", Static)
+        foot.update("")
+        if row is None:
+            head.update("")
+            self.value_view.show([], "no key chosen")
+            return
+        head.update(Content(printable(row.path)))
+        keys = self.key_tree.index.count_below(row.path)
+        self.value_view.show(
+            [
+                [("a branch with ", "dim"), (words.plural(keys, "key"), "bold")],
+                [],
+                [("enter opens or closes it · n writes a key below it", "dim")],
+                [("w watches all of it · d deletes all of it, after showing what goes", "dim")],
+            ]
+        )
+
+    async def load_value(self, key: bytes) -> None:
+        """Read the key under the cursor; a fast cursor makes this wait a little."""
+        await asyncio.sleep(0.03)
+        try:
+            record = await self.kv.session.get(key)
+        except SessionError as error:
+            if self.record is None:
+                self.value_view.show([[("the value cannot be read", "warn")], [(str(error), "dim")]])
+            self.query_one("#foot", Static).update(Content(f"not read: {error.message}"))
+            return
+        if self.row is None or self.row.path != key:
+            return
+        self.record = record
+        self._read_revision = self.feed.revision
+        self.show_record()
+        self.kv.refresh_actions()
+
+    def show_record(self) -> None:
+        """Paint the record in the chosen view."""
+        record, foot = self.record, self.query_one("#foot", Static)
+        if record is None:
+            self.value_view.show([[("this key is deleted", "warn")], [("h shows its history", "dim")]])
+            foot.update("")
+            return
+        decoded = decode(record.value, self.form)
+        form = decoded.kind + (" (chosen)" if self.form else "")
+        lease = f" · lease {record.lease:x}" if record.lease else ""
+        size = words.size(len(record.value))
+        foot.update(
+            Content(f"rev {record.mod_revision:,} · version {record.version:,} · {size} · {form}{lease}")
+        )
+        if self.view == "info":
+            self.value_view.show(meta_rich(record, max(self._read_revision, record.mod_revision)))
+        elif self.view == "value":
+            self.value_view.show(value_rich(decoded))
+
+    def _set_view(self, view: str) -> None:
+        self.view = view
+        self.set_class(view == "history", "history")
+        right = self.query_one(".right", Vertical)
+        right.border_title = {"value": "Value", "info": "Info", "history": "History"}[view]
+
+    # --- actions: looking --------------------------------------------------------------------------------------------
+
+    def why_not(self, name: str) -> str:
+        """What needs a key, a branch, or a revision."""
+        row = self.row
+        on_key = row is not None and not row.branch
+        if name in ("key_history", "key_meta", "key_form") and not on_key:
+            return "put the cursor on a key first"
+        if name == "key_edit":
+            return self.changes.why_no_edit()
+        if name in ("key_delete", "key_watch") and row is None:
+            return "put the cursor on a key or a branch first"
+        if name == "key_restore" and (self.view != "history" or self.history.current is None):
+            return "open the history (h) and choose a revision first"
+        return ""
+
+    def do_key_filter(self) -> None:
+        """Open the filter line."""
+        field = self.query_one("#filter", Input)
+        field.add_class("on")
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        self.aside(self.set_filter(event.value), "filter", exclusive=True)
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.key_tree.focus()
+
+    async def set_filter(self, text: str) -> None:
+        """Search the index a stretch at a time, so that the screen stays alive."""
+        await asyncio.sleep(0.05)
+        self.filter = text
+        if not text:
+            self.key_tree.show_index(self.index)
+            self._title()
+            return
+        needle = key_from_text(text)
+        found = KeyIndex(self.index.separator)
+        found.flat = True
+        self.found = found
+        position = 0
+        while position >= 0 and len(found) < SEARCH_MAX:
+            keys, position = self.index.search(needle, SEARCH_MAX - len(found), position)
+            found.extend(keys)
+            self.key_tree.note = self._empty_note()
+            self.key_tree.show_index(found)
+            self._title()
+            await asyncio.sleep(0)
+
+    def back(self) -> bool:
+        """Escape: leave the history, then the filter."""
+        field = self.query_one("#filter", Input)
+        if self.view != "value":
+            self.do_key_value()
+        elif field.has_class("on") or self.filter:
+            field.remove_class("on")
+            field.value = ""
+        elif self.key_tree.has_focus:
+            return False
+        self.key_tree.focus()
+        return True
+
+    def do_key_flat(self) -> None:
+        """Tree or flat list."""
+        self.index.flat = not self.index.flat
+        row = self.row
+        if row is not None and not row.branch and not self.filter:
+            self.key_tree.goto(row.path)
+        self.key_tree.changed()
+        self._title()
+
+    def do_key_value(self) -> None:
+        """The value."""
+        self._set_view("value")
+        if self.row is not None and not self.row.branch:
+            self.show_record()
+
+    def do_key_meta(self) -> None:
+        """All numbers."""
+        self._set_view("value" if self.view == "info" else "info")
+        self.show_record()
+
+    def do_key_form(self) -> None:
+        """As JSON, as text, as hex, or as found."""
+        self.form = FORMS[(FORMS.index(self.form) + 1) % len(FORMS)]
+        self._set_view("value")
+        self.show_record()
+
+    def do_key_copy(self) -> None:
+        """Copy what has the focus."""
+        if self.row is None:
+            return
+        if self.value_view.has_focus and self.record is not None:
+            text, what = self.value_view.plain(), "value"
+        else:
+            text, what = key_to_text(self.row.path), "key"
+        self.app.copy_to_clipboard(text)
+        self.kv.tell(f"copied the {what}")
+
+    def do_key_watch(self) -> None:
+        """A watch pane on it."""
+        if self.row is not None:
+            self.kv.watch_key(self.row.path, self.row.branch)
+
+    def do_key_reload(self) -> None:
+        """Read everything again."""
+        self.feed.loading = True
+        self.workers.cancel_group(self, "keys-feed")
+        self.run_worker(self.feed.run(), group="keys-feed")
+
+    async def do_key_separator(self) -> None:
+        """Another separator."""
+        field = Field(
+            "separator",
+            "Cut keys at (\\x00 and the like are understood)",
+            printable(self.index.separator),
+            check=lambda text: "" if text else "at least one character",
+        )
+        values = await self.app.push_screen_wait(Form("Separator", [field], "Use it"))
+        if values is None:
+            return
+        fresh = KeyIndex(key_from_text(values["separator"]))
+        keys = list(self.index.keys)
+        self.workers.cancel_group(self, "keys-feed")
+        for start in range(0, len(keys), 2_000):
+            fresh.extend(keys[start : start + 2_000])
+            await asyncio.sleep(0)
+        self.index = self.feed.index = fresh
+        self.key_tree.show_index(fresh)
+        self.run_worker(self.feed.run(), group="keys-feed")
+        self._title()
+
+    def goto(self, key: bytes) -> None:
+        """Stand on a key, from another tab or the palette."""
+        if self.filter:
+            self.query_one("#filter", Input).value = ""
+            self.filter = ""
+            self.key_tree.show_index(self.index)
+        if not self.key_tree.goto(key):
+            self.kv.tell(f"{printable(key)} does not exist now", "warning")
+
+    # --- history -----------------------------------------------------------------------------------------------------
+
+    def do_key_history(self) -> None:
+        """Every kept revision of this key, and new ones as they come."""
+        if self.row is None or self.row.branch:
+            return
+        self._set_view("history")
+        history = self.history
+        history.events, history.gap_to, history.cursor = [], 0, 0
+        history.note = [("reading every kept revision…", "dim")]
+        history.changed()
+        self.value_view.show([])
+        self.aside(self._follow_history(self.row.path), "history", exclusive=True)
+        history.focus()
+
+    async def _follow_history(self, key: bytes) -> None:
+        history = self.history
+        async for batch in self.kv.session.watch(key, False, 1):
+            if self.row is None or self.row.path != key or self.view != "history":
+                return
+            if batch.gap_to:
+                history.gap_to = batch.gap_to
+            if batch.events:
+                on_newest = history.cursor == 0
+                history.events = [*history.events, *batch.events][-HISTORY_MAX:]
+                if not on_newest:
+                    history.cursor += len(batch.events)
+            history.note = [("no kept revision of this key", "dim")]
+            history.changed()
+            self._show_revision(history.current)
+            self.kv.refresh_actions()
+
+    @on(LineList.Moved, "#history")
+    def _history_moved(self) -> None:
+        self._show_revision(self.history.current)
+        self.kv.refresh_actions()
+
+    def _show_revision(self, event: KeyEvent | None) -> None:
+        if event is None or self.view != "history":
+            return
+        before = self.history.previous
+        old = before.value if before is not None and before.kind == "put" else None
+        new = event.value if event.kind == "put" else None
+        if before is None and new is not None:
+            self.value_view.show(value_rich(decode(new, self.form)))
+            return
+        lines = diff_values(old, new)
+        against = f"against revision {before.revision:,}: {summary(lines)}" if before else ""
+        self.value_view.show([[(against, "dim")], *diff_rich(lines)])
+
+    # --- actions: changing -------------------------------------------------------------------------------------------
+
+    async def do_key_new(self) -> None:
+        """Write a new key."""
+        await self.changes.new()
+
+    async def do_key_edit(self) -> None:
+        """Edit the value."""
+        await self.changes.edit()
+
+    async def do_key_delete(self) -> None:
+        """Delete the key or the branch."""
+        await self.changes.delete()
+
+    async def do_key_restore(self) -> None:
+        """Write an old value again."""
+        await self.changes.restore()

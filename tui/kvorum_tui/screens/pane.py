@@ -1,0 +1,63 @@
+"""What all tabs share: the way from an action's name to the method that does it, and to the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.containers import Container
+from textual.widget import Widget
+
+from kvorum_tui.actions import Action
+
+if TYPE_CHECKING:
+    from kvorum_tui.app import KvorumApp
+
+READ_ONLY = "this terminal was opened read-only (leave out --read-only to change things)"
+
+
+class Pane(Container):
+    """A tab. For each of its actions it has a method ``do_<name>``, and ``why_not`` may say why it cannot be done."""
+
+    tab: ClassVar[str] = ""
+    about: ClassVar[str] = ""
+
+    @property
+    def kv(self) -> KvorumApp:
+        """The app."""
+        return cast("KvorumApp", self.app)
+
+    def why_not(self, name: str) -> str:
+        """Why an action of this tab cannot be done now; empty when it can."""
+        return ""
+
+    def reason(self, action: Action) -> str:
+        """The same, with what holds for all tabs."""
+        if action.changes and self.kv.session.read_only:
+            return READ_ONLY
+        return self.why_not(action.name)
+
+    def do(self, name: str) -> None:
+        """Do an action. Methods that wait run beside the screen, never in front of it."""
+        result = getattr(self, f"do_{name}")()
+        if isinstance(result, Coroutine):
+            self.aside(result)
+
+    def action_do(self, name: str) -> None:
+        """A key was pressed."""
+        self.kv.do(name)
+
+    def aside(self, work: Coroutine[Any, Any, Any], group: str = "action", exclusive: bool = False) -> None:
+        """Run a coroutine beside the screen; its failure is shown, never fatal."""
+        self.run_worker(self.kv.guarded(work), group=f"{self.tab}-{group}", exclusive=exclusive)
+
+    def first_focus(self) -> Widget | None:
+        """What has the focus when the tab comes to the front."""
+        return None
+
+    def refresh_at(self, now: float) -> None:
+        """The clock moved on, or the cluster changed."""
+
+    def back(self) -> bool:
+        """Escape: undo the last step of looking (a filter, a view); False when there is none."""
+        return False

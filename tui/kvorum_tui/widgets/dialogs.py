@@ -1,0 +1,232 @@
+"""Dialogs: confirm with a preview (and a typed word when much is at stake), show a difference, fill in a form, read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label
+
+from kvorum_tui.model.diff import DiffLine
+from kvorum_tui.widgets.paint import TextLines
+
+Result = TypeVar("Result")
+Rich = list[list[tuple[str, str]]]
+
+DIFF_INKS = {"+": "plus", "-": "minus", "@": "dim", " ": "text"}
+
+
+def diff_rich(lines: list[DiffLine]) -> Rich:
+    """Diff lines to paint."""
+    return [[(f"{'−' if line.sign == '-' else line.sign} {line.text}", DIFF_INKS[line.sign])] for line in lines]
+
+
+class Dialog(ModalScreen[Result]):
+    """A box in the middle with a title, a body, and buttons at the foot."""
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 60%; }
+    Dialog > Vertical {
+        width: 80; max-width: 96%; height: auto; max-height: 94%;
+        background: $surface; border: round $primary; padding: 0 1;
+        border-title-color: $primary; border-title-style: bold;
+    }
+    Dialog.danger > Vertical { border: round $error; border-title-color: $error; }
+    Dialog.wide > Vertical { width: 110; }
+    Dialog TextLines { height: auto; max-height: 70vh; min-height: 1; }
+    Dialog .said { color: $error; height: auto; }
+    Dialog .hint { color: $text-muted; height: auto; }
+    Dialog Input { border: tall $panel; margin: 0; }
+    Dialog Input:focus { border: tall $primary; }
+    Dialog .foot { height: auto; align-horizontal: right; margin-top: 1; }
+    Dialog Button { margin-left: 1; min-width: 10; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss_none", "close", show=False),
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
+    ]
+    dialog_title = ""
+
+    def body(self) -> ComposeResult:
+        """What stands in the box."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        """The box."""
+        with Vertical() as box:
+            box.border_title = Content(self.dialog_title)
+            yield from self.body()
+
+    def action_dismiss_none(self) -> None:
+        """Escape: nothing happens."""
+        self.dismiss(None)
+
+
+class Confirm(Dialog[bool]):
+    """Says what is about to happen; with ``typed`` the button works only once that was typed."""
+
+    def __init__(
+        self, title: str, lines: Rich, yes: str, typed: str = "", danger: bool = True
+    ) -> None:
+        super().__init__(classes="danger" if danger else "")
+        self.dialog_title = title
+        self.lines = lines
+        self.yes = yes
+        self.typed = typed
+        self.danger = danger
+
+    def body(self) -> ComposeResult:
+        """Preview, typed word, buttons."""
+        yield TextLines(id="preview")
+        if self.typed:
+            yield Label(Content(f"Type {self.typed} to go on:"), classes="hint")
+            yield Input(id="typed")
+        with Horizontal(classes="foot"):
+            yield Button("Cancel", id="no")
+            yield Button(
+                Content(self.yes), id="yes", variant="error" if self.danger else "primary", disabled=bool(self.typed)
+            )
+
+    def on_mount(self) -> None:
+        """The safe button has the focus where something is destroyed."""
+        preview = self.query_one("#preview", TextLines)
+        preview.can_focus = False
+        preview.show(self.lines)
+        if self.typed:
+            self.query_one("#typed").focus()
+        else:
+            self.query_one("#no" if self.danger else "#yes").focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The right word unlocks the button."""
+        self.query_one("#yes", Button).disabled = event.value.strip() != self.typed
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter after the right word."""
+        if event.value.strip() == self.typed:
+            self.dismiss(True)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Yes or no."""
+        self.dismiss(event.button.id == "yes")
+
+
+class Choice(Dialog[str]):
+    """Lines to read (a difference, say) and several ways to go on; returns the chosen one's name."""
+
+    def __init__(
+        self, title: str, lines: Rich, choices: list[tuple[str, str]], said: str = "", danger: bool = False
+    ) -> None:
+        super().__init__(classes="wide danger" if danger else "wide")
+        self.dialog_title = title
+        self.lines = lines
+        self.choices = choices
+        self.said = said
+
+    def body(self) -> ComposeResult:
+        """Why, what, buttons."""
+        if self.said:
+            yield Label(Content(self.said), classes="hint")
+        yield TextLines(id="preview")
+        with Horizontal(classes="foot"):
+            for number, (name, text) in enumerate(self.choices):
+                yield Button(Content(text), id=name, variant="primary" if number == 0 else "default")
+
+    def on_mount(self) -> None:
+        """The first choice has the focus."""
+        self.query_one("#preview", TextLines).show(self.lines, "no difference")
+        self.query_one(f"#{self.choices[0][0]}").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """One of them."""
+        self.dismiss(event.button.id or "")
+
+
+class Reader(Dialog[None]):
+    """Text to read."""
+
+    def __init__(self, title: str, lines: Rich) -> None:
+        super().__init__(classes="wide")
+        self.dialog_title = title
+        self.lines = lines
+
+    def body(self) -> ComposeResult:
+        """The text."""
+        yield TextLines(id="preview")
+        yield Label("esc closes · arrows scroll", classes="hint")
+
+    def on_mount(self) -> None:
+        """Scrolls with the keys at once."""
+        preview = self.query_one("#preview", TextLines)
+        preview.show(self.lines, "nothing")
+        preview.focus()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A line of a form. ``check`` returns what is wrong, or an empty text."""
+
+    name: str
+    label: str
+    value: str = ""
+    hint: str = ""
+    check: Callable[[str], str] = lambda _: ""
+
+
+class Form(Dialog[dict[str, str]]):
+    """A few lines to fill in."""
+
+    def __init__(self, title: str, fields: list[Field], yes: str) -> None:
+        super().__init__()
+        self.dialog_title = title
+        self.form_fields = fields
+        self.yes = yes
+
+    def body(self) -> ComposeResult:
+        """Labels, inputs, what is wrong, buttons."""
+        for field in self.form_fields:
+            yield Label(Content(field.label))
+            yield Input(field.value, id=f"in-{field.name}", placeholder=field.hint)
+        yield Label("", classes="said", id="said")
+        with Horizontal(classes="foot"):
+            yield Button("Cancel", id="no")
+            yield Button(Content(self.yes), id="yes", variant="primary")
+
+    def on_mount(self) -> None:
+        """Type at once; the cursor stands at the end of what is there."""
+        first = self.query(Input).first()
+        first.focus()
+        first.cursor_position = len(first.value)
+
+    def _submit(self) -> None:
+        values = {f.name: self.query_one(f"#in-{f.name}", Input).value for f in self.form_fields}
+        for field in self.form_fields:
+            wrong = field.check(values[field.name])
+            if wrong:
+                self.query_one("#said", Label).update(Content(wrong))
+                self.query_one(f"#in-{field.name}").focus()
+                return
+        self.dismiss(values)
+
+    def on_input_submitted(self) -> None:
+        """Enter goes to the next line, or ends the form."""
+        inputs = list(self.query(Input))
+        at = next((n for n, field in enumerate(inputs) if field.has_focus), len(inputs) - 1)
+        if at + 1 < len(inputs):
+            inputs[at + 1].focus()
+        else:
+            self._submit()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Yes or no."""
+        if event.button.id == "yes":
+            self._submit()
+        else:
+            self.dismiss(None)

@@ -1,0 +1,72 @@
+"""The header: whom we look at, who is up, who leads, where the store stands; numbers carry their age."""
+
+from __future__ import annotations
+
+from kvorum_tui.model import words
+from kvorum_tui.model.cluster_model import ClusterModel
+from kvorum_tui.widgets.paint import Line, Painted
+
+
+class HeaderBar(Painted):
+    """One line; what does not fit falls off at the right, least important last."""
+
+    DEFAULT_CSS = "HeaderBar { height: 1; background: $panel; }"
+
+    def __init__(self, model: ClusterModel, title: str, read_only: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.title = title
+        self.read_only = read_only
+        self.now = 0.0
+
+    def refresh_at(self, now: float) -> None:
+        """Show the picture of this moment."""
+        self.now = now
+        self.refresh()
+
+    def paint(self, y: int, width: int) -> Line:
+        """The line."""
+        line = self.line().add(" kvorum ", "branch").add(self.title + " ", "bold")
+        if self.read_only:
+            line.add("READ-ONLY ", "warn")
+        voters, up = self.model.voters(), self.model.up(self.now)
+        for member in voters:
+            line.add("●" if member in up else "○", "good" if member in up else "bad")
+        need = self.model.quorum
+        if not voters:
+            return line.add("connecting…", "dim")
+        if len(up) >= need:
+            line.add(f" {len(up)}/{len(voters)} up", "text")
+        else:
+            line.add(f" {len(up)}/{len(voters)} NO QUORUM", "bad")
+        self._leader(line)
+        newest = self.model.newest(self.now)
+        if newest is None:
+            return line
+        state = self.model.members[newest.endpoint]
+        fresh = state.fresh(self.now)
+        ink = "text" if fresh else "stale"
+        line.add("  rev ", "dim").add(words.count(newest.revision), ink)
+        if newest.compact_revision:
+            line.add(f" (from {words.count(newest.compact_revision + 1)})", "dim")
+        line.add("  db ", "dim").add(words.size(newest.db_bytes), ink)
+        if newest.keys is not None:
+            line.add("  keys ", "dim").add(words.count(newest.keys), ink)
+        if not fresh:
+            line.add(f"  {words.age(state.age(self.now))}", "warn")
+        alarms = self.model.alarms()
+        if alarms:
+            line.add("  ALARM " + " ".join(alarms), "bad")
+        elif width >= 110:
+            line.add("  no alarm", "dim")
+        return line
+
+    def _leader(self, line: Line) -> None:
+        leader = self.model.leader(self.now)
+        if leader is not None and leader.report is not None:
+            line.add("  leader ", "dim").add(leader.name, "good").add(f" t{leader.report.term}", "dim")
+            return
+        gone = self.model.leaderless_s(self.now)
+        line.add("  no leader", "bad")
+        if gone is not None:
+            line.add(f" for {gone:.1f} s", "bad")

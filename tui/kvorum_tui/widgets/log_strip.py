@@ -1,0 +1,144 @@
+"""Raft logs as strips, aligned by index. Capital = committed, small and underlined = not yet; the letter is the term."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+
+from kvorum_tui.model.cluster_model import ClusterModel
+from kvorum_tui.model.log_strip import LogRow, entry_at, newest_index, strips, term_letter
+from kvorum_tui.widgets.paint import Line, Painted, inks_for, parsed
+
+NAME_CELLS = 12
+
+
+class LogStrips(Painted, can_focus=True):
+    """A line of indexes, then a strip and a line of marks a member, then what stands under the cursor."""
+
+    DEFAULT_CSS = "LogStrips { height: auto; background: $surface; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "shift(-1)", "older", show=False),
+        Binding("right", "shift(1)", "newer", show=False),
+        Binding("pageup", "shift(-20)", "older", show=False),
+        Binding("pagedown", "shift(20)", "newer", show=False),
+        Binding("end", "newest", "newest", show=False),
+    ]
+    back = reactive(0)  # how many entries the cursor stands before the newest
+
+    class Picked(Message):
+        """The cursor stands on another index."""
+
+    def __init__(self, model: ClusterModel, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.model = model
+        self.now = 0.0
+        self._rows: list[LogRow] = []
+        self._end = 0
+
+    def refresh_at(self, now: float) -> None:
+        """Show the picture of this moment."""
+        self.now = now
+        width = max(8, self.content_size.width - NAME_CELLS - 2)
+        newest = newest_index(self.model)
+        # A cursor that looks far back pulls the window with it.
+        self._end = max(width, newest + 1 - max(0, self.back - width + 3))
+        lines = len(self.model.order)
+        rows = strips(self.model, width, self._end, now)
+        if len(rows) != len(self._rows):
+            self.styles.height = 1 + 2 * max(1, lines) + 1
+        self._rows = rows
+        self.refresh()
+
+    @property
+    def index(self) -> int:
+        """The log index under the cursor."""
+        return newest_index(self.model) - self.back
+
+    def action_shift(self, by: int) -> None:
+        """Move the cursor along the log."""
+        oldest = min(
+            (m.report.log[0].index for m in self.model.rows() if m.report and m.report.log), default=0
+        )
+        self.back = max(0, min(newest_index(self.model) - oldest, self.back - by))
+        self.refresh_at(self.now)
+
+    def action_newest(self) -> None:
+        """Back to the end of the log."""
+        self.back = 0
+        self.refresh_at(self.now)
+
+    def paint(self, y: int, width: int) -> Line:
+        """Line ``y``."""
+        line = self.line()
+        if y == 0:
+            return self._scale(line, width)
+        if y == 1 + 2 * len(self._rows):
+            return self._under_cursor(line)
+        member = (y - 1) // 2
+        if member >= len(self._rows):
+            return line
+        row = self._rows[member]
+        if row.reason:
+            return line.cell(row.member.name, NAME_CELLS, "text").add(row.reason, "faint") if y % 2 else line
+        return self._strip(line, row) if y % 2 else self._marks(line, row)
+
+    def _scale(self, line: Line, width: int) -> Line:
+        line.cell("raft log", NAME_CELLS, "head")
+        cells = max(8, width - NAME_CELLS - 2)
+        first = self._end - cells + 1
+        for index in range(first, self._end + 1):
+            if index % 10 == 0 and index > 0 and line.width - NAME_CELLS - 1 <= index - first:
+                line.to(NAME_CELLS + 1 + index - first).add(str(index), "dim")
+        return line
+
+    def _strip(self, line: Line, row: LogRow) -> Line:
+        fresh = row.member.fresh(self.now)
+        leads = row.member.report is not None and row.member.report.role == "leader" and fresh
+        line.cell(("L " if leads else "  ") + row.member.name, NAME_CELLS, "good" if leads else "text")
+        inks = inks_for(self)
+        first = self._end - len(row.cells) + 1
+        for place, cell in enumerate(row.cells):
+            style = inks[cell.ink]
+            letter = cell.letter or "·"
+            if not cell.letter:
+                style = inks["faint"]
+            elif not cell.committed:
+                letter, style = letter.lower(), style + parsed("underline")
+            elif fresh:
+                style = Style(color=style.color, bold=True)
+            if not fresh and cell.letter:
+                style = style + parsed("dim")
+            if self.has_focus and first + place == self.index:
+                style = style + parsed("reverse")
+            line.styled(letter, style)
+        return line
+
+    def _marks(self, line: Line, row: LogRow) -> Line:
+        line.cell("", NAME_CELLS)
+        for cell in row.cells:
+            line.add(cell.mark or " ", "dim" if cell.mark == ">" else "accent")
+        return line
+
+    def _under_cursor(self, line: Line) -> Line:
+        if not any(row.cells for row in self._rows):
+            return line
+        if not self.has_focus:
+            return line.add(
+                "LETTER = term, committed · letter = not committed · = match · > next", "dim"
+            )
+        line.add(f"index {self.index}: ", "head")
+        seen: dict[tuple[int, str], list[str]] = {}
+        for row in self._rows:
+            entry = entry_at(row.member, self.index)
+            if entry is not None:
+                seen.setdefault((entry.term, entry.summary), []).append(row.member.name)
+        if not seen:
+            return line.add("no member told of it", "dim")
+        for (term, summary), names in seen.items():
+            line.add(f"term {term} ({term_letter(term)}) ", f"term{(term - 1) % 8}")
+            line.add(summary or "entry", "text").add(f" on {', '.join(names)}  ", "dim")
+        return line
