@@ -250,6 +250,11 @@ class Raft:
         if snapshot is not None or log.handed < log.last_index:
             must_sync = True
             entries = log.take_unhanded(ticket)
+        committed = log.take_committed(self.config.max_committed_bytes)
+        # The members a change removes may be gone for good soon after; that it is committed must
+        # not be forgotten with a crash here, or their votes would be needed again.
+        if not must_sync and any(entry[2] is EntryKind.CONF_CHANGE for entry in committed):
+            must_sync = True
         self.out = Outbox()
         return Ready(
             ticket=ticket,
@@ -260,7 +265,7 @@ class Raft:
             must_sync=must_sync,
             messages=tuple(out.at_once),
             messages_after_persist=tuple(out.after_persist),
-            committed=log.take_committed(self.config.max_committed_bytes),
+            committed=committed,
             read_states=tuple(out.read_states),
             reads_dropped=tuple(out.reads_dropped),
         )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kvorum.raft import membership
+from kvorum.raft.departure import Departure
 from kvorum.raft.messages import (
     AppendRequest,
     AppendResponse,
@@ -55,6 +56,7 @@ class Leader(RoleState):
 
     __slots__ = (
         "_dirty",
+        "departure",
         "heartbeat_elapsed",
         "pending_conf_index",
         "progress",
@@ -74,6 +76,7 @@ class Leader(RoleState):
         }
         self.reads = ReadRounds()
         self.transfer: Transfer | None = None
+        self.departure: Departure | None = None  # set once this leader is no longer a voter
         # Any entry of the log not yet applied may be a conf change (rule M1).
         self.pending_conf_index = last
         self.uncommitted_bytes = 0
@@ -108,13 +111,14 @@ class Leader(RoleState):
 
     def _broadcast_heartbeat(self) -> None:
         """Commit is held back to what each member is known to have (rule L4)."""
-        raft = self.raft
+        raft, departure = self.raft, self.departure
         self.heartbeat_elapsed = 0
-        commit, round_ = raft.log.commit, self.reads.round
+        round_ = self.reads.round if departure is None else self.reads.next_round()
         for member, progress in self.progress.items():
-            raft.out.at_once.append(
-                Heartbeat(member, raft.id, raft.term, min(progress.match, commit), round_)
-            )
+            commit = min(progress.match, raft.log.commit)
+            raft.out.at_once.append(Heartbeat(member, raft.id, raft.term, commit, round_))
+            if departure is not None:
+                departure.sent(member, commit, round_)
 
     # ---- proposals ---------------------------------------------------------------------------
 
@@ -131,6 +135,8 @@ class Leader(RoleState):
     def propose(self, kind: EntryKind, data: bytes) -> None:
         if self.transfer is not None:
             raise ProposalDropped(DropReason.TRANSFERRING)
+        if self.departure is not None:
+            raise ProposalDropped(DropReason.NOT_A_MEMBER)
         held = self.uncommitted_bytes
         if held and held + len(data) > self.raft.config.max_uncommitted_bytes:
             raise ProposalDropped(DropReason.UNCOMMITTED_SIZE, f"{held} bytes wait to be applied")
@@ -179,11 +185,8 @@ class Leader(RoleState):
             self.pending_conf_index = raft.log.last_index
 
     def conf_changed(self) -> None:
-        """Follow the new configuration; a leader that no longer votes steps down (rule M5)."""
+        """Follow the new configuration; a leader that no longer votes prepares to leave (M5)."""
         raft = self.raft
-        if not raft.conf.is_voter(raft.id):
-            raft.become_follower(raft.term, NOBODY)
-            return
         # A new member counts as heard from until the next check, or it could end this leadership
         # before it has had time to answer.
         window, next_index = raft.config.max_inflight_messages, raft.log.last_index + 1
@@ -196,6 +199,19 @@ class Leader(RoleState):
         self._dirty = True
         self._advance_commit()
         self._answer_confirmed_reads()
+        if not raft.conf.is_voter(raft.id):
+            self.departure = Departure(raft.log.commit)
+            self._broadcast_heartbeat()
+
+    def _leave_if_known(self) -> None:
+        """Once the remaining voters know that this leader is out, hand over to the best of them."""
+        raft, departure = self.raft, self.departure
+        if departure is None or not departure.is_over(raft.conf):
+            return
+        heir = max(raft.conf.voters, key=lambda voter: self.progress[voter].match)
+        raft.out.at_once.append(TimeoutNow(heir, raft.id, raft.term))
+        raft.note(TraceKind.TRANSFER, to=heir, because="removed")
+        raft.become_follower(raft.term, NOBODY)
 
     # ---- commitment --------------------------------------------------------------------------
 
@@ -312,6 +328,9 @@ class Leader(RoleState):
             self._answer_confirmed_reads()
         if self.transfer is not None:
             self._hand_over_if_due()
+        if self.departure is not None:
+            self.departure.answered(m.sender, m.round)
+            self._leave_if_known()
 
     def report_unreachable(self, member: int) -> None:
         """A message to this member was lost on the way out."""

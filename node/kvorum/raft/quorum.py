@@ -64,8 +64,3 @@ def vote_result(conf: ConfState, votes: Mapping[int, bool]) -> VoteResult:
         if votes.get(voter, True)
     }
     return VoteResult.PENDING if has_quorum(conf, not_refused) else VoteResult.LOST
-
-
-def is_lone_voter(conf: ConfState, member: int) -> bool:
-    """Whether this member alone is every quorum, so that nobody can depose it."""
-    return conf.voters == (member,) and conf.voters_outgoing in ((), (member,))

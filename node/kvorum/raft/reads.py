@@ -27,12 +27,14 @@ class ReadRequest(NamedTuple):
 
 
 class ReadRounds:
-    """The reads of one leadership. `in_flight` belongs to the round now being confirmed."""
+    """The reads of one leadership. `round` is the newest one; `in_flight` are the reads of the one
+    now being confirmed."""
 
-    __slots__ = ("_acks", "in_flight", "index", "round", "waiting")
+    __slots__ = ("_acks", "_confirming", "in_flight", "index", "round", "waiting")
 
     def __init__(self) -> None:
         self.round = 0
+        self._confirming = 0
         self.index = 0
         self.in_flight: list[ReadRequest] = []
         self.waiting: list[ReadRequest] = []
@@ -43,10 +45,15 @@ class ReadRounds:
 
     def begin(self, commit: int) -> None:
         """Open the next round for all that wait, reading at `commit`; heartbeats must follow."""
-        self.round += 1
+        self._confirming = self.next_round()
         self.index = commit
         self.in_flight = self.waiting
         self.waiting = []
+
+    def next_round(self) -> int:
+        """Number the heartbeats anew; their answers confirm everything begun before."""
+        self.round += 1
+        return self.round
 
     def acknowledge(self, member: int, round_: int) -> None:
         """`member` answered a heartbeat of this round, and so of all before it."""
@@ -54,9 +61,9 @@ class ReadRounds:
 
     def is_confirmed(self, leader: int, conf: ConfState) -> bool:
         """Whether a quorum, the leader included, has answered the round in flight (R4)."""
-        acks, current = self._acks, self.round
-        return bool(self.in_flight) and current <= quorum_value(
-            conf, lambda member: current if member == leader else acks.get(member, 0)
+        acks, newest = self._acks, self.round
+        return bool(self.in_flight) and self._confirming <= quorum_value(
+            conf, lambda member: newest if member == leader else acks.get(member, 0)
         )
 
     def take_confirmed(self) -> list[ReadRequest]:
