@@ -11,7 +11,6 @@ control.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 _NO_PUT, _NO_DELETE = 0, 1
 _CREATED, _CANCELED, _FRAGMENT = b"\x18\x01", b"\x20\x01", b"\x38\x01"
-# The progress interval is stretched by up to this share, so that streams do not march in step.
-_JITTER = 0.1
 
 
 class Watch:
@@ -59,12 +56,6 @@ class Watch:
                 elif request.progress_request is not None:
                     watching.progress()
 
-        async def mark_progress() -> None:
-            interval_s = self._node.config.watch_progress_notify_interval_s
-            while True:
-                await asyncio.sleep(interval_s * (1 + _JITTER * random.random()))
-                watching.progress_due()
-
         async def write() -> None:
             while True:
                 deliveries = await out.take()
@@ -78,7 +69,7 @@ class Watch:
                 await send_encoded(stream, payloads)
                 watching.taken(sum(delivery.size_bytes for delivery in deliveries))
 
-        tasks = [asyncio.ensure_future(work()) for work in (listen, mark_progress, write)]
+        tasks = [asyncio.ensure_future(work()) for work in (listen, write)]
         listening = tasks[0]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
