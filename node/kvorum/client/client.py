@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from kvorum.client.caller import Caller
+from kvorum.client.cluster import Cluster
 from kvorum.client.connection import TLS
 from kvorum.client.endpoints import Picker, parse_endpoint, parse_endpoints
+from kvorum.client.faults import Faults
+from kvorum.client.inspect import Inspect
 from kvorum.client.pool import Pool, RpcRecord
 from kvorum.client.session import Session
 
@@ -25,6 +28,18 @@ class MemberClient(Session):
     def endpoint(self) -> str:
         """The member's endpoint."""
         return self.endpoints[0]
+
+    @property
+    def inspect(self) -> Inspect:
+        """What a kvorum member tells beyond etcd's API; a real etcd raises ``Unsupported``."""
+        return Inspect(self._caller)
+
+    @property
+    def faults(self) -> Faults:
+        """The faults that a kvorum member can inflict on itself; a real etcd raises
+        ``Unsupported``.
+        """
+        return Faults(self._caller)
 
 
 class Client(Session):
@@ -97,6 +112,11 @@ class Client(Session):
         for member in self._members.values():
             await member._close_streams()
         self._pool.close()
+
+    @property
+    def cluster(self) -> Cluster:
+        """The members: who they are, how each of them is, changing them."""
+        return Cluster(self, self._caller)
 
     @property
     def read_only(self) -> bool:

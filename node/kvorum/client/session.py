@@ -1,11 +1,18 @@
-"""What a client and a client of one member have in common: keys, transactions, watches, leases."""
+"""What a client and a client of one member have in common: every call that needs no list of
+members.
+"""
 
 from __future__ import annotations
 
+from kvorum.client.auth import Auth
 from kvorum.client.caller import Caller
+from kvorum.client.election import Election
 from kvorum.client.kv import KV
 from kvorum.client.lease import Lease, Leases
 from kvorum.client.lease_stream import LeaseStream
+from kvorum.client.lock import Lock
+from kvorum.client.maintenance import Maintenance
+from kvorum.client.mirror import Mirror
 from kvorum.client.types import Key
 from kvorum.client.watch import Watch, watch
 from kvorum.client.watch_stream import WatchStream
@@ -77,9 +84,42 @@ class Session(KV):
 
         With ``revoke=False`` it is left to expire. See :mod:`kvorum.client.lease`.
         """
+        return Lease(self.leases, self.lease_stream, ttl_s, id=id, revoke=revoke)
+
+    @property
+    def lease_stream(self) -> LeaseStream:
+        """The stream that renews this session's leases."""
         if self._lease_stream is None:
             self._lease_stream = LeaseStream(self._caller)
-        return Lease(self.leases, self._lease_stream, ttl_s, id=id, revoke=revoke)
+        return self._lease_stream
+
+    def lock(
+        self, name: Key, *, ttl_s: int = 10, wait_s: float | None = None, value: Key = b""
+    ) -> Lock:
+        """A lock to be entered with ``async with``. See :mod:`kvorum.client.lock`."""
+        return Lock(self, name, ttl_s=ttl_s, wait_s=wait_s, value=value)
+
+    def election(self, name: Key) -> Election:
+        """An election. See :mod:`kvorum.client.election`."""
+        return Election(self, name)
+
+    def mirror(
+        self, prefix: Key, *, keys_only: bool = False, max_keys: int | None = None
+    ) -> Mirror:
+        """A local copy of a prefix, to be entered with ``async with``. See
+        :mod:`kvorum.client.mirror`.
+        """
+        return Mirror(self, prefix, keys_only=keys_only, max_keys=max_keys)
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Status, hashes, alarms, defragmentation, snapshots."""
+        return Maintenance(self._caller)
+
+    @property
+    def auth(self) -> Auth:
+        """Users, roles and whether auth is on."""
+        return Auth(self._caller)
 
     async def _close_streams(self) -> None:
         for stream in self._watch_streams.values():

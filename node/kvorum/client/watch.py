@@ -110,7 +110,7 @@ class Watch:
 
     async def __anext__(self) -> Event:
         while not self._batch:
-            batch = await self._next()
+            batch = await self.next_batch()
             self._batch = list(reversed(batch.events))
         return self._batch.pop()
 
@@ -120,11 +120,12 @@ class Watch:
         """
         while True:
             try:
-                yield await self._next()
+                yield await self.next_batch()
             except StopAsyncIteration:
                 return
 
-    async def _next(self) -> WatchBatch:
+    async def next_batch(self) -> WatchBatch:
+        """The next batch. Raises as iteration does, ``StopAsyncIteration`` after :meth:`close`."""
         await self.started()
         watcher = self._watcher
         while watcher.empty:
