@@ -1,361 +1,105 @@
-"""The other members: one outgoing stream to each, its queue, and what becomes of it.
-
-Raft's messages may be lost, so nothing here waits: what does not fit a peer's queue is dropped and
-the replica is told that the peer is unreachable; what is queued in one turn of the loop leaves in
-one frame. A stream is dialled again for ever, with growing waits. Heartbeats never queue behind a
-snapshot, which travels on a call (and a connection) of its own.
-"""
+"""The other members, as the member table has them: who has a link, and what goes to whom."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
 
-from grpclib.client import StreamStreamMethod
-from grpclib.config import Configuration
-from grpclib.exceptions import GRPCError, StreamTerminatedError
-from h2.exceptions import ProtocolError
-from kvorum_proto.codec import Codec, encode
-from kvorum_proto.kvorum import v1
-
-from kvorum.http2.server import KvorumChannel
-from kvorum.limits import (
-    PEER_BACKOFF_MAX_S,
-    PEER_BACKOFF_MIN_S,
-    PEER_DIAL_TIMEOUT_S,
-    PEER_FRAME_BYTES,
-    PEER_FRAME_MESSAGES,
-    PEER_PING_S,
-    PEER_QUEUE_BYTES,
-    PEER_QUEUE_MESSAGES,
-    PEER_SILENCE_S,
+from kvorum.machine.members import Member
+from kvorum.replica.effects import (
+    Effect,
+    Send,
+    SendDigest,
+    SendLeaseAnswer,
+    SendLeaseAsk,
+    SendSnapshot,
 )
-from kvorum.replica.inputs import Input, Unreachable
+from kvorum.replica.inputs import Input, SnapshotSent
 from kvorum.server.crash import Crash
-from kvorum.server.faults import Direction, FaultGate, LinkRule
+from kvorum.server.faults import FaultGate
+from kvorum.server.link import Outgoing, PeerLink, Self
+from kvorum.server.peerwire import encode_node, encode_raft, raft_bytes
 from kvorum.server.ports import PeerFigures
-from kvorum.urls import parse_url
 
-log = logging.getLogger(__name__)
-
-EXCHANGE_PATH = "/kvorum.v1.Peer/Exchange"
-# What a peer's end of a stream looks like from here, whatever ended it.
-BROKEN = (OSError, TimeoutError, GRPCError, StreamTerminatedError, ProtocolError)
-
-_ROUND_TRIP_WEIGHT = 0.2
+_NODE_MESSAGE_BYTES = 64
 
 
-@dataclass(frozen=True)
-class Self:
-    """Who this node is, for the frames it sends."""
-
-    cluster_id: int
-    member_id: int
-    peer_urls: tuple[str, ...]
-
-
-@dataclass
-class Outgoing:
-    """One message in a queue: a raft message or a node's, and about how long it is."""
-
-    raft: v1.RaftMessage | None
-    node: v1.NodeMessage | None
-    size_bytes: int
-
-
-def channel_to(url: str) -> KvorumChannel:
-    """A channel to a member's peer URL, with pings that notice a silent other side."""
-    config = Configuration(
-        _keepalive_time=PEER_PING_S,
-        _keepalive_timeout=PEER_SILENCE_S,
-        _keepalive_permit_without_calls=True,
-        _http2_max_pings_without_data=0,
-        _http2_min_sent_ping_interval_without_data=PEER_PING_S / 2,
-    )
-    address = parse_url(url)
-    if address.is_unix:
-        return KvorumChannel(path=address.path, codec=Codec(), config=config)
-    return KvorumChannel(address.host, address.port, codec=Codec(), config=config)
-
-
-class PeerLink:
-    """This node's way to one peer.
+class Peers:
+    """Links by member id: made, moved and let go as the member table changes.
 
     Args:
         own: who speaks.
-        id_: the peer.
-        urls: where it may be reached; tried in turn.
         post: hands inputs to the replica.
-        gate: the faults of the link.
-        rng: jitter of the waits between two tries.
+        members: the member table now.
+        snapshots: begins the transfer of a snapshot to the peer at these URLs.
     """
 
     def __init__(
         self,
         own: Self,
-        id_: int,
-        urls: tuple[str, ...],
         post: Callable[[Input], None],
-        gate: FaultGate,
-        rng: random.Random,
-    ) -> None:
-        self.id = id_
-        self.urls = urls
-        self._own = own
-        self._post = post
-        self._gate = gate
-        self._rng = rng
-        self._loop = asyncio.get_running_loop()
-        self._queue: deque[Outgoing] = deque()
-        self._queued_bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._delayed_until = 0.0
-        self._echo: tuple[int, int] | None = None
-        self._tries = 0
-        self.connected = False
-        self.round_trip_us = 0.0
-        self.sent_bytes = 0
-        self.received_bytes = 0
-        self.dropped = 0
-
-    # --- in the turn ------------------------------------------------------------------------------
-
-    def put(self, messages: Iterable[Outgoing]) -> None:
-        """Queue messages, through the faults of the link. Drops what cannot be queued."""
-        rule = self._gate.link(self.id, Direction.OUTBOUND)
-        if rule is None and not self._delayed_until:
-            self._enqueue(messages)
-            return
-        passed = [x for x in messages if rule is None or self._gate.passes(rule)]
-        if passed:
-            self._later(passed, rule)
-
-    def _later(self, messages: list[Outgoing], rule: LinkRule | None) -> None:
-        """Hold messages back; a message never overtakes an earlier one, as on a real link."""
-        now = self._loop.time()
-        delay_s = self._gate.delay_s(rule) if rule is not None else 0.0
-        due = max(self._delayed_until, now + delay_s)
-        if due <= now:
-            self._delayed_until = 0.0
-            self._enqueue(messages)
-            return
-        self._delayed_until = due
-        self._loop.call_at(due, self._enqueue, messages)
-
-    def _enqueue(self, messages: Iterable[Outgoing]) -> None:
-        lost = 0
-        for message in messages:
-            full = len(self._queue) >= PEER_QUEUE_MESSAGES or self._queued_bytes >= PEER_QUEUE_BYTES
-            if not self.connected or full:
-                lost += 1
-                continue
-            self._queue.append(message)
-            self._queued_bytes += message.size_bytes
-        if lost:
-            self.dropped += lost
-            self._post(Unreachable(self.id))
-        if self._queue:
-            self._kick()
-
-    def heard(self, frame_bytes: int, sent_ns: int, echo_ns: int) -> None:
-        """A frame of the peer's own stream arrived: its clock goes back with our next frame."""
-        now = time.monotonic_ns()
-        self.received_bytes += frame_bytes
-        if sent_ns:
-            self._echo = (sent_ns, now)
-        if 0 < echo_ns <= now:
-            sample = (now - echo_ns) / 1000
-            old = self.round_trip_us or sample
-            self.round_trip_us = old + (sample - old) * _ROUND_TRIP_WEIGHT
-
-    # --- the stream -------------------------------------------------------------------------------
-
-    async def run(self) -> None:
-        """Keep a stream to the peer, for ever."""
-        while True:
-            url = self.urls[self._tries % len(self.urls)]
-            try:
-                await self._exchange(url)
-            except BROKEN as error:
-                self._broken(url, error)
-            finally:
-                self._forget()
-            self._tries += 1
-            exponent = min(self._tries, 16) - 1
-            wait_s = min(PEER_BACKOFF_MAX_S, PEER_BACKOFF_MIN_S * 2**exponent)
-            await asyncio.sleep(wait_s * self._rng.uniform(0.5, 1.0))
-
-    async def _exchange(self, url: str) -> None:
-        channel = channel_to(url)
-        try:
-            # Frames are encoded here, to count their bytes; the codec passes bytes through.
-            method: StreamStreamMethod[Any, v1.PeerAck] = StreamStreamMethod(
-                channel, EXCHANGE_PATH, v1.PeerFrame, v1.PeerAck
-            )
-            async with method.open() as stream:
-                async with asyncio.timeout(PEER_DIAL_TIMEOUT_S):
-                    await stream.send_message(self._frame([]))
-                    ack = await stream.recv_message()
-                self._accept(ack)
-                log.info(
-                    "established peer stream",
-                    extra={"remote-peer-id": f"{self.id:x}", "url": url},
-                )
-                ended = asyncio.ensure_future(stream.recv_message())
-                try:
-                    await self._write_until(ended, stream)
-                finally:
-                    ended.cancel()
-                    await asyncio.gather(ended, return_exceptions=True)
-                    await stream.cancel()
-        finally:
-            channel.close()
-
-    async def _write_until(self, ended: asyncio.Future[v1.PeerAck | None], stream: Any) -> None:
-        """Send frames until the other side ends the stream (it never says anything more).
-
-        Every second one leaves even when there is nothing to say: it measures the round trip.
-        """
-        ended.add_done_callback(lambda _: self._kick())
-        while not ended.done():
-            if not self._queue:
-                self._waiter = self._loop.create_future()
-                ping = self._loop.call_later(PEER_PING_S, self._kick)
-                try:
-                    await self._waiter
-                finally:
-                    ping.cancel()
-                    self._waiter = None
-            if self._gate.paused:
-                await asyncio.sleep(PEER_PING_S)
-            elif not ended.done():
-                data = self._frame(self._take())
-                await stream.send_message(data)
-                self.sent_bytes += len(data)
-        ended.result()
-
-    def _kick(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _accept(self, ack: v1.PeerAck | None) -> None:
-        if ack is None:
-            raise ConnectionError("the peer ended the stream at once")
-        if ack.cluster_id != self._own.cluster_id:
-            raise ConnectionError(
-                f"cluster ID mismatch: peer has {ack.cluster_id:x}, own is {self._own.cluster_id:x}"
-            )
-        if ack.member_id != self.id:
-            raise ConnectionError(f"member ID mismatch: {ack.member_id:x} answers there")
-        self.connected = True
-        self._tries = 0
-
-    def _take(self) -> list[Outgoing]:
-        """The next frame's messages."""
-        taken: list[Outgoing] = []
-        size = 0
-        while self._queue and len(taken) < PEER_FRAME_MESSAGES and size < PEER_FRAME_BYTES:
-            message = self._queue.popleft()
-            size += message.size_bytes
-            taken.append(message)
-        self._queued_bytes -= size
-        return taken
-
-    def _frame(self, messages: list[Outgoing]) -> bytes:
-        now = time.monotonic_ns()
-        echo_ns = 0
-        if self._echo is not None:
-            sent_ns, heard_ns = self._echo
-            # The time it lay here is not the link's.
-            echo_ns = sent_ns + (now - heard_ns)
-            self._echo = None
-        frame = v1.PeerFrame(
-            cluster_id=self._own.cluster_id,
-            sender=self._own.member_id,
-            to=self.id,
-            raft=[x.raft for x in messages if x.raft is not None],
-            node=[x.node for x in messages if x.node is not None],
-            sent_ns=now,
-            echo_ns=echo_ns,
-            peer_urls=[] if self.connected else list(self._own.peer_urls),
-        )
-        return encode(frame)
-
-    def _broken(self, url: str, error: BaseException) -> None:
-        was_connected = self.connected
-        level = logging.WARNING if was_connected or self._tries == 0 else logging.DEBUG
-        if "mismatch" in str(error) or "removed" in str(error):
-            level = logging.ERROR
-        log.log(
-            level,
-            "lost peer stream" if was_connected else "cannot reach peer",
-            extra={
-                "remote-peer-id": f"{self.id:x}",
-                "url": url,
-                "error": str(error) or type(error).__name__,
-            },
-        )
-        self._post(Unreachable(self.id))
-
-    def _forget(self) -> None:
-        self.connected = False
-        self.dropped += len(self._queue)
-        self._queue.clear()
-        self._queued_bytes = 0
-        self._echo = None
-
-    def figures(self) -> PeerFigures:
-        """For the statistics."""
-        return PeerFigures(
-            self.id,
-            self.connected,
-            int(self.round_trip_us),
-            self.sent_bytes,
-            self.received_bytes,
-            self.dropped,
-        )
-
-
-class LinkTable:
-    """Links by member id: made, moved and let go as the member table changes."""
-
-    def __init__(
-        self,
-        own: Self,
-        post: Callable[[Input], None],
+        members: Callable[[], Iterable[Member]],
+        snapshots: Callable[[SendSnapshot, tuple[str, ...]], None],
         gate: FaultGate,
         crash: Crash,
         rng: random.Random,
     ) -> None:
         self._own = own
         self._post = post
+        self._members = members
+        self._snapshots = snapshots
         self._gate = gate
         self._crash = crash
         self._rng = rng
         self._links: dict[int, PeerLink] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def get(self, id_: int) -> PeerLink | None:
-        """The link to a member."""
-        return self._links.get(id_)
+    # --- effects ----------------------------------------------------------------------------------
 
-    def all(self) -> tuple[PeerLink, ...]:
-        """Every link."""
-        return tuple(self._links.values())
+    def send(self, effect: Effect) -> None:
+        """Queue what an effect says to one peer, or to all."""
+        if isinstance(effect, Send):
+            link = self._links.get(effect.to)
+            if link is not None:
+                link.put([Outgoing(encode_raft(x), None, raft_bytes(x)) for x in effect.messages])
+            return
+        message = Outgoing(None, encode_node(effect, self._own.member_id), _NODE_MESSAGE_BYTES)
+        if isinstance(effect, SendDigest):
+            for link in self._links.values():
+                link.put((message,))
+            return
+        assert isinstance(effect, (SendLeaseAsk, SendLeaseAnswer))
+        link = self._links.get(effect.to)
+        if link is not None:
+            link.put((message,))
 
-    def keep(self, members: dict[int, tuple[str, ...]]) -> None:
-        """Have links to exactly these members (id -> peer URLs)."""
+    def send_snapshot(self, effect: SendSnapshot) -> None:
+        """Begin a transfer; a peer without a link (it was just removed) fails at once."""
+        link = self._links.get(effect.to)
+        if link is None:
+            self._post(SnapshotSent(effect.to, False))
+        else:
+            self._snapshots(effect, link.urls)
+
+    def members_changed(self) -> None:
+        """Have links to exactly the members of the table."""
+        members = {x.id: x.peer_urls for x in self._members()}
         for id_ in tuple(self._links):
             if id_ not in members:
                 self.drop(id_)
         for id_, urls in members.items():
             self.meet(id_, urls)
+
+    def figures(self) -> Iterable[PeerFigures]:
+        """Of every link."""
+        return [link.figures() for link in self._links.values()]
+
+    # --- links ------------------------------------------------------------------------------------
+
+    def get(self, id_: int) -> PeerLink | None:
+        """The link to a member."""
+        return self._links.get(id_)
 
     def meet(self, id_: int, urls: tuple[str, ...]) -> None:
         """Have a link to this member; a link to other addresses is dialled anew."""

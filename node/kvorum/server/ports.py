@@ -96,9 +96,6 @@ class PeersPort(Protocol):
     def send_snapshot(self, effect: SendSnapshot) -> None:
         """Begin a transfer; ``SnapshotSent`` follows exactly once."""
 
-    def flush(self) -> None:
-        """The turn is over: what was queued leaves."""
-
     def members_changed(self) -> None:
         """The member table is another."""
 

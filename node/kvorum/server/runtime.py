@@ -191,7 +191,6 @@ class Node:
         if self._to_disk:
             self.disk.persist(tuple(self._to_disk))
             self._to_disk.clear()
-        self.peers.flush()
         if applied:
             self.apply.add((time.perf_counter_ns() - started) // 1000)
 

@@ -1,0 +1,203 @@
+"""One port, two protocols: gRPC over HTTP/2, and HTTP/1.1 for everything people type into curl.
+
+The first bytes of a connection decide, as etcd's own multiplexer does it: the HTTP/2 preface goes
+to grpclib, anything else to aiohttp's protocol on the same accepted transport. A client that is
+slow to send them costs one timer. Sockets are bound before anything else starts, so that a taken
+port is the first thing a wrong configuration says; they answer when the node is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from kvorum.errors import ConfigError
+from kvorum.http2.server import KvorumServer
+from kvorum.limits import SNIFF_TIMEOUT_S
+from kvorum.urls import Url
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_BACKLOG = 1024
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+class _Sniffer(asyncio.Protocol):
+    """Holds a connection until its first bytes say what it speaks."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._seen = b""
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SNIFF_TIMEOUT_S, transport.abort)
+        self._listener.made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._seen += data
+        known = self._seen[: len(PREFACE)]
+        if not PREFACE.startswith(known):
+            self._become(self._listener.http())
+        elif len(known) == len(PREFACE):
+            self._become(self._listener.grpc())
+
+    def _become(self, protocol: asyncio.Protocol) -> None:
+        assert self._transport is not None
+        self._stop_timer()
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(self._seen)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_timer()
+
+
+class Listener:
+    """The listening sockets of one purpose (clients, or peers).
+
+    Args:
+        grpc: the server that HTTP/2 connections go to.
+        http: makes a protocol for an HTTP/1.1 connection.
+    """
+
+    def __init__(
+        self, sockets: Sequence[socket.socket], grpc: KvorumServer, http: ProtocolFactory
+    ) -> None:
+        self._sockets = tuple(sockets)
+        self._server = grpc
+        self.grpc: ProtocolFactory = grpc.protocol
+        self.http = http
+        self._servers: list[asyncio.AbstractServer] = []
+        self._transports: set[asyncio.Transport] = set()
+        self._held = False
+
+    async def start(self) -> None:
+        """Accept connections."""
+        loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            if sock.family == socket.AF_UNIX:
+                server = await loop.create_unix_server(lambda: _Sniffer(self), sock=sock)
+            else:
+                server = await loop.create_server(
+                    lambda: _Sniffer(self), sock=sock, backlog=_BACKLOG
+                )
+            self._servers.append(server)
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The TCP ports, as bound."""
+        return tuple(s.getsockname()[1] for s in self._sockets if s.family != socket.AF_UNIX)
+
+    def made(self, transport: asyncio.Transport) -> None:
+        """A connection was accepted."""
+        self._transports = {x for x in self._transports if not x.is_closing()}
+        self._transports.add(transport)
+        if self._held:
+            transport.pause_reading()
+
+    def hold(self) -> None:
+        """Hear nothing and say nothing until ``release``: a paused node."""
+        self._held = True
+        self._server.hold()
+        for transport in self._transports:
+            if not transport.is_closing():
+                transport.pause_reading()
+
+    def release(self) -> None:
+        """End a hold."""
+        if not self._held:
+            return
+        self._held = False
+        self._server.release()
+        for transport in self._transports:
+            if not transport.is_closing():
+                transport.resume_reading()
+
+    async def stop(self, grace_s: float) -> None:
+        """Accept no more; calls under way get ``grace_s`` to finish; then every connection ends."""
+        for server in self._servers:
+            server.close()
+        if not self._servers:
+            for sock in self._sockets:
+                sock.close()
+        await self._server.shut(grace_s)
+        for transport in self._transports:
+            transport.abort()
+
+
+def bind(
+    urls: Iterable[Url], *, reuse_port: bool = False, reuse_address: bool = False
+) -> list[socket.socket]:
+    """Bound sockets for listen URLs. ConfigError, in etcd's words, when one cannot be had."""
+    sockets: list[socket.socket] = []
+    try:
+        for url in urls:
+            if url.is_unix:
+                sockets.append(_bind_unix(url))
+            else:
+                sockets.extend(_bind_tcp(url, reuse_port))
+    except OSError as exc:
+        for sock in sockets:
+            sock.close()
+        reason = (os.strerror(exc.errno) if exc.errno else str(exc)).lower()
+        raise ConfigError(f"listen tcp {url.host}:{url.port}: bind: {reason}") from exc
+    return sockets
+
+
+def _bind_tcp(url: Url, reuse_port: bool) -> list[socket.socket]:
+    if url.host != "localhost":
+        family = socket.AF_INET6 if ":" in url.host else socket.AF_INET
+        return [_tcp(family, url.host, url.port, reuse_port)]
+    first = _tcp(socket.AF_INET, "127.0.0.1", url.port, reuse_port)
+    out = [first]
+    # Where the machine has IPv6, localhost means both; where it has none, one is enough.
+    with contextlib.suppress(OSError):
+        out.append(_tcp(socket.AF_INET6, "::1", first.getsockname()[1], reuse_port))
+    return out
+
+
+def _tcp(family: socket.AddressFamily, host: str, port: int, reuse_port: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # "::" listens for both families, as Go's listener does.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+        sock.setblocking(False)
+        sock.bind((host, port))
+        # The kernel takes connections from now on; they are answered once the node is ready.
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_unix(url: Url) -> socket.socket:
+    path = Path(url.path)
+    # A socket file of a process that is gone is in the way and means nothing.
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_socket():
+            path.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.bind(url.path)
+    sock.listen(_BACKLOG)
+    return sock
