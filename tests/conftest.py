@@ -13,6 +13,13 @@ from support.programs import need_program
 FAILED = pytest.StashKey[bool]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register our one marker."""
+    config.addinivalue_line(
+        "markers", "slow: takes more than some seconds; left out by tests/check.py --quick"
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -22,6 +29,22 @@ def pytest_runtest_makereport(
     if report.failed:
         item.stash[FAILED] = True
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Seconds and number of tests by kind, above pytest's own closing line."""
+    seconds: dict[str, float] = {}
+    tests: dict[str, set[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                kind = Path(report.nodeid.partition("::")[0]).parts[1]
+                seconds[kind] = seconds.get(kind, 0.0) + report.duration
+                tests.setdefault(kind, set()).add(report.nodeid)
+    if len(seconds) > 1:
+        terminalreporter.section("seconds by kind")
+    for kind in sorted(seconds, key=lambda kind: -seconds[kind]):
+        terminalreporter.write_line(f"{kind:<10} {seconds[kind]:7.1f} s  {len(tests[kind])} tests")
 
 
 @pytest.fixture
