@@ -83,7 +83,10 @@ class Nemesis:
             if not node.alive:
                 node.start()
 
-        self._world.after(self._world.rng.randint(10_000, 6 * _SECOND_US), start)
+        # Often at once: what a node promised just before it died must still bind it.
+        rng = self._world.rng
+        longest_us = rng.choice((20_000, 200_000, 2 * _SECOND_US, 6 * _SECOND_US))
+        self._world.after(rng.randint(5_000, longest_us), start)
 
     def _all_down(self) -> None:
         for node in self._nodes:
