@@ -208,6 +208,8 @@ def _write_compare(c: ops.Compare, out: list[bytes]) -> None:
 def _read_compare(r: Reader) -> ops.Compare:
     target, result, kind, number, key_length = r.fields(_COMPARE)
     known_flags(kind, 1)
+    if kind and number:
+        raise CommandError("an operand that is both bytes and a number")
     key, end = r.take(key_length), r.blob()
     return ops.Compare(key, target, result, r.blob() if kind else number, end)
 

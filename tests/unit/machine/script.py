@@ -33,7 +33,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from kvorum import limits
 from kvorum.machine import operations as ops
 from kvorum.machine.apply import Machine, decode_image, encode_image
@@ -132,7 +131,7 @@ def read_operation(words: list[str], body: list[str]) -> Any:
         }
         fields["sort_order"] = number(named.pop("order", "none"), _ORDERS)
         fields["sort_target"] = number(named.pop("target", "key"), _TARGETS)
-        operation = ops.Range(data[0], *data[1:2], **fields, **{f: True for f in flags})
+        operation = ops.Range(data[0], *data[1:2], **fields, **dict.fromkeys(flags, True))
     assert not named, f"unknown options {sorted(named)}"
     return operation
 

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from unit.machine.script import run_script
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "machine"
