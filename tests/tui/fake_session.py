@@ -21,6 +21,8 @@ from kvorum_tui.model.records import (
 )
 from kvorum_tui.session import ReadOnly, SessionError
 
+REPORT_EVERY_S = 0.3
+
 
 @dataclass
 class FakeNode:
@@ -45,7 +47,11 @@ class FakeSession:
     """Everything a test wants to see or provoke is a plain attribute."""
 
     def __init__(
-        self, keys: dict[bytes, bytes] | None = None, members: int = 3, kind: str = "kvorum", read_only: bool = False
+        self,
+        keys: dict[bytes, bytes] | None = None,
+        members: int = 3,
+        kind: str = "kvorum",
+        read_only: bool = False,
     ) -> None:
         self.kind = kind
         self.read_only_flag = read_only
@@ -62,6 +68,7 @@ class FakeSession:
         self.fail: SessionError | None = None
         self.before_save: Callable[[], None] | None = None
         self.faults_enabled = True
+        self.silent = False
         self._changed = asyncio.Event()
         self._next_fault = 1
         for key, value in (keys or {}).items():
@@ -157,7 +164,12 @@ class FakeSession:
             if node.error:
                 raise SessionError(node.error, endpoint, "Statistics", "UNAVAILABLE")
             yield self._report(node)
-            await self._changed.wait()
+            if self.silent:
+                await asyncio.Event().wait()
+            try:
+                await asyncio.wait_for(self._changed.wait(), REPORT_EVERY_S)
+            except TimeoutError:
+                continue
 
     def _report(self, node: FakeNode) -> MemberReport:
         leader = next((n.id for n in self.nodes if n.role == "leader"), 0)
@@ -179,7 +191,9 @@ class FakeSession:
             db_bytes=20_480,
             latency_ms=0.4,
             log=node.log if kvorum else None,
-            peers=tuple(PeerView(n.id, 10, 11, "replicate", True, 0.3) for n in self.nodes if n is not node)
+            peers=tuple(
+                PeerView(n.id, 10, 11, "replicate", True, 0.3) for n in self.nodes if n is not node
+            )
             if kvorum
             else None,
             faults=node.faults if kvorum else None,
@@ -228,7 +242,9 @@ class FakeSession:
             self.remove(*keys)
         return len(keys)
 
-    async def watch(self, key: bytes, prefix: bool, start_revision: int = 0) -> AsyncIterator[WatchBatch]:
+    async def watch(
+        self, key: bytes, prefix: bool, start_revision: int = 0, previous: bool = True
+    ) -> AsyncIterator[WatchBatch]:
         self._may(changes=False)
         position = len(self.events) if start_revision == 0 else 0
         start = start_revision or self.revision + 1
@@ -264,7 +280,9 @@ class FakeSession:
     async def keep_alive(self, lease_id: int) -> int:
         self._may("keep_alive", lease_id)
         if lease_id not in self.lease_table:
-            raise SessionError("etcdserver: requested lease not found", "n1", "LeaseKeepAlive", "NOT_FOUND")
+            raise SessionError(
+                "etcdserver: requested lease not found", "n1", "LeaseKeepAlive", "NOT_FOUND"
+            )
         info = self.lease_table[lease_id]
         self.lease_table[lease_id] = replace(info, remaining_s=info.granted_s)
         return info.granted_s

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 from kvorum_tui.app import KvorumApp
 from textual.pilot import Pilot
-
 from tui.fake_session import FakeSession
 
 PATIENCE_S = 20.0  # A test that waits this long has failed; none waits for luck.
@@ -42,7 +41,10 @@ async def shows(pilot: Pilot[None], *texts: str) -> str:
 
 @asynccontextmanager
 async def running(
-    session: FakeSession, size: tuple[int, int] = (120, 40), tab: str = "keys", control: object = None
+    session: FakeSession,
+    size: tuple[int, int] = (120, 40),
+    tab: str = "keys",
+    control: object = None,
 ) -> AsyncIterator[Pilot[None]]:
     """The app on a session, headless."""
     app = KvorumApp(session, "test", control=control, first_tab=tab)  # type: ignore[arg-type]  # fakes fit the protocols

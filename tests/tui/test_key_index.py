@@ -69,7 +69,9 @@ def test_rows_equal_the_plain_model(separator: bytes, seed: int) -> None:
             if branches:
                 path = rng.choice(branches)
                 index.set_open(path, not index.is_open(path))
-        opened = {path for path in opened | set(_branches_of(keys, separator)) if index.is_open(path)}
+        opened = {
+            path for path in opened | set(_branches_of(keys, separator)) if index.is_open(path)
+        }
         expected = plain_rows(keys, opened, separator)
         assert index.row_count == len(expected)
         assert shape(index.rows(0, len(expected) + 5)) == expected

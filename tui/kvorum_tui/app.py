@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container
 from textual.widgets import ContentSwitcher, Input
 
 from kvorum_tui import actions, keymap
-from kvorum_tui.actions import ACTIONS, BY_NAME, TABS, Action
+from kvorum_tui.actions import BY_NAME, TABS, Action
 from kvorum_tui.control import NodeControl
 from kvorum_tui.feeds import ClusterFeed, Pulse
 from kvorum_tui.model.cluster_model import ClusterModel
@@ -24,7 +22,7 @@ from kvorum_tui.screens.cluster import ClusterPane
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.leases import LeasesPane
-from kvorum_tui.screens.pane import READ_ONLY, Pane
+from kvorum_tui.screens.pane import Pane
 from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import Session, SessionError
 from kvorum_tui.theme import DARK, LIGHT
@@ -242,7 +240,9 @@ class KvorumApp(App[None]):
 
     async def do_errors(self) -> None:
         """The newest errors."""
-        await self.push_screen_wait(Reader("Errors, newest first", help_text.errors_help(self.errors)))
+        await self.push_screen_wait(
+            Reader("Errors, newest first", help_text.errors_help(self.errors))
+        )
 
     def do_theme(self) -> None:
         """Dark or light."""
@@ -264,10 +264,21 @@ class KvorumApp(App[None]):
         faults = list(self.cluster.faults(self.clock()))
         lines: list[list[tuple[str, str]]] = []
         if held:
-            lines.append([(f"{len(held)} lease(s) are kept alive by this terminal and will run out.", "warn")])
+            lines.append(
+                [
+                    (
+                        f"{len(held)} lease(s) are kept alive by this terminal and will run out.",
+                        "warn",
+                    )
+                ]
+            )
         if faults:
-            lines.append([(f"{len(faults)} fault(s) are still on; each ends by itself in time.", "warn")])
-        if lines and not await self.push_screen_wait(Confirm("Leave?", lines, "Leave", danger=False)):
+            lines.append(
+                [(f"{len(faults)} fault(s) are still on; each ends by itself in time.", "warn")]
+            )
+        if lines and not await self.push_screen_wait(
+            Confirm("Leave?", lines, "Leave", danger=False)
+        ):
             return
         self.exit()
 
@@ -302,3 +313,23 @@ class KvorumApp(App[None]):
         pane = self._panes["watch"]
         assert isinstance(pane, WatchPane)
         pane.add_pane(key, prefix, 0)
+
+
+def run(
+    endpoints: Sequence[str],
+    control: NodeControl | None = None,
+    title: str = "",
+    first_tab: str = "keys",
+    **options: Any,
+) -> None:
+    """Open the terminal on a cluster and return when the user leaves it.
+
+    ``control`` lets drills pause, kill and restart nodes. ``options`` are those of
+    :class:`kvorum_tui.live.LiveSession`: ``read_only``, ``user``, ``password``, ``tls``.
+    Raises :class:`kvorum.errors.ConfigError` when an endpoint is wrong.
+    """
+    from kvorum_tui.live import LiveSession
+
+    KvorumApp(
+        LiveSession(endpoints, **options), title or endpoints[0], control, first_tab=first_tab
+    ).run()

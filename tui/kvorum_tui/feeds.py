@@ -49,7 +49,9 @@ class Pulse:
         self._tell()
 
 
-async def _forever(step: Callable[[], Awaitable[None]], failed: Callable[[SessionError], None]) -> None:
+async def _forever(
+    step: Callable[[], Awaitable[None]], failed: Callable[[SessionError], None]
+) -> None:
     """Repeat a step that ends when its stream ends; failures are told, the wait grows, success resets it."""
     wait = RETRY_FIRST_S
     loop = asyncio.get_running_loop()
@@ -73,7 +75,9 @@ def _address(url: str) -> str:
 class ClusterFeed:
     """Follows every member's reports, and finds members that nobody named."""
 
-    def __init__(self, session: Session, model: ClusterModel, clock: Clock, tell: Callable[[], object]) -> None:
+    def __init__(
+        self, session: Session, model: ClusterModel, clock: Clock, tell: Callable[[], object]
+    ) -> None:
         self.session = session
         self.model = model
         self.clock = clock
@@ -95,7 +99,9 @@ class ClusterFeed:
 
     def _follow(self, endpoint: str) -> None:
         self.model.add_endpoint(endpoint, self.clock())
-        self._tasks[endpoint] = asyncio.create_task(self._member(endpoint), name=f"reports {endpoint}")
+        self._tasks[endpoint] = asyncio.create_task(
+            self._member(endpoint), name=f"reports {endpoint}"
+        )
 
     async def _member(self, endpoint: str) -> None:
         async def step() -> None:
@@ -190,7 +196,7 @@ class KeysFeed:
         self.pulse.mark()
 
     async def _follow(self) -> None:
-        async for batch in self.session.watch(b"", True, self.revision + 1):
+        async for batch in self.session.watch(b"", True, self.revision + 1, previous=False):
             self.live, self.error = True, None
             if batch.gap_to:
                 self.loading = True

@@ -44,7 +44,7 @@ def load_keymap(path: Path) -> tuple[dict[str, str], list[str]]:
         if name not in BY_NAME:
             wrong.append(f"{path}: there is no action {name!r}")
         elif not isinstance(key, str):
-            wrong.append(f"{path}: {name} needs a text such as \"ctrl+e\"")
+            wrong.append(f'{path}: {name} needs a text such as "ctrl+e"')
         else:
             keys[name] = key
     return keys, wrong

@@ -63,7 +63,13 @@ class KvorumCommands(Provider):
                     help=member.endpoint,
                 )
         for key in self._keys(query):
-            yield Hit(0.5, Content(printable(key)), partial(self.kv.goto_key, key), text=printable(key), help="key")
+            yield Hit(
+                0.5,
+                Content(printable(key)),
+                partial(self.kv.goto_key, key),
+                text=printable(key),
+                help="key",
+            )
 
     def _keys(self, query: str) -> list[bytes]:
         index = self.kv.keys_pane.index

@@ -25,7 +25,12 @@ class SessionError(Exception):
     """
 
     def __init__(
-        self, message: str, member: str = "", rpc: str = "", code: str = "", unknown_outcome: bool = False
+        self,
+        message: str,
+        member: str = "",
+        rpc: str = "",
+        code: str = "",
+        unknown_outcome: bool = False,
     ) -> None:
         where = " · ".join(part for part in (member, rpc, code) if part)
         super().__init__(f"{where}: {message}" if where else message)
@@ -67,7 +72,7 @@ class Session(Protocol):
         """Every key under a prefix, in order, at the revision of the first page."""
 
     async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
-        """One key, now or at a revision."""
+        """One key, now or at a revision. Without a quorum: what one member has, marked so."""
 
     async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:
         """How many keys a prefix holds, and the first of them."""
@@ -81,8 +86,10 @@ class Session(Protocol):
     async def delete_prefix(self, prefix: bytes) -> int:
         """Delete everything under a prefix in one revision; returns how many keys went."""
 
-    def watch(self, key: bytes, prefix: bool, start_revision: int = 0) -> AsyncIterator[WatchBatch]:
-        """Changes of a key or prefix, from a revision on (0: from now on).
+    def watch(
+        self, key: bytes, prefix: bool, start_revision: int = 0, previous: bool = True
+    ) -> AsyncIterator[WatchBatch]:
+        """Changes of a key or prefix, from a revision on (0: from now on); ``previous`` asks for previous values.
 
         The first batch has no events and says the revision at which the watch stands. History that was compacted is
         told by a batch with ``gap_to``, and the watch goes on after it.

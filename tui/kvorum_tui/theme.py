@@ -63,8 +63,26 @@ LIGHT = Theme(
     },
 )
 
-_TERMS_DARK = ("#6cb6ff", "#f2a65a", "#5fd7a0", "#d79bff", "#f0c75e", "#ff8fa0", "#7fdbe6", "#b7d36b")
-_TERMS_LIGHT = ("#0b62c4", "#b35900", "#117a4b", "#7a2fb5", "#8f6400", "#b52747", "#0f7380", "#5c7410")
+_TERMS_DARK = (
+    "#6cb6ff",
+    "#f2a65a",
+    "#5fd7a0",
+    "#d79bff",
+    "#f0c75e",
+    "#ff8fa0",
+    "#7fdbe6",
+    "#b7d36b",
+)
+_TERMS_LIGHT = (
+    "#0b62c4",
+    "#b35900",
+    "#117a4b",
+    "#7a2fb5",
+    "#8f6400",
+    "#b52747",
+    "#0f7380",
+    "#5c7410",
+)
 
 
 def inks_of(theme: Theme) -> dict[str, Style]:
@@ -109,4 +127,6 @@ def inks_of(theme: Theme) -> dict[str, Style]:
 
 def _colour(colour: str, bold: bool = False) -> Style:
     """A style of one colour; Textual's names for the terminal's own colours become Rich's."""
-    return Style(color=colour.removeprefix("ansi_") if colour.startswith("ansi_") else colour, bold=bold)
+    return Style(
+        color=colour.removeprefix("ansi_") if colour.startswith("ansi_") else colour, bold=bold
+    )

@@ -177,7 +177,12 @@ class ClusterModel:
         for key in sorted(set(current) - set(self._faults)):
             self._note(now, "fault", f"{state.name}: {self.fault_text(current[key])}", state.name)
         for key in sorted(k for k in self._faults if k[0] == report.endpoint and k not in current):
-            self._note(now, "heal", f"{state.name}: {self.fault_text(self._faults[key])} is over", state.name)
+            self._note(
+                now,
+                "heal",
+                f"{state.name}: {self.fault_text(self._faults[key])} is over",
+                state.name,
+            )
             del self._faults[key]
         self._faults.update(current)
 
@@ -231,7 +236,9 @@ class ClusterModel:
         """The fresh member that leads in the highest term that any fresh member knows of."""
         fresh = [m for m in self.rows() if m.fresh(now) and m.report is not None]
         top = max((m.report.term for m in fresh if m.report), default=0)
-        leading = [m for m in fresh if m.report and m.report.role == "leader" and m.report.term == top]
+        leading = [
+            m for m in fresh if m.report and m.report.role == "leader" and m.report.term == top
+        ]
         return leading[0] if leading else None
 
     def leading(self, now: float) -> list[MemberState]:
@@ -258,7 +265,7 @@ class ClusterModel:
         return max(0, top - state.report.applied)
 
     def source(self) -> str:
-        """"kvorum", "etcd", "mixed", or empty when nobody answered yet."""
+        """ "kvorum", "etcd", "mixed", or empty when nobody answered yet."""
         kinds = {m.report.source for m in self.rows() if m.report is not None}
         return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else ""
 

@@ -10,7 +10,9 @@ from typing import Any
 MAX_VIEW_BYTES = 64 * 1024  # More than this is shown cut: painting it would hold up the screen.
 HEX_WIDTH = 16
 
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,9 @@ def _binary(text: str) -> bool:
 def one_line(data: bytes, width: int) -> str:
     """A value in at most ``width`` characters, for a row of a list."""
     text = printable(data[: width * 4])
-    return text if len(text) <= width and len(data) <= width * 4 else text[: max(0, width - 1)] + "…"
+    return (
+        text if len(text) <= width and len(data) <= width * 4 else text[: max(0, width - 1)] + "…"
+    )
 
 
 _JSON_TOKEN = re.compile(

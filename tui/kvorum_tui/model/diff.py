@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from kvorum_tui.model.decode import decode, is_json, pretty_json, safe_text
 
 CONTEXT_LINES = 3
-MAX_DIFF_LINES = 4_000  # difflib is quadratic in the worst case: more lines than this are compared as whole.
+MAX_DIFF_LINES = (
+    4_000  # difflib is quadratic in the worst case: more lines than this are compared as whole.
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,9 @@ def diff_lines(old: list[str], new: list[str]) -> list[DiffLine]:
     """The same on lines."""
     if len(old) + len(new) > MAX_DIFF_LINES:
         return [
-            DiffLine("@", f"too long to compare line by line ({len(old):,} and {len(new):,} lines)"),
+            DiffLine(
+                "@", f"too long to compare line by line ({len(old):,} and {len(new):,} lines)"
+            ),
             *(DiffLine("-", line) for line in old[:50]),
             *(DiffLine("+", line) for line in new[:50]),
         ]

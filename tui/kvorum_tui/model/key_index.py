@@ -19,7 +19,9 @@ from dataclasses import dataclass
 
 from sortedcontainers import SortedList
 
-PLAIN_LIST_MAX = 1_024  # Children up to here live in a plain list, which takes a tenth of the memory.
+PLAIN_LIST_MAX = (
+    1_024  # Children up to here live in a plain list, which takes a tenth of the memory.
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,11 @@ class KeyIndex:
 
     def extend(self, keys: Iterable[bytes]) -> int:
         """Add a page of keys; returns how many were new."""
-        fresh = [key for key in keys if key not in self.keys] if self.keys else list(dict.fromkeys(keys))
+        fresh = (
+            [key for key in keys if key not in self.keys]
+            if self.keys
+            else list(dict.fromkeys(keys))
+        )
         self.keys.update(fresh)
         for key in fresh:
             self._attach(key)
@@ -340,7 +346,9 @@ class KeyIndex:
         found = self.row_of(near, self._child(inside, near) is not None)
         return min(found if found is not None else place, last)
 
-    def search(self, needle: bytes, limit: int, start: int = 0, budget: int = 20_000) -> tuple[list[bytes], int]:
+    def search(
+        self, needle: bytes, limit: int, start: int = 0, budget: int = 20_000
+    ) -> tuple[list[bytes], int]:
         """Keys that contain ``needle`` from array position ``start`` on.
 
         Looks at no more than ``budget`` keys. Returns the matches (at most ``limit``) and the position to go on from,

@@ -23,7 +23,9 @@ class LeaseRow:
 
     def share(self, now: float) -> float:
         """Of the granted time, how much is left: 0 to 1."""
-        return min(1.0, self.remaining(now) / self.info.granted_s) if self.info.granted_s > 0 else 0.0
+        return (
+            min(1.0, self.remaining(now) / self.info.granted_s) if self.info.granted_s > 0 else 0.0
+        )
 
 
 class LeaseTable:
@@ -57,7 +59,9 @@ class LeaseTable:
         """A keep-alive was answered."""
         row = self._rows.get(lease_id)
         if row is not None:
-            self._rows[lease_id] = replace(row, info=replace(row.info, remaining_s=remaining_s), seen_at=now)
+            self._rows[lease_id] = replace(
+                row, info=replace(row.info, remaining_s=remaining_s), seen_at=now
+            )
 
     def remove(self, lease_id: int) -> None:
         """A lease was revoked."""

@@ -41,7 +41,10 @@ def term_ink(term: int) -> str:
 
 def newest_index(model: ClusterModel) -> int:
     """The highest log index that any member told."""
-    return max((e.index for m in model.rows() if m.report and m.report.log for e in m.report.log[-1:]), default=0)
+    return max(
+        (e.index for m in model.rows() if m.report and m.report.log for e in m.report.log[-1:]),
+        default=0,
+    )
 
 
 def strips(model: ClusterModel, width: int, end: int, now: float) -> list[LogRow]:
@@ -56,13 +59,17 @@ def strips(model: ClusterModel, width: int, end: int, now: float) -> list[LogRow
             rows.append(LogRow(member, reason=member.error or "no answer yet"))
             continue
         if report.log is None:
-            rows.append(LogRow(member, reason="etcd keeps its raft log to itself; kvorum nodes show it"))
+            rows.append(
+                LogRow(member, reason="etcd keeps its raft log to itself; kvorum nodes show it")
+            )
             continue
         entries = {entry.index: entry for entry in report.log}
         peer = peers.get(member.id)
         cells = []
         for index in range(first, end + 1):
-            mark = "=" if peer and peer.match == index else ">" if peer and peer.next == index else ""
+            mark = (
+                "=" if peer and peer.match == index else ">" if peer and peer.next == index else ""
+            )
             entry = entries.get(index)
             if entry is None:
                 cells.append(Cell(mark=mark))

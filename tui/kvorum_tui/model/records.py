@@ -23,6 +23,7 @@ class KeyRecord:
     mod_revision: int
     version: int
     lease: int = 0
+    one_member: bool = False  # read without a quorum: what one member has, which may be old
 
 
 @dataclass(frozen=True, slots=True)

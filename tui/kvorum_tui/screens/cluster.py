@@ -76,7 +76,9 @@ class ClusterPane(Pane):
         state = self.members.current
         if name == "member_detail" and (state is None or state.report is None):
             return "this member has not told anything yet"
-        if name == "log_focus" and not any(m.report and m.report.log for m in self.kv.cluster.rows()):
+        if name == "log_focus" and not any(
+            m.report and m.report.log for m in self.kv.cluster.rows()
+        ):
             return "etcd keeps its raft log to itself; kvorum nodes show it"
         if name == "cluster_transfer":
             return why_no_transfer(self.kv, state)
@@ -110,7 +112,10 @@ class ClusterPane(Pane):
             ("server", f"{report.source} {report.version}"),
             ("last heard", words.age(state.age(now))),
             ("role", report.role),
-            ("leader, as it believes", self.kv.cluster.name_of(report.leader) if report.leader else "none"),
+            (
+                "leader, as it believes",
+                self.kv.cluster.name_of(report.leader) if report.leader else "none",
+            ),
             ("term", str(report.term)),
             ("commit, applied", f"{report.commit:,}, {report.applied:,}"),
             (
@@ -122,18 +127,30 @@ class ClusterPane(Pane):
             ("revision", words.count(report.revision)),
             (
                 "oldest kept revision",
-                words.count(report.compact_revision + 1) if report.compact_revision is not None else unknown,
+                words.count(report.compact_revision + 1)
+                if report.compact_revision is not None
+                else unknown,
             ),
             ("database", words.size(report.db_bytes)),
             ("alarms", " ".join(report.alarms) or "none"),
         ]
-        for name, number in (("keys", report.keys), ("leases", report.leases), ("watchers", report.watchers)):
+        for name, number in (
+            ("keys", report.keys),
+            ("leases", report.leases),
+            ("watchers", report.watchers),
+        ):
             rows.append((name, words.count(number) if number is not None else unknown))
         rows += [(name, words.count(number)) for name, number in report.extra.items()]
         lines: Rich = [[(f"{name:<24}", "dim"), (value, "text")] for name, value in rows]
         for peer in report.peers or ():
-            link = f"{words.millis(peer.round_trip_ms)} round trip" if peer.connected else "not connected"
+            link = (
+                f"{words.millis(peer.round_trip_ms)} round trip"
+                if peer.connected
+                else "not connected"
+            )
             told = f", match {peer.match:,}, next {peer.next:,}, {peer.state}" if peer.next else ""
             name = f"peer {self.kv.cluster.name_of(peer.id)}"
-            lines.append([(f"{name:<24}", "dim"), (link + told, "text" if peer.connected else "warn")])
+            lines.append(
+                [(f"{name:<24}", "dim"), (link + told, "text" if peer.connected else "warn")]
+            )
         return lines

@@ -36,7 +36,9 @@ async def transfer_leader(kv: KvorumApp, state: MemberState) -> None:
         [(f"{who} leads now; {state.name} takes over in a new term.", "text")],
         [("Writes wait for a moment. The quorum is not touched.", "dim")],
     ]
-    if await kv.push_screen_wait(Confirm(f"Hand leadership to {state.name}?", lines, "Hand over", danger=False)):
+    if await kv.push_screen_wait(
+        Confirm(f"Hand leadership to {state.name}?", lines, "Hand over", danger=False)
+    ):
         now = kv.clock()
         if leader is not None:
             kv.cluster.expect_loss(leader.id, now)

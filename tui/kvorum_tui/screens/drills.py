@@ -24,7 +24,9 @@ from kvorum_tui.widgets.paint import TextLines
 from kvorum_tui.widgets.ribbon import RibbonList
 
 DURATIONS_S = (5, 10, 15, 30, 60, 120, 300, 600)
-NO_FAULTS_ETCD = "etcd has no fault service; kvorum nodes have one (start them with --enable-faults)"
+NO_FAULTS_ETCD = (
+    "etcd has no fault service; kvorum nodes have one (start them with --enable-faults)"
+)
 NO_FAULTS = "this node was started without --enable-faults"
 NO_CONTROL = "this terminal does not run the nodes; kvorum demo and kvorum up do"
 
@@ -90,7 +92,9 @@ class DrillsPane(Pane):
         links = self.query_one("#links", Vertical)
         links.border_title = Content(f"Links · a fault lasts {self.duration_s} s (+ −)")
         source, target = self.matrix.source, self.matrix.target
-        chosen = f"{source.name} → {target.name}" if source and target and source is not target else ""
+        chosen = (
+            f"{source.name} → {target.name}" if source and target and source is not target else ""
+        )
         links.border_subtitle = Content(chosen or (source.name if source else ""))
         lines = self._state_lines(now)
         if lines != self.now_lines.shown_lines:
@@ -102,7 +106,11 @@ class DrillsPane(Pane):
         lines: Rich = []
         for state in self.kv.cluster.rows():
             role = state.report.role if state.report is not None else "unknown"
-            word, ink = ("silent", "dim") if not state.fresh(now) else (role, "good" if role == "leader" else "text")
+            word, ink = (
+                ("silent", "dim")
+                if not state.fresh(now)
+                else (role, "good" if role == "leader" else "text")
+            )
             if state.name in self.dead:
                 word, ink = "killed (r restarts)", "bad"
             elif state.name in self.paused:
@@ -111,7 +119,9 @@ class DrillsPane(Pane):
             lines.append([(f"{state.name:<12} ", "bold"), (word, ink), (term, "dim")])
         faults = list(self.kv.cluster.faults(now))
         lines.append([])
-        lines.append([(f"{words.plural(len(faults), 'fault')} on" if faults else "no fault is on", "head")])
+        lines.append(
+            [(f"{words.plural(len(faults), 'fault')} on" if faults else "no fault is on", "head")]
+        )
         for state, fault, left in faults:
             text = self.kv.cluster.fault_text(fault)
             lines.append([(f"{left / 1000:>4.0f} s ", "warn"), (f"{state.name}: {text}", "text")])
@@ -138,12 +148,18 @@ class DrillsPane(Pane):
         if name == "transfer":
             return why_no_transfer(self.kv, source)
         if name == "heal_all":
-            some = any(m.report is not None and m.report.faults_enabled for m in self.kv.cluster.rows())
+            some = any(
+                m.report is not None and m.report.faults_enabled for m in self.kv.cluster.rows()
+            )
             return "" if some or self.paused else self._no_faults(source)
         if name in ("node_kill", "node_restart"):
             if self.kv.control is None:
                 return NO_CONTROL
-            return f"{source.name} is not running" if name == "node_kill" and source.name in self.dead else ""
+            return (
+                f"{source.name} is not running"
+                if name == "node_kill" and source.name in self.dead
+                else ""
+            )
         if name == "node_pause":
             if self.kv.control is not None:
                 return f"{source.name} is not running" if source.name in self.dead else ""
@@ -200,7 +216,9 @@ class DrillsPane(Pane):
         for state, fault, _ in list(self.kv.cluster.faults(now)):
             for a, b in pairs:
                 mine = state is a and fault.peer == b.id and fault.direction in ("outbound", "both")
-                theirs = state is b and fault.peer == a.id and fault.direction in ("inbound", "both")
+                theirs = (
+                    state is b and fault.peer == a.id and fault.direction in ("inbound", "both")
+                )
                 if mine or theirs:
                     await self.kv.session.lift(state.endpoint, fault.id)
                     lifted += 1
@@ -214,7 +232,14 @@ class DrillsPane(Pane):
         if state is None:
             return
         lines, _ = quorum_lines(self.kv, {state.id})
-        lines.append([(f"{state.name} still answers clients, but hears no other member for {self.duration_s} s.", "dim")])
+        lines.append(
+            [
+                (
+                    f"{state.name} still answers clients, but hears no other member for {self.duration_s} s.",
+                    "dim",
+                )
+            ]
+        )
         if await self.app.push_screen_wait(Confirm(f"Isolate {state.name}?", lines, "Isolate")):
             self.kv.cluster.expect_loss(state.id, self.kv.clock())
             await self.kv.session.sever(state.endpoint, 0, "both", self.duration_s * 1000)
@@ -226,7 +251,9 @@ class DrillsPane(Pane):
             for name in sorted(self.paused):
                 await control.resume(name)
             self.paused.clear()
-        rows = [m for m in self.kv.cluster.rows() if m.report is not None and m.report.faults_enabled]
+        rows = [
+            m for m in self.kv.cluster.rows() if m.report is not None and m.report.faults_enabled
+        ]
         results = await asyncio.gather(
             *(self.kv.session.heal(m.endpoint) for m in rows), return_exceptions=True
         )
@@ -234,7 +261,9 @@ class DrillsPane(Pane):
         for result in results:
             if isinstance(result, SessionError):
                 self.kv.show_error(result)
-        self.kv.cluster.note(self.kv.clock(), "heal", f"healed all: {words.plural(lifted, 'fault')} lifted")
+        self.kv.cluster.note(
+            self.kv.clock(), "heal", f"healed all: {words.plural(lifted, 'fault')} lifted"
+        )
         self.kv.tell(f"{words.plural(lifted, 'fault')} lifted")
 
     def do_fault_longer(self) -> None:
@@ -244,7 +273,9 @@ class DrillsPane(Pane):
 
     def do_fault_shorter(self) -> None:
         """Shorter."""
-        self.duration_s = next((d for d in reversed(DURATIONS_S) if d < self.duration_s), DURATIONS_S[0])
+        self.duration_s = next(
+            (d for d in reversed(DURATIONS_S) if d < self.duration_s), DURATIONS_S[0]
+        )
         self.refresh_at(self.kv.clock())
 
     # --- nodes -------------------------------------------------------------------------------------------------------
@@ -310,7 +341,9 @@ class DrillsPane(Pane):
         if state is None or control is None:
             return
         if state.name not in self.dead:
-            if not await self._confirm_node(state, "Restart", "It is running: it is ended and started again."):
+            if not await self._confirm_node(
+                state, "Restart", "It is running: it is ended and started again."
+            ):
                 return
             self.kv.cluster.expect_loss(state.id, self.kv.clock())
         self._note("heal", f"restarting {state.name}", state)

@@ -42,7 +42,10 @@ def keys_help(pane: Pane) -> Rich:
 
 def _action(action: Action, reason: str) -> list[tuple[str, str]]:
     keys = " or ".join(action.labels)
-    line = [(f"{keys:<16}", "accent" if not reason else "dim"), (action.about, "text" if not reason else "dim")]
+    line = [
+        (f"{keys:<16}", "accent" if not reason else "dim"),
+        (action.about, "text" if not reason else "dim"),
+    ]
     if reason:
         line.append((f" ({reason})", "faint"))
     return line
@@ -66,6 +69,13 @@ def errors_help(errors: Iterable[tuple[float, SessionError]]) -> Rich:
     lines: Rich = []
     for at, error in reversed(list(errors)):
         clock = time.strftime("%H:%M:%S ", time.localtime(at))
-        lines.append([(clock, "dim"), (error.member or "-", "accent"), (f" {error.rpc} ", "text"), (error.code, "bad")])
+        lines.append(
+            [
+                (clock, "dim"),
+                (error.member or "-", "accent"),
+                (f" {error.rpc} ", "text"),
+                (error.code, "bad"),
+            ]
+        )
         lines.append([("         ", "dim"), (error.message, "text")])
     return lines or [[("no error so far", "dim")]]

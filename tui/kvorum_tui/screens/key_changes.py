@@ -14,7 +14,9 @@ from kvorum_tui.widgets.dialogs import Choice, Confirm, Field, Form, Rich, diff_
 if TYPE_CHECKING:
     from kvorum_tui.screens.keys import KeysPane
 
-EDIT_MAX_BYTES = 64 * 1024  # Editing more than this in a terminal is slow; see the anchors of the editor widget.
+EDIT_MAX_BYTES = (
+    64 * 1024
+)  # Editing more than this in a terminal is slow; see the anchors of the editor widget.
 TYPED_ABOVE = 20  # Deleting more keys than this asks for their number to be typed.
 
 
@@ -202,13 +204,18 @@ class KeyChanges:
             pane.kv.tell("there is nothing left under this branch", "warning")
             return
         lines: Rich = [
-            [(words.plural(total, "key"), "bold"), (f" under {printable(prefix)}, in one revision:", "text")],
+            [
+                (words.plural(total, "key"), "bold"),
+                (f" under {printable(prefix)}, in one revision:", "text"),
+            ],
             *([("  " + printable(key), "text")] for key in sample),
         ]
         if total > len(sample):
             lines.append([(f"  … and {total - len(sample):,} more", "dim")])
         typed = str(total) if total > TYPED_ABOVE else ""
-        if await pane.app.push_screen_wait(Confirm("Delete all of this?", lines, f"Delete {total:,}", typed)):
+        if await pane.app.push_screen_wait(
+            Confirm("Delete all of this?", lines, f"Delete {total:,}", typed)
+        ):
             deleted = await pane.kv.session.delete_prefix(prefix)
             pane.kv.tell(f"deleted {words.plural(deleted, 'key')}")
 

@@ -37,7 +37,9 @@ class EditScreen(ModalScreen[bytes]):
         super().__init__()
         self.record = record
         self.was_json = is_json(record.value) if record.mod_revision else False
-        self.start = pretty_json(value) if is_json(value) else value.decode("utf-8", "surrogateescape")
+        self.start = (
+            pretty_json(value) if is_json(value) else value.decode("utf-8", "surrogateescape")
+        )
         self.value = value
         self._asked = False
 

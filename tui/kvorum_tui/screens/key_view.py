@@ -18,7 +18,10 @@ def value_rich(decoded: Decoded) -> Rich:
     if decoded.kind == "json":
         return [_json_line(line) for line in decoded.lines]
     if decoded.kind == "hex":
-        lines: Rich = [[(line[:8], "dim"), (line[8:56], "text"), (line[56:], "accent")] for line in decoded.lines]
+        lines: Rich = [
+            [(line[:8], "dim"), (line[8:56], "text"), (line[56:], "accent")]
+            for line in decoded.lines
+        ]
     else:
         lines = [[(line, "text")] for line in decoded.lines]
     if decoded.cut:
@@ -86,9 +89,18 @@ class HistoryList(LineList):
 
     def heading(self, width: int) -> Line:
         """Column names, and how far back this goes."""
-        line = self.line().cell("revision", 10, "head", right=True).cell("", 1).cell("ver", 5, "head", right=True)
+        line = (
+            self.line()
+            .cell("revision", 10, "head", right=True)
+            .cell("", 1)
+            .cell("ver", 5, "head", right=True)
+        )
         text = f"kept from revision {self.gap_to:,} on" if self.gap_to else "value"
-        return line.cell("when", 9, "head").add(text, "head") if self._timed else line.add(text, "head")
+        return (
+            line.cell("when", 9, "head").add(text, "head")
+            if self._timed
+            else line.add(text, "head")
+        )
 
     @property
     def _timed(self) -> bool:
@@ -102,7 +114,9 @@ class HistoryList(LineList):
         line.cell("−" if gone else "+", 1, "bad" if gone else "good")
         line.cell("" if gone else str(event.version), 5, "dim", right=True)
         if self._timed:
-            at = time.strftime("%H:%M:%S", time.localtime(event.at_ms / 1000)) if event.at_ms else ""
+            at = (
+                time.strftime("%H:%M:%S", time.localtime(event.at_ms / 1000)) if event.at_ms else ""
+            )
             line.cell(at, 9, "dim")
         if gone:
             return line.add("deleted", "bad")

@@ -156,7 +156,12 @@ class KeysPane(Pane):
 
     def show_row(self, row: Row | None) -> None:
         """Show a row at the right."""
-        moved = row is None or self.row is None or row.path != self.row.path or row.branch != self.row.branch
+        moved = (
+            row is None
+            or self.row is None
+            or row.path != self.row.path
+            or row.branch != self.row.branch
+        )
         self.row = row
         if row is None or row.branch:
             self.record = None
@@ -195,7 +200,9 @@ class KeysPane(Pane):
             record = await self.kv.session.get(key)
         except SessionError as error:
             if self.record is None:
-                self.value_view.show([[("the value cannot be read", "warn")], [(str(error), "dim")]])
+                self.value_view.show(
+                    [[("the value cannot be read", "warn")], [(str(error), "dim")]]
+                )
             self.query_one("#foot", Static).update(Content(f"not read: {error.message}"))
             return
         if self.row is None or self.row.path != key:
@@ -209,16 +216,19 @@ class KeysPane(Pane):
         """Paint the record in the chosen view."""
         record, foot = self.record, self.query_one("#foot", Static)
         if record is None:
-            self.value_view.show([[("this key is deleted", "warn")], [("h shows its history", "dim")]])
+            self.value_view.show(
+                [[("this key is deleted", "warn")], [("h shows its history", "dim")]]
+            )
             foot.update("")
             return
         decoded = decode(record.value, self.form)
         form = decoded.kind + (" (chosen)" if self.form else "")
         lease = f" · lease {record.lease:x}" if record.lease else ""
         size = words.size(len(record.value))
-        foot.update(
-            Content(f"rev {record.mod_revision:,} · version {record.version:,} · {size} · {form}{lease}")
-        )
+        text = f"rev {record.mod_revision:,} · version {record.version:,} · {size} · {form}{lease}"
+        if record.one_member:
+            text = "NO QUORUM, one member's view · " + text
+        foot.update(Content(text))
         if self.view == "info":
             self.value_view.show(meta_rich(record, max(self._read_revision, record.mod_revision)))
         elif self.view == "value":

@@ -48,7 +48,9 @@ class LeaseList(LineList):
         self.now = now
         self.shown = self.table.rows(now)
         if at is not None:
-            place = next((n for n, row in enumerate(self.shown) if row.info.id == at.info.id), self.cursor)
+            place = next(
+                (n for n, row in enumerate(self.shown) if row.info.id == at.info.id), self.cursor
+            )
             self.set_reactive(LineList.cursor, min(place, max(0, len(self.shown) - 1)))
         self.changed()
 
@@ -67,8 +69,17 @@ class LeaseList(LineList):
 
     def heading(self, width: int) -> Line:
         """Column names."""
-        line = self.line().add(" ").cell("lease", 17, "head").cell("time to live", self._bar(width) + 11, "head")
-        return line.cell("granted", 9, "head").cell("keys", 5, "head", right=True).add("first key", "head")
+        line = (
+            self.line()
+            .add(" ")
+            .cell("lease", 17, "head")
+            .cell("time to live", self._bar(width) + 11, "head")
+        )
+        return (
+            line.cell("granted", 9, "head")
+            .cell("keys", 5, "head", right=True)
+            .add("first key", "head")
+        )
 
     def _bar(self, width: int) -> int:
         return max(6, min(24, width - 62))
@@ -82,7 +93,10 @@ class LeaseList(LineList):
         line.cell(str(len(row.info.keys)), 5, "text" if row.info.keys else "dim", right=True)
         if row.held:
             line.add("HELD ", "accent")
-        return line.add(printable(row.info.keys[0]) if row.info.keys else "no key", "text" if row.info.keys else "dim")
+        return line.add(
+            printable(row.info.keys[0]) if row.info.keys else "no key",
+            "text" if row.info.keys else "dim",
+        )
 
 
 class LeasesPane(Pane):
@@ -219,7 +233,9 @@ class LeasesPane(Pane):
         self.table.hold(row.info.id, not row.held)
         self._renew_at.pop(row.info.id, None)
         self.list.refresh_at(self.kv.clock())
-        self.kv.tell("kept alive as long as this terminal runs" if not row.held else "no longer kept alive")
+        self.kv.tell(
+            "kept alive as long as this terminal runs" if not row.held else "no longer kept alive"
+        )
 
     async def _hold(self) -> None:
         while True:
@@ -249,8 +265,20 @@ class LeasesPane(Pane):
             return
         keys = row.info.keys
         lines: Rich = [
-            [(f"Lease {row.info.id:x}, {words.clock(row.remaining(self.kv.clock()))} left.", "text")],
-            [(f"Deletes {words.plural(len(keys), 'key')} in one revision:" if keys else "No key goes with it.", "text")],
+            [
+                (
+                    f"Lease {row.info.id:x}, {words.clock(row.remaining(self.kv.clock()))} left.",
+                    "text",
+                )
+            ],
+            [
+                (
+                    f"Deletes {words.plural(len(keys), 'key')} in one revision:"
+                    if keys
+                    else "No key goes with it.",
+                    "text",
+                )
+            ],
             *([("  " + printable(key), "text")] for key in keys[:5]),
         ]
         if len(keys) > 5:

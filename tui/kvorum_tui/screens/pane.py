@@ -47,7 +47,9 @@ class Pane(Container):
         """A key was pressed."""
         self.kv.do(name)
 
-    def aside(self, work: Coroutine[Any, Any, Any], group: str = "action", exclusive: bool = False) -> None:
+    def aside(
+        self, work: Coroutine[Any, Any, Any], group: str = "action", exclusive: bool = False
+    ) -> None:
         """Run a coroutine beside the screen; its failure is shown, never fatal."""
         self.run_worker(self.kv.guarded(work), group=f"{self.tab}-{group}", exclusive=exclusive)
 

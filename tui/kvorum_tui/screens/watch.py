@@ -137,7 +137,10 @@ class WatchPane(Pane):
 
     def compose(self) -> ComposeResult:
         """No pane yet."""
-        yield Static("No watch is open.\n\na  adds one; or press w on a key or branch in the Keys tab (1).", id="empty")
+        yield Static(
+            "No watch is open.\n\na  adds one; or press w on a key or branch in the Keys tab (1).",
+            id="empty",
+        )
         yield Container(id="tiles")
 
     @property
@@ -168,7 +171,9 @@ class WatchPane(Pane):
     def why_not(self, name: str) -> str:
         """Everything but adding needs a pane."""
         if name == "watch_add":
-            return f"{PANES_MAX} panes are open; x closes one" if len(self.boxes) >= PANES_MAX else ""
+            return (
+                f"{PANES_MAX} panes are open; x closes one" if len(self.boxes) >= PANES_MAX else ""
+            )
         return "" if self.boxes else "no pane is open; a adds one"
 
     def add_pane(self, key: bytes, prefix: bool, start_revision: int) -> None:
@@ -184,15 +189,27 @@ class WatchPane(Pane):
 
     def _tile(self, boxes: int) -> None:
         self.query_one("#empty").display = boxes == 0
-        self.query_one("#tiles").set_class(boxes > 3 or (boxes > 1 and self.size.width >= 150), "two")
+        self.query_one("#tiles").set_class(
+            boxes > 3 or (boxes > 1 and self.size.width >= 150), "two"
+        )
 
     # --- actions -----------------------------------------------------------------------------------------------------
 
     async def do_watch_add(self) -> None:
         """Ask for a key."""
         fields = [
-            Field("key", "Key, or prefix with * at its end (only *: everything)", "*", check=_needs_text),
-            Field("start", "From revision (empty: from now; 1: all that is kept)", "", check=_revision_or_empty),
+            Field(
+                "key",
+                "Key, or prefix with * at its end (only *: everything)",
+                "*",
+                check=_needs_text,
+            ),
+            Field(
+                "start",
+                "From revision (empty: from now; 1: all that is kept)",
+                "",
+                check=_revision_or_empty,
+            ),
         ]
         values = await self.app.push_screen_wait(Form("Watch", fields, "Watch"))
         if values is not None:
@@ -281,6 +298,6 @@ def _needs_text(text: str) -> str:
 
 def _revision_or_empty(text: str) -> str:
     text = text.replace(",", "").strip()
-    return "" if not text or (text.isdigit() and int(text) > 0) else "a revision is a number above 0"
-
-
+    return (
+        "" if not text or (text.isdigit() and int(text) > 0) else "a revision is a number above 0"
+    )

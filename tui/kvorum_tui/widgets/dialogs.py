@@ -24,7 +24,10 @@ DIFF_INKS = {"+": "plus", "-": "minus", "@": "dim", " ": "text"}
 
 def diff_rich(lines: list[DiffLine]) -> Rich:
     """Diff lines to paint."""
-    return [[(f"{'−' if line.sign == '-' else line.sign} {line.text}", DIFF_INKS[line.sign])] for line in lines]
+    return [
+        [(f"{'−' if line.sign == '-' else line.sign} {line.text}", DIFF_INKS[line.sign])]
+        for line in lines
+    ]
 
 
 class Dialog(ModalScreen[Result]):
@@ -91,7 +94,10 @@ class Confirm(Dialog[bool]):
         with Horizontal(classes="foot"):
             yield Button("Cancel", id="no")
             yield Button(
-                Content(self.yes), id="yes", variant="error" if self.danger else "primary", disabled=bool(self.typed)
+                Content(self.yes),
+                id="yes",
+                variant="error" if self.danger else "primary",
+                disabled=bool(self.typed),
             )
 
     def on_mount(self) -> None:
@@ -122,7 +128,12 @@ class Choice(Dialog[str]):
     """Lines to read (a difference, say) and several ways to go on; returns the chosen one's name."""
 
     def __init__(
-        self, title: str, lines: Rich, choices: list[tuple[str, str]], said: str = "", danger: bool = False
+        self,
+        title: str,
+        lines: Rich,
+        choices: list[tuple[str, str]],
+        said: str = "",
+        danger: bool = False,
     ) -> None:
         super().__init__(classes="wide danger" if danger else "wide")
         self.dialog_title = title
@@ -137,7 +148,9 @@ class Choice(Dialog[str]):
         yield TextLines(id="preview")
         with Horizontal(classes="foot"):
             for number, (name, text) in enumerate(self.choices):
-                yield Button(Content(text), id=name, variant="primary" if number == 0 else "default")
+                yield Button(
+                    Content(text), id=name, variant="primary" if number == 0 else "default"
+                )
 
     def on_mount(self) -> None:
         """The first choice has the focus."""

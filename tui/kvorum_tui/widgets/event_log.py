@@ -61,7 +61,9 @@ class EventLog(LineList):
         line = self.line()
         entry = self.buffer.entries[number]
         if isinstance(entry, Gap):
-            return line.cell(str(entry.revision), 8, "warn", right=True).add(f"~ {entry.text}", "warn")
+            return line.cell(str(entry.revision), 8, "warn", right=True).add(
+                f"~ {entry.text}", "warn"
+            )
         sign, ink = SIGNS[entry.kind]
         line.cell(str(entry.revision), 8, "dim", right=True).add(sign + " ", ink)
         key = printable(entry.key)
@@ -73,7 +75,9 @@ class EventLog(LineList):
                 line.add("  was ", "dim").add(one_line(entry.prev_value, room), "minus")
             return line
         if entry.prev_value is not None and entry.version > 1:
-            line.add("  ").add(one_line(entry.prev_value, max(8, room // 2 - 4)), "minus").add(" → ", "dim")
+            line.add("  ").add(one_line(entry.prev_value, max(8, room // 2 - 4)), "minus").add(
+                " → ", "dim"
+            )
         else:
             line.add("  new " if entry.version == 1 else "  ", "dim")
         return line.add(one_line(entry.value, room), "plus")

@@ -33,8 +33,8 @@ class HeaderBar(Painted):
         for member in voters:
             line.add("●" if member in up else "○", "good" if member in up else "bad")
         need = self.model.quorum
-        if not voters:
-            return line.add("connecting…", "dim")
+        if not any(m.report is not None or m.error for m in voters):
+            return line.add(" connecting…", "dim")
         if len(up) >= need:
             line.add(f" {len(up)}/{len(voters)} up", "text")
         else:
@@ -64,7 +64,9 @@ class HeaderBar(Painted):
     def _leader(self, line: Line) -> None:
         leader = self.model.leader(self.now)
         if leader is not None and leader.report is not None:
-            line.add("  leader ", "dim").add(leader.name, "good").add(f" t{leader.report.term}", "dim")
+            line.add("  leader ", "dim").add(leader.name, "good").add(
+                f" t{leader.report.term}", "dim"
+            )
             return
         gone = self.model.leaderless_s(self.now)
         line.add("  no leader", "bad")

@@ -12,7 +12,9 @@ from textual.widgets import TextArea
 from kvorum_tui.model.decode import json_tokens
 from kvorum_tui.widgets.paint import inks_for
 
-HIGHLIGHT_MAX_BYTES = 64 * 1024  # Colours are found anew after each key; above this that would be felt.
+HIGHLIGHT_MAX_BYTES = (
+    64 * 1024
+)  # Colours are found anew after each key; above this that would be felt.
 
 
 class JsonArea(TextArea):
@@ -27,7 +29,8 @@ class JsonArea(TextArea):
             TextAreaTheme(
                 name="kvorum-json",
                 syntax_styles={
-                    kind: inks[f"json-{kind}"] for kind in ("key", "string", "number", "word", "punct")
+                    kind: inks[f"json-{kind}"]
+                    for kind in ("key", "string", "number", "word", "punct")
                 },
             )
         )

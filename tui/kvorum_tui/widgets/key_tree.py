@@ -19,7 +19,7 @@ class KeyTree(LineList):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right", "open", "open", show=False),
         Binding("left", "close", "close", show=False),
-        Binding("space", "toggle", "open/close", show=False),
+        Binding("space", "fold", "open/close", show=False),
     ]
 
     class AtKey(Message):
@@ -166,7 +166,7 @@ class KeyTree(LineList):
         if place is not None:
             self.cursor = place
 
-    def action_toggle(self) -> None:
+    def action_fold(self) -> None:
         """Open or close."""
         row = self.current
         if row is not None and row.branch:

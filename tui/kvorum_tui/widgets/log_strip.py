@@ -61,7 +61,8 @@ class LogStrips(Painted, can_focus=True):
     def action_shift(self, by: int) -> None:
         """Move the cursor along the log."""
         oldest = min(
-            (m.report.log[0].index for m in self.model.rows() if m.report and m.report.log), default=0
+            (m.report.log[0].index for m in self.model.rows() if m.report and m.report.log),
+            default=0,
         )
         self.back = max(0, min(newest_index(self.model) - oldest, self.back - by))
         self.refresh_at(self.now)
@@ -83,7 +84,11 @@ class LogStrips(Painted, can_focus=True):
             return line
         row = self._rows[member]
         if row.reason:
-            return line.cell(row.member.name, NAME_CELLS, "text").add(row.reason, "faint") if y % 2 else line
+            return (
+                line.cell(row.member.name, NAME_CELLS, "text").add(row.reason, "faint")
+                if y % 2
+                else line
+            )
         return self._strip(line, row) if y % 2 else self._marks(line, row)
 
     def _scale(self, line: Line, width: int) -> Line:
@@ -98,7 +103,9 @@ class LogStrips(Painted, can_focus=True):
     def _strip(self, line: Line, row: LogRow) -> Line:
         fresh = row.member.fresh(self.now)
         leads = row.member.report is not None and row.member.report.role == "leader" and fresh
-        line.cell(("L " if leads else "  ") + row.member.name, NAME_CELLS, "good" if leads else "text")
+        line.cell(
+            ("L " if leads else "  ") + row.member.name, NAME_CELLS, "good" if leads else "text"
+        )
         inks = inks_for(self)
         first = self._end - len(row.cells) + 1
         for place, cell in enumerate(row.cells):

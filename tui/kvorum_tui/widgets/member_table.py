@@ -59,7 +59,9 @@ class MemberTable(LineList):
         line = self.line().add(" ")
         for name, wide, least in COLUMNS:
             if width >= least:
-                line.cell(name, wide, "head", right=name not in ("member", "role", "version", "alarms"))
+                line.cell(
+                    name, wide, "head", right=name not in ("member", "role", "version", "alarms")
+                )
         return line
 
     def paint_row(self, number: int, width: int) -> Line:

@@ -27,6 +27,8 @@ class TabBar(Painted):
             click = {"@click": f"app.do('tab_{tab}')"}
             front = tab == self.tab
             line.add("[" if front else " ", "accent")
-            line.add(str(number), "accent", click).add(f" {title}", "bold" if front else "dim", click)
+            line.add(str(number), "accent", click).add(
+                f" {title}", "bold" if front else "dim", click
+            )
             line.add("]" if front else " ", "accent").add(" ")
         return line

@@ -1,0 +1,371 @@
+"""The session on a real cluster: the one place where the terminal touches the client library.
+
+Errors of the client become :class:`SessionError`; messages and results become the records of ``model.records``. What
+kind of server a member is shows by itself: kvorum nodes stream their statistics, a real etcd does not know that service
+and is polled instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any, TypeVar
+
+from kvorum.client import (
+    TLS,
+    Client,
+    ClientError,
+    CompactedError,
+    Delete,
+    Event,
+    Get,
+    Key,
+    KeyValue,
+    MemberClient,
+    Put,
+    RangeResult,
+    ReadOnlyError,
+    UnknownOutcome,
+    Unsupported,
+)
+from kvorum.errors import Code
+from kvorum_proto.kvorum import v1
+
+from kvorum_tui.live_reports import Probe, etcd_report, node_report
+from kvorum_tui.model.records import (
+    KeyEvent,
+    KeyPage,
+    KeyRecord,
+    LeaseInfo,
+    MemberIdentity,
+    MemberReport,
+    Saved,
+    WatchBatch,
+)
+from kvorum_tui.session import ReadOnly, SessionError
+
+T = TypeVar("T")
+STATISTICS_MS = 150  # Fine enough to time an election, cheap enough to run beside everything.
+LOG_TAIL = 160  # As many entries as a wide screen shows.
+POLL_S = 1.0
+CALL_S = 2.0
+SILENCE_S = 10.0  # A stream of reports that brings nothing for this long is opened anew.
+LEASES_AT_ONCE = 16
+WITHOUT_QUORUM = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
+
+
+def session_error(error: ClientError) -> SessionError:
+    """A client's error as the terminal shows it."""
+    rpc = error.rpc.strip("/").partition(".")[2] if "." in error.rpc else error.rpc.strip("/")
+    kind = ReadOnly if isinstance(error, ReadOnlyError) else SessionError
+    return kind(
+        error.message, error.endpoint, rpc, error.code.name, isinstance(error, UnknownOutcome)
+    )
+
+
+@contextmanager
+def _translated() -> Any:
+    try:
+        yield
+    except ClientError as error:
+        raise session_error(error) from error
+
+
+class LiveSession:
+    """A :class:`kvorum_tui.session.Session` over :class:`kvorum.client.Client`."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        read_only: bool = False,
+        user: str | None = None,
+        password: str | None = None,
+        tls: TLS | None = None,
+    ) -> None:
+        self._options: dict[str, Any] = {
+            "read_only": read_only,
+            "user": user,
+            "password": password,
+            "tls": tls,
+        }
+        self._given = tuple(endpoints)
+        self._read_only = read_only
+        self._client: Client | None = None
+        self._alarms: dict[int, tuple[str, ...]] = {}
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """As the client spells them; before :meth:`open`, as given."""
+        return self._client.endpoints if self._client is not None else self._given
+
+    @property
+    def read_only(self) -> bool:
+        """Enforced by the client, whatever the screens do."""
+        return self._read_only
+
+    @property
+    def client(self) -> Client:
+        """The client; there is one from :meth:`open` to :meth:`close`."""
+        if self._client is None:
+            raise SessionError("not connected")
+        return self._client
+
+    async def open(self) -> None:
+        """Make the client; it connects when it is first used."""
+        if self._client is None:
+            self._client = Client(self._given, **self._options)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    # --- members -----------------------------------------------------------------------------------------------------
+
+    async def members(self) -> list[MemberIdentity]:
+        """The member table; without a quorum, as one member has it."""
+        with _translated():
+            found = await self._or_one_member(
+                lambda alone: self.client.cluster.members(linearizable=not alone, timeout_s=CALL_S)
+            )
+        return [
+            MemberIdentity(m.id, m.name, m.client_urls, m.peer_urls, m.is_learner)
+            for m in found[0].members
+        ]
+
+    async def reports(self, endpoint: str) -> AsyncIterator[MemberReport]:
+        """Statistics of a kvorum node as they stream; status of an etcd member once a second."""
+        member = self.client.member(endpoint)
+        with _translated():
+            try:
+                async with aclosing(self._node_reports(endpoint, member)) as reports:
+                    async for report in reports:
+                        yield report
+                return
+            except Unsupported:
+                pass  # A real etcd: it is polled.
+            while True:
+                began = time.monotonic()
+                status = await member.maintenance.status(timeout_s=CALL_S)
+                yield etcd_report(endpoint, status, (time.monotonic() - began) * 1000)
+                await asyncio.sleep(max(0.0, POLL_S - (time.monotonic() - began)))
+
+    async def _node_reports(
+        self, endpoint: str, member: MemberClient
+    ) -> AsyncGenerator[MemberReport, None]:
+        async with (
+            Probe(member, CALL_S) as probe,
+            aclosing(
+                member.inspect.statistics(interval_ms=STATISTICS_MS, log_tail=LOG_TAIL)
+            ) as stream,
+        ):
+            while True:
+                try:
+                    async with asyncio.timeout(SILENCE_S):
+                        statistics = await anext(stream)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    text = f"silent for {SILENCE_S:.0f} s"
+                    raise SessionError(text, endpoint, "Inspect/Statistics") from None
+                yield node_report(endpoint, statistics, probe)
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    async def _or_one_member(
+        self, call: Callable[[bool], Coroutine[Any, Any, T]]
+    ) -> tuple[T, bool]:
+        """A linearizable read, or where no quorum answers a read from one member; says which it was."""
+        try:
+            return await call(False), False
+        except ClientError as error:
+            if error.code not in WITHOUT_QUORUM:
+                raise
+        return await call(True), True
+
+    async def pages(self, prefix: bytes = b"", page: int = 2_000) -> AsyncIterator[KeyPage]:
+        """Keys only, page by page at one revision; without a quorum, as one member has them."""
+        with _translated():
+            try:
+                async for found in self._pages(prefix, page, serializable=False):
+                    yield found
+                return
+            except ClientError as error:
+                if error.code not in WITHOUT_QUORUM:
+                    raise
+            async for found in self._pages(prefix, page, serializable=True):
+                yield found
+
+    async def _pages(self, prefix: bytes, page: int, serializable: bool) -> AsyncIterator[KeyPage]:
+        seen = 0
+        async for found in self.client.pages(
+            prefix,
+            prefix=True,
+            page_size=page,
+            keys_only=True,
+            serializable=serializable,
+            timeout_s=CALL_S * 5,
+        ):
+            total = seen + found.count
+            seen += len(found.kvs)
+            yield KeyPage(
+                tuple(kv.key for kv in found.kvs), found.header.revision, found.more, total
+            )
+
+    async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
+        """One key."""
+        with _translated():
+            found, alone = await self._or_one_member(
+                lambda alone: self.client.get(
+                    key, revision=revision, serializable=alone, timeout_s=CALL_S
+                )
+            )
+        return _record(found.kv, alone) if found.kv is not None else None
+
+    async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:
+        """Count and first keys of a prefix."""
+        with _translated():
+            found = await self.client.range(prefix, prefix=True, limit=limit, keys_only=True)
+        return found.count, [kv.key for kv in found.kvs]
+
+    async def save(self, key: bytes, value: bytes, expected: int, lease: int = 0) -> Saved:
+        """Put, if the mod revision is as expected."""
+        return await self._swap(key, Put(key, value, lease), expected)
+
+    async def delete(self, key: bytes, expected: int) -> Saved:
+        """Delete, if the mod revision is as expected."""
+        return await self._swap(key, Delete(key), expected)
+
+    async def _swap(self, key: bytes, op: Put | Delete, expected: int) -> Saved:
+        with _translated():
+            txn = self.client.txn()
+            if expected >= 0:
+                txn = txn.if_(Key(key).mod_revision == expected)
+            done = await txn.then(op).else_(Get(key)).commit()
+        if done.succeeded:
+            return Saved(True, done.header.revision)
+        found = done.responses[0]
+        kv = found.kvs[0] if isinstance(found, RangeResult) and found.kvs else None
+        return Saved(False, done.header.revision, _record(kv) if kv is not None else None)
+
+    async def delete_prefix(self, prefix: bytes) -> int:
+        """One range deletion."""
+        with _translated():
+            return (await self.client.delete(prefix, prefix=True)).deleted
+
+    async def watch(
+        self, key: bytes, prefix: bool, start_revision: int = 0, previous: bool = True
+    ) -> AsyncIterator[WatchBatch]:
+        """A watch that steps over compacted history and says so."""
+        start = start_revision
+        with _translated():
+            while True:
+                watch = self.client.watch(
+                    key, prefix=prefix, start_revision=start, prev_kv=previous, require_leader=True
+                )
+                try:
+                    yield WatchBatch(max(0, await watch.started() - 1))
+                    async for batch in watch.batches():
+                        yield WatchBatch(
+                            batch.revision, tuple(_event(event) for event in batch.events)
+                        )
+                    return
+                except CompactedError as error:
+                    if error.compact_revision <= start:
+                        raise
+                    start = error.compact_revision
+                    yield WatchBatch(start, gap_to=start)
+                finally:
+                    watch.close()
+
+    # --- leases ------------------------------------------------------------------------------------------------------
+
+    async def leases(self, limit: int = 500) -> tuple[list[LeaseInfo], int]:
+        """Ids first, then each lease's time and keys, a few at once."""
+        with _translated():
+            ids = await self.client.leases.list()
+            gate = asyncio.Semaphore(LEASES_AT_ONCE)
+
+            async def one(lease_id: int) -> LeaseInfo:
+                async with gate:
+                    told = await self.client.leases.time_to_live(lease_id, keys=True)
+                return LeaseInfo(lease_id, told.granted_ttl_s, told.ttl_s, told.keys)
+
+            found = await asyncio.gather(*(one(lease_id) for lease_id in ids[:limit]))
+        return list(found), len(ids)
+
+    async def grant(self, ttl_s: int) -> LeaseInfo:
+        """A new lease."""
+        with _translated():
+            made = await self.client.leases.grant(ttl_s)
+        return LeaseInfo(made.id, made.ttl_s, made.ttl_s)
+
+    async def keep_alive(self, lease_id: int) -> int:
+        """Renew once."""
+        with _translated():
+            return await self.client.leases.keep_alive_once(lease_id)
+
+    async def revoke(self, lease_id: int) -> None:
+        """End a lease."""
+        with _translated():
+            await self.client.leases.revoke(lease_id)
+
+    # --- drills ------------------------------------------------------------------------------------------------------
+
+    async def move_leader(self, target: int) -> None:
+        """Hand leadership over."""
+        with _translated():
+            await self.client.cluster.move_leader(target)
+
+    async def sever(self, endpoint: str, peer: int, direction: str, duration_ms: int) -> None:
+        """Let a member cut a link of its own."""
+        way = {
+            "both": v1.Direction.BOTH,
+            "inbound": v1.Direction.INBOUND,
+            "outbound": v1.Direction.OUTBOUND,
+        }[direction]
+        with _translated():
+            await self.client.member(endpoint).faults.inject(
+                v1.LinkFault(peer=peer, direction=way), duration_ms=duration_ms
+            )
+
+    async def pause(self, endpoint: str, duration_ms: int) -> None:
+        """Let a member stand still."""
+        with _translated():
+            await self.client.member(endpoint).faults.inject(
+                v1.PauseFault(), duration_ms=duration_ms
+            )
+
+    async def lift(self, endpoint: str, fault_id: int) -> None:
+        """End one fault."""
+        with _translated():
+            await self.client.member(endpoint).faults.lift(fault_id)
+
+    async def heal(self, endpoint: str) -> int:
+        """End all faults of a member."""
+        with _translated():
+            return await self.client.member(endpoint).faults.lift(0)
+
+
+def _record(kv: KeyValue, alone: bool = False) -> KeyRecord:
+    return KeyRecord(
+        kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease, alone
+    )
+
+
+def _event(event: Event) -> KeyEvent:
+    kv = event.kv
+    return KeyEvent(
+        "put" if event.type == "PUT" else "delete",
+        kv.key,
+        kv.value,
+        kv.mod_revision,
+        kv.create_revision,
+        kv.version,
+        kv.lease,
+        event.prev_kv.value if event.prev_kv is not None else None,
+    )

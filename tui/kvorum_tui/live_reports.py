@@ -1,0 +1,155 @@
+"""What members tell, as the terminal's reports: a kvorum node's statistics, an etcd member's status."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from kvorum.client import ClientError, MemberClient
+from kvorum.client.maintenance import MemberStatus
+from kvorum_proto.kvorum import v1
+
+from kvorum_tui.model.records import FaultView, LogEntryView, MemberReport, PeerView
+
+PROBE_S = 2.0
+
+ROLES = {
+    v1.Role.FOLLOWER: "follower",
+    v1.Role.PRE_CANDIDATE: "pre-candidate",
+    v1.Role.CANDIDATE: "candidate",
+    v1.Role.LEADER: "leader",
+    v1.Role.LEARNER: "learner",
+}
+
+
+class Probe:
+    """Asks a node for its status now and then: the round trip is the latency, and alarms stand only there."""
+
+    def __init__(self, member: MemberClient, timeout_s: float) -> None:
+        self._member = member
+        self._timeout_s = timeout_s
+        self.latency_ms: float | None = None
+        self.alarms: tuple[str, ...] = ()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                status = await self._member.maintenance.status(timeout_s=self._timeout_s)
+            except ClientError:
+                self.latency_ms = (
+                    None  # The stream of statistics tells what is wrong with this member.
+                )
+            else:
+                self.latency_ms = (time.monotonic() - began) * 1000
+                self.alarms = alarms_of(status.errors)
+            await asyncio.sleep(PROBE_S)
+
+
+def alarms_of(errors: tuple[str, ...]) -> tuple[str, ...]:
+    """Alarm names in a status' errors, which etcd words as "memberID:… alarm:NOSPACE " or plainly."""
+    found = []
+    for text in errors:
+        _, mark, kind = text.partition("alarm:")
+        found.append(kind.split()[0] if mark and kind.strip() else text)
+    return tuple(dict.fromkeys(found))
+
+
+def etcd_report(endpoint: str, status: MemberStatus, latency_ms: float) -> MemberReport:
+    """What a real etcd says: no log, no peers, no oldest revision."""
+    if status.is_learner:
+        role = "learner"
+    else:
+        role = "leader" if status.is_leader else "follower"
+    errors = tuple(text for text in status.errors if "no leader" not in text)
+    return MemberReport(
+        endpoint=endpoint,
+        source="etcd",
+        member_id=status.member_id,
+        cluster_id=status.header.cluster_id,
+        version=status.version,
+        role=role,
+        leader=status.leader_id,
+        term=status.raft_term,
+        commit=status.raft_index,
+        applied=status.raft_applied_index,
+        revision=status.header.revision,
+        db_bytes=status.db_size_bytes,
+        latency_ms=latency_ms,
+        alarms=alarms_of(errors),
+        extra={"database in use, bytes": status.db_in_use_bytes},
+    )
+
+
+def node_report(endpoint: str, s: v1.NodeStatistics, probe: Probe) -> MemberReport:
+    """What a kvorum node says."""
+    return MemberReport(
+        endpoint=endpoint,
+        source="kvorum",
+        member_id=s.member_id,
+        cluster_id=s.cluster_id,
+        name=s.name,
+        version=s.version,
+        role=ROLES.get(s.role, "follower"),
+        leader=s.leader,
+        term=s.term,
+        commit=s.commit,
+        applied=s.applied,
+        first_index=s.first_index,
+        last_index=s.last_index,
+        revision=s.revision,
+        compact_revision=max(0, s.compact_revision),
+        keys=s.keys,
+        leases=s.leases,
+        watchers=s.watchers,
+        db_bytes=s.db_bytes,
+        latency_ms=probe.latency_ms,
+        fsync_p99_ms=s.fsync.p99_us / 1000 if s.fsync is not None and s.fsync.count else None,
+        alarms=probe.alarms,
+        log=tuple(LogEntryView(e.index, e.term, e.summary, e.bytes) for e in s.log),
+        peers=tuple(_peer(p) for p in s.peers),
+        faults=tuple(_fault(f) for f in s.faults),
+        faults_enabled=s.faults_enabled,
+        extra={
+            "write-ahead log, bytes": s.wal_bytes,
+            "resident memory, bytes": s.resident_bytes,
+            "proposals": s.proposals_total,
+            "proposals failed": s.proposals_failed,
+            "reads": s.reads_total,
+            "watch events sent": s.watch_events_total,
+            "slow watchers": s.slow_watchers,
+            "history written to revision": s.history_revision,
+        },
+    )
+
+
+def _peer(p: v1.PeerStatistics) -> PeerView:
+    state = {
+        v1.ProgressState.PROBE: "probe",
+        v1.ProgressState.REPLICATE: "replicate",
+        v1.ProgressState.SNAPSHOT: "snapshot",
+    }
+    return PeerView(
+        p.id, p.match, p.next, state.get(p.state, ""), p.connected, p.round_trip_us / 1000
+    )
+
+
+def _fault(f: v1.ActiveFault) -> FaultView:
+    direction = f.direction.lower()
+    return FaultView(f.id, f.what, f.remaining_ms, f.peer, direction)
