@@ -1,0 +1,353 @@
+"""The one writer of a history: a thread, a queue, and few large transactions.
+
+What a replica applies is queued without waiting; the thread merges it into transactions of some
+thousand rows, each carrying the applied index its rows reach. A crash between two transactions so
+leaves a history that says exactly how far it goes, and the node applies the rest again from raft's
+log. (The incident this is built against: etcd 3.5.0-3.5.2 saved the index in another transaction
+than the data.)
+
+Order is the queue's: what is asked of the writer (flush, checkpoint, compaction, a copy) happens
+after everything that was queued before. The first error ends the writer: ``on_failure`` hears of
+it, waiting callers get it, and every later call raises :class:`HistoryFailed`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple, TypeVar, cast
+
+import duckdb
+
+from kvorum.history.compaction import agree, sweep
+from kvorum.history.copying import copy_history
+from kvorum.history.database import HistoryDatabase, HistoryFailed
+from kvorum.history.rows import BATCH_NAME, INSERT_ROWS, Batch, Row, to_arrow
+from kvorum.limits import (
+    HISTORY_BATCH_ROWS,
+    HISTORY_CHECKPOINT_BYTES,
+    HISTORY_GATHER_S,
+    HISTORY_QUEUE_ROWS,
+)
+
+_T = TypeVar("_T")
+_RETRY_S = 0.1
+_CHECKPOINT_TRIES = 100
+
+
+class Durable(NamedTuple):
+    """Committed up to here. A start after a crash may find an older state, but never one older than
+    ``checkpointed_index``: up to it raft's entries may go.
+    """
+
+    applied_index: int
+    revision: int
+    checkpointed_index: int
+
+
+class WriterStatistics(NamedTuple):
+    """Figures of a writer; durations in nanoseconds."""
+
+    queued_rows: int
+    applied_index: int
+    revision: int
+    checkpointed_index: int
+    compact_revision: int
+    rows_written: int
+    transactions: int
+    last_commit_ns: int
+    checkpoints: int
+    last_checkpoint_ns: int
+    size_bytes: int
+    log_bytes: int
+
+
+class _Job(NamedTuple):
+    """Something to do between two transactions."""
+
+    run: Callable[[], object]
+    future: Future[object]
+
+
+class HistoryWriter:
+    """Writes a history from a thread of its own.
+
+    ``on_durable`` is called on that thread after every commit and checkpoint, ``on_failure`` once,
+    with the error that ended it. ``failpoint`` is called with a name at the places where tests
+    crash or hold a node: history_commit_before, history_commit_after, history_checkpoint_before,
+    history_checkpoint_after, history_sweep_before, history_sweep_after.
+    """
+
+    def __init__(
+        self,
+        database: HistoryDatabase,
+        on_durable: Callable[[Durable], None],
+        on_failure: Callable[[BaseException], None],
+        failpoint: Callable[[str], None] = lambda name: None,
+        gather_s: float = HISTORY_GATHER_S,
+        batch_rows: int = HISTORY_BATCH_ROWS,
+        queue_rows: int = HISTORY_QUEUE_ROWS,
+    ) -> None:
+        self._database = database
+        self._on_durable = on_durable
+        self._on_failure = on_failure
+        self._failpoint = failpoint
+        self._gather_s = gather_s
+        self._batch_rows = batch_rows
+        self._queue_rows = queue_rows
+        self._changed = threading.Condition()
+        self._queue: deque[Batch | _Job] = deque()
+        self._queued_rows = 0
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._connection = database.connect()
+        found = database.progress()
+        self._applied_index = found.applied_index
+        self._revision = found.revision
+        # What a file holds when it is opened may sit in DuckDB's log alone.
+        self._checkpointed_index = 0 if database.log_bytes() else found.applied_index
+        self._compact_revision = found.compact_revision
+        self._rows_written = self._transactions = self._checkpoints = 0
+        self._last_commit_ns = self._last_checkpoint_ns = 0
+        self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
+        self._thread.start()
+        if found.swept_revision < found.compact_revision:
+            self._submit(lambda: self._sweep(found.compact_revision))
+
+    # --- asked from outside ----------------------------------------------------------------------
+
+    def append(self, batch: Batch) -> bool:
+        """Queue rows; never waits. False: the queue is full, nothing was taken, try after the next
+        ``on_durable``. A batch larger than the whole queue is taken when the queue is empty.
+        """
+        with self._changed:
+            self._check()
+            if self._queued_rows and self._queued_rows + len(batch.rows) > self._queue_rows:
+                return False
+            self._queue.append(batch)
+            self._queued_rows += len(batch.rows)
+            self._changed.notify()
+        return True
+
+    def flush(self) -> Future[Durable]:
+        """Done when everything queued before is committed."""
+        return self._submit(self._durable)
+
+    def checkpoint(self) -> Future[Durable]:
+        """Done when everything queued before is in the file proper, out of reach of a torn log."""
+        return self._submit(self._checkpoint)
+
+    def compact(self, revision: int) -> Future[int]:
+        """Forget what a compaction at ``revision`` no longer keeps; how many rows went."""
+        return self._submit(lambda: self._compact(revision))
+
+    def copy_to(self, path: Path) -> Future[Path]:
+        """A private copy of the committed history, for reading in another process."""
+        return self._submit(lambda: copy_history(self._database.path, path))
+
+    def statistics(self) -> WriterStatistics:
+        """Figures for the terminal and /metrics."""
+        return WriterStatistics(
+            queued_rows=self._queued_rows,
+            applied_index=self._applied_index,
+            revision=self._revision,
+            checkpointed_index=self._checkpointed_index,
+            compact_revision=self._compact_revision,
+            rows_written=self._rows_written,
+            transactions=self._transactions,
+            last_commit_ns=self._last_commit_ns,
+            checkpoints=self._checkpoints,
+            last_checkpoint_ns=self._last_checkpoint_ns,
+            size_bytes=self._database.size_bytes(),
+            log_bytes=self._database.log_bytes(),
+        )
+
+    def close(self) -> None:
+        """Write what is queued, checkpoint, end the thread. Raises what ended it before, if so."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        if self._failure is not None:
+            raise HistoryFailed(f"the history writer failed: {self._failure}") from self._failure
+
+    def abandon(self) -> None:
+        """End without writing what is queued: the file is about to be replaced."""
+        with self._changed:
+            dropped = [item for item in self._queue if isinstance(item, _Job)]
+            self._queue.clear()
+            self._queued_rows = 0
+            self._closing = True
+            self._changed.notify()
+        for job in dropped:
+            job.future.cancel()
+        self._thread.join()
+
+    # --- the thread ------------------------------------------------------------------------------
+
+    def _submit(self, run: Callable[[], _T]) -> Future[_T]:
+        future: Future[_T] = Future()
+        with self._changed:
+            self._check()
+            self._queue.append(_Job(run, cast("Future[object]", future)))
+            self._changed.notify()
+        return future
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise HistoryFailed(f"the history writer failed: {self._failure}") from self._failure
+        if self._closing:
+            raise HistoryFailed("the history writer is closed")
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+            if self._database.log_bytes():
+                self._checkpoint()
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._connection.close()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._failure = error
+            waiting = [item for item in self._queue if isinstance(item, _Job)]
+            self._queue.clear()
+            self._queued_rows = 0
+        for job in waiting:
+            job.future.set_exception(HistoryFailed(f"the history writer failed: {error}"))
+        self._on_failure(error)
+
+    def _step(self) -> bool:
+        """Take the next transaction's rows, or one job; False when closed and empty."""
+        taken = self._take()
+        if taken is None:
+            return False
+        if isinstance(taken, _Job):
+            self._do(taken)
+        else:
+            self._commit(taken)
+            if self._database.log_bytes() > HISTORY_CHECKPOINT_BYTES:
+                self._checkpoint()
+        return True
+
+    def _take(self) -> list[Batch] | _Job | None:
+        """Wait for work. Rows wait a moment for more rows unless somebody waits behind them."""
+        with self._changed:
+            while not self._queue:
+                if self._closing:
+                    return None
+                self._changed.wait()
+            if isinstance(self._queue[0], _Job):
+                job = self._queue.popleft()
+                assert isinstance(job, _Job)
+                return job
+            deadline = time.monotonic() + self._gather_s
+            while (
+                self._queued_rows < self._batch_rows
+                and isinstance(self._queue[-1], Batch)
+                and not self._closing
+                and (left := deadline - time.monotonic()) > 0
+            ):
+                self._changed.wait(left)
+                if not self._queue:  # Abandoned meanwhile.
+                    return None
+            return self._take_batches()
+
+    def _take_batches(self) -> list[Batch]:
+        batches: list[Batch] = []
+        rows = 0
+        while self._queue and rows < self._batch_rows:
+            head = self._queue[0]
+            if isinstance(head, _Job):
+                break
+            batches.append(head)
+            self._queue.popleft()
+            rows += len(head.rows)
+        self._queued_rows -= rows
+        return batches
+
+    def _do(self, job: _Job) -> None:
+        if not job.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = job.run()
+        except BaseException as error:
+            job.future.set_exception(error)
+            raise
+        job.future.set_result(result)
+
+    # --- transactions ----------------------------------------------------------------------------
+
+    def _commit(self, batches: list[Batch]) -> None:
+        rows: list[Row] = [row for batch in batches for row in batch.rows]
+        last = batches[-1]
+        table = to_arrow(rows) if rows else None
+        self._failpoint("history_commit_before")
+        begun = time.perf_counter_ns()
+        connection = self._connection
+        connection.begin()
+        if table is not None:
+            connection.register(BATCH_NAME, table)
+            connection.execute(INSERT_ROWS)
+            connection.unregister(BATCH_NAME)
+        connection.execute(
+            "INSERT INTO progress VALUES (?, ?, ?)",
+            [last.applied_index, last.applied_term, last.revision],
+        )
+        connection.commit()
+        self._last_commit_ns = time.perf_counter_ns() - begun
+        self._failpoint("history_commit_after")
+        self._transactions += 1
+        self._rows_written += len(rows)
+        self._applied_index = last.applied_index
+        self._revision = last.revision
+        self._on_durable(self._durable())
+
+    def _durable(self) -> Durable:
+        return Durable(self._applied_index, self._revision, self._checkpointed_index)
+
+    def _checkpoint(self) -> Durable:
+        """Fold DuckDB's log into the file. Old readers may make DuckDB refuse for a while."""
+        self._failpoint("history_checkpoint_before")
+        begun = time.perf_counter_ns()
+        self._connection.execute(
+            """
+            DELETE FROM progress
+            WHERE revision < (SELECT max(revision) FROM progress)
+               OR applied_index < (SELECT max(applied_index) FROM progress)
+            """
+        )
+        for attempt in range(1, _CHECKPOINT_TRIES + 1):
+            try:
+                self._connection.execute("CHECKPOINT")
+                break
+            except duckdb.TransactionException:
+                if attempt == _CHECKPOINT_TRIES:
+                    raise
+                time.sleep(_RETRY_S)
+        self._last_checkpoint_ns = time.perf_counter_ns() - begun
+        self._checkpoints += 1
+        self._checkpointed_index = self._applied_index
+        self._failpoint("history_checkpoint_after")
+        self._on_durable(self._durable())
+        return self._durable()
+
+    def _compact(self, revision: int) -> int:
+        if revision <= self._compact_revision:
+            return 0
+        agree(self._connection, revision)
+        self._compact_revision = revision
+        return self._sweep(revision)
+
+    def _sweep(self, revision: int) -> int:
+        self._failpoint("history_sweep_before")
+        removed = sweep(self._connection, revision)
+        self._failpoint("history_sweep_after")
+        return removed
