@@ -141,7 +141,7 @@ def _bottom(known: str, wide: bool) -> list[str]:
     """Statements for a tag that no question after the last answered one was about."""
     keep = [
         "if unknown is None: unknown = []",
-        "pos = skip(buf, pos, end, tag, depth, unknown)",
+        "pos = skip(buf, pos, tag, depth, unknown)",
         "tag = 0",
     ]
     if wide:

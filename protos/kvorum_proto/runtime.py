@@ -53,11 +53,11 @@ def long_length(buf: bytes, pos: int, first: int) -> tuple[int, int]:
     return length, stop
 
 
-def skip(buf: bytes, pos: int, end: int, tag: int, depth: int, unknown: list[bytes]) -> int:
+def skip(buf: bytes, pos: int, tag: int, depth: int, unknown: list[bytes]) -> int:
     """Keeps a field the message class does not have, with its tag; returns the position after.
 
-    Raises DecodeError when it is cut off, unbalanced or nothing at all, IndexError where the data
-    ends.
+    That may lie beyond the message's end when the field is cut off: the decoder looks at that.
+    Raises DecodeError when the field is unbalanced or none at all, IndexError where the data ends.
     """
     start, stack, field_tag = pos, [], tag
     while True:
@@ -81,8 +81,6 @@ def skip(buf: bytes, pos: int, end: int, tag: int, depth: int, unknown: list[byt
                 raise too_deep()
         elif wire_type != wire.GROUP_END or not stack or stack.pop() != tag >> 3:
             raise DecodeError(f"wire type {wire_type} has no place here")
-        if pos > end:
-            raise truncated()
         if not stack:
             unknown.append(wire.uvarint(field_tag) + buf[start:pos])
             return pos

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from kvorum_proto import codec
+from kvorum_proto import codec, runtime
 from kvorum_proto.codec import DecodeError, decode, encode
 from kvorum_proto.codegen import fields_of
 from kvorum_proto.etcdserverpb import (
@@ -104,8 +104,9 @@ def test_a_member_that_lost_must_be_a_message_all_the_same() -> None:
 def test_a_singular_message_that_comes_again_is_merged() -> None:
     first, second = field_bytes(1, field_varint(3, 5)), field_bytes(1, field_varint(4, 2))
     assert decode(PutResponse, first + second).header == ResponseHeader(revision=5, raft_term=2)
-    again = field_bytes(1, field_varint(3, 6))
-    assert decode(PutResponse, first + second + again).header.revision == 6
+    more = [field_bytes(1, field_varint(3, revision)) for revision in (6, 7, 8)]
+    merged = decode(PutResponse, b"".join([first, second, *more])).header
+    assert merged == ResponseHeader(revision=8, raft_term=2)
     deep = [
         field_bytes(4, field_bytes(2, field_bytes(2, key))) for key in (b"\x0a\x01a", b"\x0a\x01b")
     ]
@@ -195,6 +196,23 @@ def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decode(PutRequest, b"\x0a\x01k").key == b"k"
     with pytest.raises(DecodeError, match="4 bytes"):
         decode(PutRequest, b"\x0a\x02kk")
+
+
+def test_pieces_are_noted_without_copying_what_was_noted_before() -> None:
+    first = runtime.again(None, 1, 2)
+    assert runtime.again(first, 3, 4) is first == [(1, 2), (3, 4)]
+
+
+def test_generated_names_keep_apart_what_only_looks_alike() -> None:
+    compiler = codec._Compiler()
+    first, second = (
+        compiler.constant("zero", EventType.PUT),
+        compiler.constant("zero", AlarmType.NONE),
+    )
+    assert first != second
+    assert compiler.constant("zero", AlarmType.NONE) == second
+    tags = [compiler.constant("known", frozenset({8, 18})) for _ in range(2)]
+    assert tags[0] == tags[1] != compiler.constant("known", frozenset({8}))
 
 
 def test_threads_may_compile_at_once() -> None:

@@ -33,9 +33,14 @@ def _same_judgement(name: str, data: bytes) -> bool:
         assert "number 0" in str(error), (name, data)
         return False
     again = encode(message)
-    same = again == twin.SerializeToString(deterministic=True)
+    theirs = twin.SerializeToString(deterministic=True)
+    if again == theirs:
+        return True
+    # Google's keeps needless bytes in the tag of an unknown field.
+    ours = decode(CLASSES[name], theirs)
     # Maps may be sorted otherwise; a float that is no number may come back as another such one.
-    assert same or TWINS[name].FromString(again) == twin or "nan" in repr(message)
+    kinds = name == KINDS and (ours == message or "nan" in repr(message))
+    assert kinds or encode(ours) == again
     return True
 
 
