@@ -10,6 +10,7 @@ import math
 from dataclasses import make_dataclass
 from importlib import import_module
 from random import Random
+from types import GenericAlias
 from typing import Any, cast
 
 import betterproto2
@@ -88,11 +89,15 @@ def _kinds() -> tuple[type[Message], DescriptorProto]:
             row.oneof_index = 0
         return row
 
-    hints = dict.fromkeys(PACKABLE, int) | {"bool": bool, "float": float, "double": float}
+    hints: dict[str, Any] = dict.fromkeys(PACKABLE, int) | {
+        "bool": bool,
+        "float": float,
+        "double": float,
+    }
     hints |= {"string": str, "bytes": bytes, "enum": Colour}
     for kind in SCALARS:
         add(f"plain_{kind}", kind, hints[kind])
-        add(f"many_{kind}", kind, list[hints[kind]], repeated=True)
+        add(f"many_{kind}", kind, GenericAlias(list, hints[kind]), repeated=True)
         add(f"one_{kind}", kind, hints[kind] | None, group="choice", optional=True)
     for kind in SCALARS:
         row = add(f"maybe_{kind}", kind, hints[kind] | None, optional=True)
@@ -144,7 +149,8 @@ def _twins() -> dict[str, Any]:
     pool = descriptor_pool.DescriptorPool()
     for file in [*files, kinds]:
         pool.Add(file)
-    return message_factory.GetMessageClassesForFiles([file.name for file in [*files, kinds]], pool)
+    names = [file.name for file in [*files, kinds]]
+    return dict(message_factory.GetMessageClassesForFiles(names, pool))
 
 
 TWINS = _twins()
