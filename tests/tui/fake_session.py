@@ -1,4 +1,6 @@
-"""A cluster in memory, behind the terminal's Session protocol: revisions, watches, leases, members, faults."""
+"""A cluster in memory, behind the terminal's Session protocol: revisions, watches, leases, members,
+faults.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ class FakeSession:
         for key, value in (keys or {}).items():
             self.write(key, value)
 
-    # --- what tests do -----------------------------------------------------------------------------------------------
+    # --- what tests do ----------------------------------------------------------------------------
 
     def _wake(self) -> None:
         self._changed.set()
@@ -130,7 +132,7 @@ class FakeSession:
     def node(self, endpoint: str) -> FakeNode:
         return next(node for node in self.nodes if node.endpoint == endpoint)
 
-    # --- Session -----------------------------------------------------------------------------------------------------
+    # --- Session ----------------------------------------------------------------------------------
 
     @property
     def endpoints(self) -> tuple[str, ...]:

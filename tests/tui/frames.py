@@ -14,7 +14,9 @@ PATIENCE_S = 20.0  # A test that waits this long has failed; none waits for luck
 
 
 def frame(app: KvorumApp) -> str:
-    """The screen as text, a line a row. The only place that touches the compositor, which is private to Textual."""
+    """The screen as text, a line a row. The only place that touches the compositor, which is
+    private to Textual.
+    """
     return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
 
 
@@ -47,6 +49,7 @@ async def running(
     control: object = None,
 ) -> AsyncIterator[Pilot[None]]:
     """The app on a session, headless."""
-    app = KvorumApp(session, "test", control=control, first_tab=tab)  # type: ignore[arg-type]  # fakes fit the protocols
+    # fakes fit the protocols
+    app = KvorumApp(session, "test", control=control, first_tab=tab)  # type: ignore[arg-type]
     async with app.run_test(size=size) as pilot:
         yield pilot

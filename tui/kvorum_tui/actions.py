@@ -1,4 +1,6 @@
-"""Every action of the terminal, once: keys, footer, help and command palette all read this table."""
+"""Every action of the terminal, once: keys, footer, help and command palette all read this
+table.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ TABS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing a user can do. ``target`` is a tab or "app"; ``key`` lists keys, the first is the one shown."""
+    """One thing a user can do. ``target`` is a tab or "app"; ``key`` lists keys, the first is the
+    one shown.
+    """
 
     name: str
     target: str

@@ -1,4 +1,6 @@
-"""The app: one screen with a header, five tabs and a foot; it owns the session, the cluster model and the clock."""
+"""The app: one screen with a header, five tabs and a foot; it owns the session, the cluster model
+and the clock.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,7 @@ class KvorumApp(App[None]):
         """Let go of the cluster."""
         await self.session.close()
 
-    # --- tabs and time -----------------------------------------------------------------------------------------------
+    # --- tabs and time ----------------------------------------------------------------------------
 
     @property
     def pane(self) -> Pane:
@@ -141,7 +143,7 @@ class KvorumApp(App[None]):
             self.header.refresh_at(now)
             self.pane.refresh_at(now)
 
-    # --- actions -----------------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------
 
     def do(self, name: str) -> None:
         """Do an action, wherever it was asked for; say why when it cannot be done."""
@@ -203,7 +205,7 @@ class KvorumApp(App[None]):
         """A note at the corner. Never parsed as markup."""
         self.notify(text, severity=severity, markup=False, timeout=8 if severity == "error" else 4)
 
-    # --- what the app itself does ------------------------------------------------------------------------------------
+    # --- what the app itself does -----------------------------------------------------------------
 
     def do_tab_keys(self) -> None:
         """Tab 1."""
@@ -286,7 +288,7 @@ class KvorumApp(App[None]):
         """Ctrl+q."""
         self.do("quit")
 
-    # --- from tab to tab ---------------------------------------------------------------------------------------------
+    # --- from tab to tab --------------------------------------------------------------------------
 
     @property
     def leases_pane(self) -> LeasesPane:
@@ -331,5 +333,11 @@ def run(
     from kvorum_tui.live import LiveSession
 
     KvorumApp(
-        LiveSession(endpoints, **options), title or endpoints[0], control, first_tab=first_tab
+        LiveSession(endpoints, **options), title or _title(endpoints), control, first_tab=first_tab
     ).run()
+
+
+def _title(endpoints: Sequence[str]) -> str:
+    """The first address without its scheme, and how many more there are."""
+    first = endpoints[0].split("://")[-1]
+    return first if len(endpoints) == 1 else f"{first} +{len(endpoints) - 1}"

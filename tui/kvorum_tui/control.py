@@ -1,4 +1,6 @@
-"""What the terminal may do to the nodes of an integrated cluster. Whoever runs the processes hands such an object in."""
+"""What the terminal may do to the nodes of an integrated cluster. Whoever runs the processes hands
+such an object in.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from typing import Protocol
 
 
 class NodeControl(Protocol):
-    """Processes of one cluster, by member name. Each call returns when the deed is done; errors are ``OSError``s."""
+    """Processes of one cluster, by member name. Each call returns when the deed is done; errors are
+    ``OSError``s.
+    """
 
     async def nodes(self) -> list[str]:
         """The names of all nodes, running or not."""

@@ -1,7 +1,8 @@
-"""Feeds: asyncio tasks that keep the view models current, and tell the screen so at most twenty times a second.
+"""Feeds: asyncio tasks that keep the view models current, and tell the screen so at most twenty
+times a second.
 
-A feed never ends by an error of the cluster: it says what went wrong, waits a little longer each time, and tries again.
-What it has shown stays.
+A feed never ends by an error of the cluster: it says what went wrong, waits a little longer each
+time, and tries again. What it has shown stays.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ PULSE_S = 0.05
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 2.0
 DISCOVER_S = 5.0
+NAMES_S = 0.5
 EXTEND_CHUNK = 2_000  # Keys put into the index in one turn of the event loop.
 
 Clock = Callable[[], float]
@@ -52,7 +54,9 @@ class Pulse:
 async def _forever(
     step: Callable[[], Awaitable[None]], failed: Callable[[SessionError], None]
 ) -> None:
-    """Repeat a step that ends when its stream ends; failures are told, the wait grows, success resets it."""
+    """Repeat a step that ends when its stream ends; failures are told, the wait grows, success
+    resets it.
+    """
     wait = RETRY_FIRST_S
     loop = asyncio.get_running_loop()
     while True:
@@ -87,6 +91,14 @@ class ClusterFeed:
     async def run(self) -> None:
         """Until cancelled."""
         try:
+            for endpoint in self.session.endpoints:
+                self.model.add_endpoint(endpoint, self.clock())
+            try:
+                # Names first, if they come at once: what happens is told with them.
+                async with asyncio.timeout(NAMES_S):
+                    await self._discover()
+            except TimeoutError:
+                pass  # The feeds below say who does not answer.
             for endpoint in self.session.endpoints:
                 self._follow(endpoint)
             await asyncio.sleep(RETRY_FIRST_S)
@@ -138,7 +150,9 @@ class ClusterFeed:
         return None
 
     def _all_known(self) -> bool:
-        """Whether every endpoint has answered or failed: before that, a member may be one we are just asking."""
+        """Whether every endpoint has answered or failed: before that, a member may be one we are
+        just asking.
+        """
         return all(m.report is not None or m.error for m in self.model.rows())
 
 

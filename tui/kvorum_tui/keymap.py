@@ -1,6 +1,7 @@
 """Keys to actions, from the registry; a user's own keys come from a TOML file.
 
-``$KVORUM_KEYMAP``, or ``keymap.toml`` in the configuration folder, maps action names to keys: ``key_edit = "E"``.
+``$KVORUM_KEYMAP``, or ``keymap.toml`` in the configuration folder, maps action names to keys:
+``key_edit = "E"``.
 """
 
 from __future__ import annotations

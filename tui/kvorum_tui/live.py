@@ -1,8 +1,8 @@
 """The session on a real cluster: the one place where the terminal touches the client library.
 
-Errors of the client become :class:`SessionError`; messages and results become the records of ``model.records``. What
-kind of server a member is shows by itself: kvorum nodes stream their statistics, a real etcd does not know that service
-and is polled instead.
+Errors of the client become :class:`SessionError`; messages and results become the records of
+``model.records``. What kind of server a member is shows by itself: kvorum nodes stream their
+statistics, a real etcd does not know that service and is polled instead.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class LiveSession:
             client, self._client = self._client, None
             await client.aclose()
 
-    # --- members -----------------------------------------------------------------------------------------------------
+    # --- members ----------------------------------------------------------------------------------
 
     async def members(self) -> list[MemberIdentity]:
         """The member table; without a quorum, as one member has it."""
@@ -174,12 +174,14 @@ class LiveSession:
                     raise SessionError(text, endpoint, "Inspect/Statistics") from None
                 yield node_report(endpoint, statistics, probe)
 
-    # --- keys --------------------------------------------------------------------------------------------------------
+    # --- keys -------------------------------------------------------------------------------------
 
     async def _or_one_member(
         self, call: Callable[[bool], Coroutine[Any, Any, T]]
     ) -> tuple[T, bool]:
-        """A linearizable read, or where no quorum answers a read from one member; says which it was."""
+        """A linearizable read, or where no quorum answers a read from one member; says which it
+        was.
+        """
         try:
             return await call(False), False
         except ClientError as error:
@@ -282,7 +284,7 @@ class LiveSession:
                 finally:
                     watch.close()
 
-    # --- leases ------------------------------------------------------------------------------------------------------
+    # --- leases -----------------------------------------------------------------------------------
 
     async def leases(self, limit: int = 500) -> tuple[list[LeaseInfo], int]:
         """Ids first, then each lease's time and keys, a few at once."""
@@ -314,7 +316,7 @@ class LiveSession:
         with _translated():
             await self.client.leases.revoke(lease_id)
 
-    # --- drills ------------------------------------------------------------------------------------------------------
+    # --- drills -----------------------------------------------------------------------------------
 
     async def move_leader(self, target: int) -> None:
         """Hand leadership over."""

@@ -1,4 +1,6 @@
-"""What members tell, as the terminal's reports: a kvorum node's statistics, an etcd member's status."""
+"""What members tell, as the terminal's reports: a kvorum node's statistics, an etcd member's
+status.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ ROLES = {
 
 
 class Probe:
-    """Asks a node for its status now and then: the round trip is the latency, and alarms stand only there."""
+    """Asks a node for its status now and then: the round trip is the latency, and alarms stand only
+    there.
+    """
 
     def __init__(self, member: MemberClient, timeout_s: float) -> None:
         self._member = member
@@ -63,7 +67,9 @@ class Probe:
 
 
 def alarms_of(errors: tuple[str, ...]) -> tuple[str, ...]:
-    """Alarm names in a status' errors, which etcd words as "memberID:… alarm:NOSPACE " or plainly."""
+    """Alarm names in a status' errors, which etcd words as "memberID:… alarm:NOSPACE " or
+    plainly.
+    """
     found = []
     for text in errors:
         _, mark, kind = text.partition("alarm:")

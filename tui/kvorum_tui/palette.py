@@ -19,7 +19,9 @@ TITLES = {**dict(TABS), "app": "kvorum"}
 
 
 class KvorumCommands(Provider):
-    """What the palette finds. Keys are found by their first letters, and then by what they contain."""
+    """What the palette finds. Keys are found by their first letters, and then by what they
+    contain.
+    """
 
     @property
     def kv(self) -> KvorumApp:

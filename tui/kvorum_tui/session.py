@@ -1,4 +1,6 @@
-"""What the terminal asks of a cluster. One protocol, so that screens never see the client library; see ``live``."""
+"""What the terminal asks of a cluster. One protocol, so that screens never see the client library;
+see ``live``.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class ReadOnly(SessionError):
 
 
 class Session(Protocol):
-    """A connection to all members of one cluster. Every method raises :class:`SessionError` and nothing else."""
+    """A connection to all members of one cluster. Every method raises :class:`SessionError` and
+    nothing else.
+    """
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -78,7 +82,9 @@ class Session(Protocol):
         """How many keys a prefix holds, and the first of them."""
 
     async def save(self, key: bytes, value: bytes, expected: int, lease: int = 0) -> Saved:
-        """Write if the key's mod revision is still ``expected`` (0: if there is no such key); -1 writes always."""
+        """Write if the key's mod revision is still ``expected`` (0: if there is no such key); -1
+        writes always.
+        """
 
     async def delete(self, key: bytes, expected: int) -> Saved:
         """Delete if the key's mod revision is still ``expected``; -1 deletes always."""
@@ -89,10 +95,11 @@ class Session(Protocol):
     def watch(
         self, key: bytes, prefix: bool, start_revision: int = 0, previous: bool = True
     ) -> AsyncIterator[WatchBatch]:
-        """Changes of a key or prefix, from a revision on (0: from now on); ``previous`` asks for previous values.
+        """Changes of a key or prefix, from a revision on (0: from now on); ``previous`` asks for
+        previous values.
 
-        The first batch has no events and says the revision at which the watch stands. History that was compacted is
-        told by a batch with ``gap_to``, and the watch goes on after it.
+        The first batch has no events and says the revision at which the watch stands. History that
+        was compacted is told by a batch with ``gap_to``, and the watch goes on after it.
         """
 
     async def leases(self, limit: int = 500) -> tuple[list[LeaseInfo], int]:
@@ -111,7 +118,9 @@ class Session(Protocol):
         """Hand leadership to a member."""
 
     async def sever(self, endpoint: str, peer: int, direction: str, duration_ms: int) -> None:
-        """Let a member cut its link to a peer (0: to all); direction is both, inbound or outbound."""
+        """Let a member cut its link to a peer (0: to all); direction is both, inbound or
+        outbound.
+        """
 
     async def pause(self, endpoint: str, duration_ms: int) -> None:
         """Let a member stand still for a while."""

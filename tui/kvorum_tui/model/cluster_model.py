@@ -1,10 +1,12 @@
-"""What the terminal knows about the cluster: each member's last report with its age, who leads, and what happened.
+"""What the terminal knows about the cluster: each member's last report with its age, who leads, and
+what happened.
 
-A member that falls silent keeps its last values; only their age grows. The leader is the fresh member that says it leads
-in the highest term: an old leader that is cut off may go on claiming its old term for a while, and that is not a second
-leader. The time to a new leader runs from the first sign of the loss (the leader's stream broke or went silent, most
-members lost sight of it, or a drill said that it was about to hit the leader) to the first report of a leader in a higher
-term; it is as fine as the reports come.
+A member that falls silent keeps its last values; only their age grows. The leader is the fresh
+member that says it leads in the highest term: an old leader that is cut off may go on claiming its
+old term for a while, and that is not a second leader. The time to a new leader runs from the first
+sign of the loss (the leader's stream broke or went silent, most members lost sight of it, or a
+drill said that it was about to hit the leader) to the first report of a leader in a higher term; it
+is as fine as the reports come.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ class LeaderLoss:
 
 @dataclass(slots=True)
 class ClusterModel:
-    """The whole picture. Methods that judge freshness take ``now``, in seconds of one monotonic clock."""
+    """The whole picture. Methods that judge freshness take ``now``, in seconds of one monotonic
+    clock.
+    """
 
     ribbon: Ribbon = field(default_factory=Ribbon)
     members: dict[str, MemberState] = field(default_factory=dict)
@@ -85,7 +89,7 @@ class ClusterModel:
     _alarms: set[str] = field(default_factory=set)
     _electing: int = 0
 
-    # --- input -------------------------------------------------------------------------------------------------------
+    # --- input ------------------------------------------------------------------------------------
 
     def add_endpoint(self, endpoint: str, now: float) -> MemberState:
         """Make a row for an endpoint, if there is none."""
@@ -123,7 +127,9 @@ class ClusterModel:
         self.judge(now)
 
     def expect_loss(self, member_id: int, now: float) -> None:
-        """A drill is about to hit a member: if it leads, the time to a new leader runs from here."""
+        """A drill is about to hit a member: if it leads, the time to a new leader runs
+        from here.
+        """
         if self._loss is None and member_id and member_id == self._leader[1]:
             self._loss = LeaderLoss(now, self._leader[0], self.name_of(member_id), sure=False)
 
@@ -199,7 +205,7 @@ class ClusterModel:
         """Put a line of the terminal's own doing into the ribbon."""
         self._note(now, kind, text, member)
 
-    # --- reading -----------------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def rows(self) -> list[MemberState]:
         """Every member, in a lasting order."""
@@ -250,7 +256,9 @@ class ClusterModel:
         return now - self._loss.at if self._loss is not None and self._loss.sure else None
 
     def newest(self, now: float) -> MemberReport | None:
-        """The report to take cluster-wide numbers from: the leader's, else the highest revision known."""
+        """The report to take cluster-wide numbers from: the leader's, else the highest revision
+        known.
+        """
         leader = self.leader(now)
         if leader is not None:
             return leader.report
@@ -258,7 +266,9 @@ class ClusterModel:
         return max(known, key=lambda r: r.revision, default=None)
 
     def trails_by(self, state: MemberState, now: float) -> int | None:
-        """Entries that a member's log is behind the highest commit known; None when nothing can be said."""
+        """Entries that a member's log is behind the highest commit known; None when nothing can be
+        said.
+        """
         if state.report is None:
             return None
         top = max((m.report.commit for m in self.rows() if m.report is not None), default=0)
@@ -292,7 +302,9 @@ class ClusterModel:
                     yield state, fault, max(0.0, left)
 
     def cut(self, source: int, target: int, now: float) -> float | None:
-        """Milliseconds for which the link from one member to another is still faulty; None when it is whole."""
+        """Milliseconds for which the link from one member to another is still faulty; None when it
+        is whole.
+        """
         left: list[float] = []
         for state, fault, remaining in self.faults(now):
             if not fault.direction:

@@ -1,4 +1,6 @@
-"""How bytes become something to look at: keys that are safe on a terminal line, values as JSON, text or hex."""
+"""How bytes become something to look at: keys that are safe on a terminal line, values as JSON,
+text or hex.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _UNSAFE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A value made readable: ``kind`` is json, text, hex or empty; ``lines`` hold no control characters."""
+    """A value made readable: ``kind`` is json, text, hex or empty; ``lines`` hold no control
+    characters.
+    """
 
     kind: str
     lines: tuple[str, ...]
@@ -35,9 +39,11 @@ def safe_text(text: str) -> str:
 
 
 def printable(data: bytes) -> str:
-    """Bytes as one line: UTF-8 where they are, ``\\xNN`` where they are not. Never contains a control character.
+    """Bytes as one line: UTF-8 where they are, ``\\xNN`` where they are not. Never contains a
+    control character.
 
-    A backslash of the data itself is doubled when something had to be escaped, so that the text can be read back.
+    A backslash of the data itself is doubled when something had to be escaped, so that the text can
+    be read back.
     """
     try:
         text = data.decode()
@@ -53,7 +59,8 @@ def printable(data: bytes) -> str:
 
 
 def key_from_text(text: str) -> bytes:
-    """The bytes that a user means who types a key: ``\\xNN`` and ``\\\\`` are escapes, everything else is UTF-8.
+    """The bytes that a user means who types a key: ``\\xNN`` and ``\\\\`` are escapes, everything
+    else is UTF-8.
 
     The reverse of :func:`printable` for keys that need escapes; a lone backslash stays what it is.
     """
@@ -74,7 +81,9 @@ def key_to_text(key: bytes) -> str:
 
 
 def as_json(data: bytes) -> Any | None:
-    """The parsed JSON object or array in ``data``, or None. Bare numbers and words are left as text."""
+    """The parsed JSON object or array in ``data``, or None. Bare numbers and words are left as
+    text.
+    """
     head = data[:64].lstrip()
     if not head or head[:1] not in (b"{", b"["):
         return None
@@ -90,7 +99,9 @@ def is_json(data: bytes) -> bool:
 
 
 def pretty_json(data: bytes) -> str:
-    """JSON indented by two, keys in their own order; raises ValueError when ``data`` is not JSON."""
+    """JSON indented by two, keys in their own order; raises ValueError when ``data`` is
+    not JSON.
+    """
     return json.dumps(json.loads(data), indent=2, ensure_ascii=False)
 
 
@@ -106,7 +117,9 @@ def hex_lines(data: bytes) -> list[str]:
 
 
 def decode(data: bytes, force: str = "") -> Decoded:
-    """Make a value readable; ``force`` (json, text, hex) overrides what would be found. Large values are cut."""
+    """Make a value readable; ``force`` (json, text, hex) overrides what would be found. Large
+    values are cut.
+    """
     if not data:
         return Decoded("empty", ())
     shown = data[:MAX_VIEW_BYTES]
@@ -151,5 +164,7 @@ _JSON_TOKEN = re.compile(
 
 
 def json_tokens(line: str) -> list[tuple[int, int, str]]:
-    """Spans (start, end, kind) of one line of JSON; kinds: key, string, number, word, punct. For colouring only."""
+    """Spans (start, end, kind) of one line of JSON; kinds: key, string, number, word, punct. For
+    colouring only.
+    """
     return [(m.start(), m.end(), m.lastgroup or "") for m in _JSON_TOKEN.finditer(line)]

@@ -1,4 +1,6 @@
-"""Differences between two values, line by line; JSON is brought into one form first, so that only meaning differs."""
+"""Differences between two values, line by line; JSON is brought into one form first, so that only
+meaning differs.
+"""
 
 from __future__ import annotations
 

@@ -1,14 +1,17 @@
-"""The key browser's index: every key in order, the branches above them, and which branches are open.
+"""The key browser's index: every key in order, the branches above them, and which branches are
+open.
 
-A row is asked for by its number and a key's row by the key; both, and every insert and delete, cost what the depth of
-the key and the number of *open* branches cost, and nothing that grows with the number of keys. Three structures do it:
+A row is asked for by its number and a key's row by the key; both, and every insert and delete, cost
+what the depth of the key and the number of *open* branches cost, and nothing that grows with the
+number of keys. Three structures do it:
 
 - ``keys``: all keys in one sorted array (order statistics in about log n);
-- a branch per prefix that ends in the separator, with its children sorted: plain keys and sub-branches alike;
+- a branch per prefix that ends in the separator, with its children sorted: plain keys and sub-
+  branches alike;
 - per branch, how many rows it shows when it is open, and which of its children are open.
 
-Keys are bytes and stay bytes. The separator may be any non-empty byte string; a key that starts with it has a first
-branch of just the separator; a key without any separator stands at the top.
+Keys are bytes and stay bytes. The separator may be any non-empty byte string; a key that starts
+with it has a first branch of just the separator; a key without any separator stands at the top.
 """
 
 from __future__ import annotations
@@ -104,7 +107,7 @@ class KeyIndex:
         """How many rows there are to show."""
         return len(self.keys) if self.flat else self._root.rows
 
-    # --- changing ----------------------------------------------------------------------------------------------------
+    # --- changing ---------------------------------------------------------------------------------
 
     def insert(self, key: bytes) -> bool:
         """Add a key; False when it was there."""
@@ -128,7 +131,9 @@ class KeyIndex:
         return len(fresh)
 
     def delete(self, key: bytes) -> bool:
-        """Take a key out, with the branches that lose their last key; False when it was not there."""
+        """Take a key out, with the branches that lose their last key; False when it was
+        not there.
+        """
         try:
             self.keys.remove(key)
         except ValueError:
@@ -203,7 +208,7 @@ class KeyIndex:
                 return
             branch = self._parent(branch.path, True)
 
-    # --- opening -----------------------------------------------------------------------------------------------------
+    # --- opening ----------------------------------------------------------------------------------
 
     def is_branch(self, path: bytes) -> bool:
         """Whether ``path`` is a branch of the tree (not a key that ends in the separator)."""
@@ -244,14 +249,16 @@ class KeyIndex:
             self.set_open(prefix, True)
 
     def _open_root(self) -> None:
-        """Open by itself, once, the top branch that says nothing: the bare separator, or the only one there is."""
+        """Open by itself, once, the top branch that says nothing: the bare separator, or the only
+        one there is.
+        """
         if self._auto_opened or not self._root.children:
             return
         self._auto_opened = True
         top = self._root.children
         self.set_open(top[0] if len(top) == 1 else self.separator, True)
 
-    # --- reading -----------------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def count_below(self, path: bytes) -> int:
         """How many keys a branch holds."""
@@ -267,14 +274,19 @@ class KeyIndex:
         return out
 
     def _child(self, branch: _Branch, path: bytes) -> _Branch | None:
-        """The sub-branch that stands in ``branch`` under ``path``; None for a key (also for the key equal to it)."""
+        """The sub-branch that stands in ``branch`` under ``path``; None for a key (also for the key
+        equal to it).
+        """
         return self._branches.get(path) if path != branch.path else None
 
     def _collect(self, branch: _Branch, depth: int, skip: int, limit: int, out: list[Row]) -> None:
-        """Append rows of an open branch, without its first ``skip``, until ``out`` holds ``limit``."""
+        """Append rows of an open branch, without its first ``skip``, until ``out`` holds
+        ``limit``.
+        """
         start = 0
         for path in branch.open_children:
-            # Between two open children each child is exactly one row: whole stretches are jumped over.
+            # Between two open children each child is exactly one row: whole stretches are jumped
+            # over.
             at = branch.find(path)
             if skip <= at - start:
                 break
@@ -322,7 +334,9 @@ class KeyIndex:
             path, branch = parent.path, True
 
     def nearest_row(self, path: bytes, branch: bool = False) -> int:
-        """The row of ``path``, or of what stands nearest to it now (for a cursor whose key is gone)."""
+        """The row of ``path``, or of what stands nearest to it now (for a cursor whose key is
+        gone).
+        """
         row = self.row_of(path, branch)
         if row is not None:
             return row
@@ -351,8 +365,9 @@ class KeyIndex:
     ) -> tuple[list[bytes], int]:
         """Keys that contain ``needle`` from array position ``start`` on.
 
-        Looks at no more than ``budget`` keys. Returns the matches (at most ``limit``) and the position to go on from,
-        or -1 at the end: a caller with a screen to keep alive asks again in its next turn.
+        Looks at no more than ``budget`` keys. Returns the matches (at most ``limit``) and the
+        position to go on from, or -1 at the end: a caller with a screen to keep alive asks again in
+        its next turn.
         """
         found: list[bytes] = []
         position = start

@@ -1,4 +1,6 @@
-"""Leases with a time to live that runs down between two reports, joined with their keys both ways."""
+"""Leases with a time to live that runs down between two reports, joined with their keys
+both ways.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Raft logs of all members side by side, aligned by index: one cell an entry, letter and colour by term."""
+"""Raft logs of all members side by side, aligned by index: one cell an entry, letter and colour by
+term.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ TERM_INKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One entry of one member's log as it is painted. An empty ``letter`` means: not in the part that was told."""
+    """One entry of one member's log as it is painted. An empty ``letter`` means: not in the part
+    that was told.
+    """
 
     letter: str = ""
     ink: str = "dim"

@@ -1,4 +1,6 @@
-"""What the session tells the terminal, in plain values: the only shapes that screens and view models know."""
+"""What the session tells the terminal, in plain values: the only shapes that screens and view
+models know.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class KeyEvent:
 
 @dataclass(frozen=True, slots=True)
 class WatchBatch:
-    """What one watch response brought. ``gap_to`` is the compact revision when history before it is gone."""
+    """What one watch response brought. ``gap_to`` is the compact revision when history before it is
+    gone.
+    """
 
     revision: int
     events: tuple[KeyEvent, ...] = ()
@@ -62,7 +66,9 @@ class WatchBatch:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The fate of a compare-and-swap: done at ``revision``, or ``current`` says what stands there now."""
+    """The fate of a compare-and-swap: done at ``revision``, or ``current`` says what stands there
+    now.
+    """
 
     done: bool
     revision: int

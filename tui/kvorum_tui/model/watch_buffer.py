@@ -1,4 +1,6 @@
-"""One watch pane's events: a ring that follows or stands still, with pause, filter and honest counters."""
+"""One watch pane's events: a ring that follows or stands still, with pause, filter and honest
+counters.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ Entry = KeyEvent | Gap
 
 
 class Filter:
-    """What to show: words that must all match. ``put``/``delete`` pick the kind, ``!word`` excludes, ``~re`` is a
-    regular expression; all others are looked for in key and value."""
+    """What to show: words that must all match. ``put``/``delete`` pick the kind, ``!word``
+    excludes, ``~re`` is a regular expression; all others are looked for in key and value.
+    """
 
     def __init__(self, text: str = "") -> None:
         self.text = text.strip()
@@ -103,7 +106,9 @@ class WatchBuffer:
         return released
 
     def set_filter(self, text: str) -> str:
-        """Filter from now on and in what is already there; returns an error in the filter, or ''."""
+        """Filter from now on and in what is already there; returns an error in the filter,
+        or ''.
+        """
         self.filter = Filter(text)
         kept = [entry for entry in self.entries if self.filter.shows(entry)]
         self.hidden += len(self.entries) - len(kept)

@@ -25,12 +25,14 @@ class ClusterPane(Pane):
 
     tab = "cluster"
     about = (
-        "One row a member, asked directly and not through the leader: so a member that is cut off from the others "
-        "still tells how it sees the world. 'trails by' is how many committed entries it has not applied yet. Below "
-        "are the ends of the raft logs, one above the other, cut at the same indexes: a letter an entry, A for term "
-        "1, B for term 2 and so on; a capital is committed, a small underlined letter is not and may still be "
-        "overwritten. Under each follower, = marks the entry up to which the leader knows its log to match and > the "
-        "next one it will send. At the foot is what happened, with the time it took to find a new leader."
+        "One row a member, asked directly and not through the leader: so a member that is cut off "
+        "from the others still tells how it sees the world. 'trails by' is how many committed "
+        "entries it has not applied yet. Below are the ends of the raft logs, one above the other, "
+        "cut at the same indexes: a letter an entry, A for term 1, B for term 2 and so on; a "
+        "capital is committed, a small underlined letter is not and may still be overwritten. "
+        "Under each follower, = marks the entry up to which the leader knows its log to match and "
+        "> the next one it will send. At the foot is what happened, with the time it took to find "
+        "a new leader."
     )
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("cluster")
     DEFAULT_CSS = """

@@ -1,4 +1,6 @@
-"""Deeds of drills that more than one tab offers, each with what it means for the quorum said first."""
+"""Deeds of drills that more than one tab offers, each with what it means for the quorum
+said first.
+"""
 
 from __future__ import annotations
 

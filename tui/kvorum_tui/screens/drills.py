@@ -1,8 +1,11 @@
-"""The Drills tab: break the cluster on purpose, with a clock on every fault, and see how long it takes to recover."""
+"""The Drills tab: break the cluster on purpose, with a clock on every fault, and see how long it
+takes to recover.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -36,21 +39,20 @@ class DrillsPane(Pane):
 
     tab = "drills"
     about = (
-        "Every cell of the matrix is the link from the row's member to the column's: ● works, with its round trip "
-        "time; ✗ is cut, with the seconds left. Messages of one direction can be lost while the other works, as in "
-        "real networks. A fault always ends by itself: the node that inflicts it on itself holds the clock. The "
-        "ribbon tells what happened and how many milliseconds passed from the loss of a leader until another member "
-        "led in a higher term. Without a quorum nothing can be written until the links are healed."
+        "Every cell of the matrix is the link from the row's member to the column's: ● works, with "
+        "its round trip time; ✗ is cut, with the seconds left. Messages of one direction can be "
+        "lost while the other works, as in real networks. A fault always ends by itself: the node "
+        "that inflicts it on itself holds the clock. The ribbon tells what happened and how many "
+        "milliseconds passed from the loss of a leader until another member led in a higher term. "
+        "Without a quorum nothing can be written until the links are healed."
     )
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("drills")
     DEFAULT_CSS = """
-    DrillsPane .box { border: round $border; border-title-color: $text-muted; border-subtitle-color: $text-muted; }
-    DrillsPane .box:focus-within { border: round $primary; }
-    DrillsPane #top { height: auto; max-height: 60%; }
-    DrillsPane #links { width: 3fr; height: auto; min-height: 9; }
-    DrillsPane #state { width: 2fr; height: 100%; min-height: 9; }
-    DrillsPane #ribbon-box { height: 1fr; min-height: 4; }
-    DrillsPane #score { height: 1; padding: 0 1; }
+    DrillsPane .box { border: round $border; border-title-color: $text-muted; border-subtitle-color:
+    $text-muted; } DrillsPane .box:focus-within { border: round $primary; } DrillsPane #top {
+    height: auto; max-height: 60%; } DrillsPane #links { width: 3fr; height: auto; min-height: 9; }
+    DrillsPane #state { width: 2fr; height: 100%; min-height: 9; } DrillsPane #ribbon-box { height:
+    1fr; min-height: 4; } DrillsPane #score { height: 1; padding: 0 1; }
     """
 
     def __init__(self) -> None:
@@ -122,6 +124,9 @@ class DrillsPane(Pane):
         lines.append(
             [(f"{words.plural(len(faults), 'fault')} on" if faults else "no fault is on", "head")]
         )
+        reason = self._no_faults(self.kv.cluster.rows()[0]) if self.kv.cluster.rows() else ""
+        if reason:
+            lines += [[(part, "dim")] for part in textwrap.wrap(reason, 38)]
         for state, fault, left in faults:
             text = self.kv.cluster.fault_text(fault)
             lines.append([(f"{left / 1000:>4.0f} s ", "warn"), (f"{state.name}: {text}", "text")])
@@ -136,7 +141,7 @@ class DrillsPane(Pane):
             return f"time to new leader, last time: {model.last_election_ms:,.0f} ms"
         return "time to new leader: none lost yet"
 
-    # --- can it be done ----------------------------------------------------------------------------------------------
+    # --- can it be done ---------------------------------------------------------------------------
 
     def why_not(self, name: str) -> str:
         """What a drill needs: the fault service, or the processes."""
@@ -175,7 +180,7 @@ class DrillsPane(Pane):
             return NO_FAULTS_ETCD
         return "" if state.report.faults_enabled else NO_FAULTS
 
-    # --- links -------------------------------------------------------------------------------------------------------
+    # --- links ------------------------------------------------------------------------------------
 
     async def do_link_one(self) -> None:
         """Cut or heal one direction."""
@@ -201,7 +206,9 @@ class DrillsPane(Pane):
         await self._sever(source, target, "both" if both else "outbound")
 
     async def _sever(self, source: MemberState, target: MemberState, direction: str) -> None:
-        """Let the source cut its side; when it cannot be reached, the target cuts the same link from its side."""
+        """Let the source cut its side; when it cannot be reached, the target cuts the same link
+        from its side.
+        """
         millis = self.duration_s * 1000
         try:
             await self.kv.session.sever(source.endpoint, target.id, direction, millis)
@@ -232,14 +239,8 @@ class DrillsPane(Pane):
         if state is None:
             return
         lines, _ = quorum_lines(self.kv, {state.id})
-        lines.append(
-            [
-                (
-                    f"{state.name} still answers clients, but hears no other member for {self.duration_s} s.",
-                    "dim",
-                )
-            ]
-        )
+        still = f"{state.name} still answers clients, but hears no member for {self.duration_s} s."
+        lines.append([(still, "dim")])
         if await self.app.push_screen_wait(Confirm(f"Isolate {state.name}?", lines, "Isolate")):
             self.kv.cluster.expect_loss(state.id, self.kv.clock())
             await self.kv.session.sever(state.endpoint, 0, "both", self.duration_s * 1000)
@@ -278,10 +279,12 @@ class DrillsPane(Pane):
         )
         self.refresh_at(self.kv.clock())
 
-    # --- nodes -------------------------------------------------------------------------------------------------------
+    # --- nodes ------------------------------------------------------------------------------------
 
     async def _watch_nodes(self) -> None:
-        """Know which processes run; a control object answers from its own table, so this is cheap."""
+        """Know which processes run; a control object answers from its own table, so this
+        is cheap.
+        """
         control = self.kv.control
         assert control is not None
         while True:

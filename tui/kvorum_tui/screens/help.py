@@ -12,14 +12,14 @@ from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Rich
 
 TERMS: dict[str, str] = {
-    "term": "a number that grows with every election; each term has at most one leader",
+    "term": "grows with every election; each term has at most one leader",
     "index": "the place of an entry in the raft log, the same on every member once committed",
-    "commit": "the index up to which a quorum has the entries on disk: these can never be lost again",
+    "commit": "the index up to which a quorum has the entries on disk: never lost again",
     "applied": "the index up to which a member has carried the entries out",
-    "revision": "the number of a change to the store; it grows by one with each transaction that writes",
+    "revision": "the number of a change to the store; each writing transaction adds one",
     "quorum": "more than half of the voters; without it nothing can be written",
-    "lease": "a time to live that must be renewed; when it ends, its keys are deleted in one revision",
-    "compaction": "forgetting what stood before a revision; older revisions can then no longer be read",
+    "lease": "a time to live that must be renewed; its keys are deleted when it ends",
+    "compaction": "forgetting what stood before a revision; it can no longer be read",
 }
 WRAP = 96
 

@@ -1,4 +1,6 @@
-"""What the Keys tab may change: new, edit, restore and delete. Everything is a compare-and-swap and is shown first."""
+"""What the Keys tab may change: new, edit, restore and delete. Everything is a compare-and-swap and
+is shown first.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class KeyChanges:
         if record is None:
             return "the value has not been read yet"
         if len(record.value) > EDIT_MAX_BYTES:
-            return f"{words.size(len(record.value))} is more than this editor takes (64 KiB); use kvorum put"
+            size = words.size(len(record.value))
+            return f"{size} is more than this editor takes (64 KiB); use kvorum put"
         try:
             record.value.decode()
         except UnicodeDecodeError:
@@ -101,7 +104,9 @@ class KeyChanges:
             base, text = settled
 
     async def _save(self, base: KeyRecord, value: bytes) -> tuple[KeyRecord, bytes] | None:
-        """Swap; on conflict show what others wrote. Returns what to edit again, or None when it is settled."""
+        """Swap; on conflict show what others wrote. Returns what to edit again, or None when it is
+        settled.
+        """
         pane = self.pane
         while True:
             saved = await pane.kv.session.save(base.key, value, base.mod_revision, base.lease)
@@ -141,7 +146,9 @@ class KeyChanges:
         )
 
     async def restore(self) -> None:
-        """Write the chosen revision's value again (or the one before, when the chosen one is a deletion)."""
+        """Write the chosen revision's value again (or the one before, when the chosen one is a
+        deletion).
+        """
         pane = self.pane
         event = pane.history.current
         if event is None:

@@ -18,7 +18,9 @@ from kvorum_tui.widgets.json_area import JsonArea
 
 
 class EditScreen(ModalScreen[bytes]):
-    """Returns the edited bytes, or None. JSON is laid out to edit and stays JSON: a mistake is shown, not saved."""
+    """Returns the edited bytes, or None. JSON is laid out to edit and stays JSON: a mistake is
+    shown, not saved.
+    """
 
     DEFAULT_CSS = """
     EditScreen { align: center middle; background: $background 60%; }

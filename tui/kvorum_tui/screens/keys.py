@@ -38,11 +38,12 @@ class KeysPane(Pane):
 
     tab = "keys"
     about = (
-        "Every key of the store, as a tree cut at the separator. The whole list was read page by page at one "
-        "revision and is kept current by a watch, so what you see is at most a moment old. The number behind a "
-        "branch counts the keys below it. At the right is the value of the key under the cursor: JSON is laid out "
-        "and coloured, other text is shown as it is, anything else as hex. Saving compares the key's mod revision: "
-        "if somebody else wrote in between, nothing is lost, you are shown both."
+        "Every key of the store, as a tree cut at the separator. The whole list was read page by "
+        "page at one revision and is kept current by a watch, so what you see is at most a moment "
+        "old. The number behind a branch counts the keys below it. At the right is the value of "
+        "the key under the cursor: JSON is laid out and coloured, other text is shown as it is, "
+        "anything else as hex. Saving compares the key's mod revision: if somebody else wrote in "
+        "between, nothing is lost, you are shown both."
     )
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("keys")
     DEFAULT_CSS = """
@@ -54,8 +55,8 @@ class KeysPane(Pane):
     KeysPane #filter.on { display: block; }
     KeysPane #history { display: none; height: 45%; }
     KeysPane.history #history { display: block; }
-    KeysPane #head { height: auto; max-height: 3; padding: 0 1; color: $text; text-style: bold; }
-    KeysPane #foot { height: 1; padding: 0 1; color: $text-muted; }
+    KeysPane #head { height: auto; max-height: 3; color: $text; text-style: bold; }
+    KeysPane #foot { height: 1; color: $text-muted; }
     """
 
     def __init__(self) -> None:
@@ -98,7 +99,7 @@ class KeysPane(Pane):
         """The tree."""
         return self.key_tree
 
-    # --- the tree ----------------------------------------------------------------------------------------------------
+    # --- the tree ---------------------------------------------------------------------------------
 
     def keys_changed(self) -> None:
         """The feed changed the index."""
@@ -240,7 +241,7 @@ class KeysPane(Pane):
         right = self.query_one(".right", Vertical)
         right.border_title = {"value": "Value", "info": "Info", "history": "History"}[view]
 
-    # --- actions: looking --------------------------------------------------------------------------------------------
+    # --- actions: looking -------------------------------------------------------------------------
 
     def why_not(self, name: str) -> str:
         """What needs a key, a branch, or a revision."""
@@ -383,7 +384,7 @@ class KeysPane(Pane):
         if not self.key_tree.goto(key):
             self.kv.tell(f"{printable(key)} does not exist now", "warning")
 
-    # --- history -----------------------------------------------------------------------------------------------------
+    # --- history ----------------------------------------------------------------------------------
 
     def do_key_history(self) -> None:
         """Every kept revision of this key, and new ones as they come."""
@@ -433,7 +434,7 @@ class KeysPane(Pane):
         against = f"against revision {before.revision:,}: {summary(lines)}" if before else ""
         self.value_view.show([[(against, "dim")], *diff_rich(lines)])
 
-    # --- actions: changing -------------------------------------------------------------------------------------------
+    # --- actions: changing ------------------------------------------------------------------------
 
     async def do_key_new(self) -> None:
         """Write a new key."""

@@ -104,16 +104,17 @@ class LeasesPane(Pane):
 
     tab = "leases"
     about = (
-        "A lease is a time to live that somebody must renew. The bar is what is left of it, counted down here between "
-        "two answers of the cluster (every two seconds); ! marks the last ten seconds. When it ends, or is revoked, "
-        "all its keys are deleted in one revision. HELD leases are renewed by this terminal as long as it runs."
+        "A lease is a time to live that somebody must renew. The bar is what is left of it, "
+        "counted down here between two answers of the cluster (every two seconds); ! marks the "
+        "last ten seconds. When it ends, or is revoked, all its keys are deleted in one revision. "
+        "HELD leases are renewed by this terminal as long as it runs."
     )
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("leases")
     DEFAULT_CSS = """
     LeasesPane .list { border: round $border; width: 2fr; border-title-color: $text-muted; }
-    LeasesPane .keys { border: round $border; width: 1fr; min-width: 24; border-title-color: $text-muted; }
-    LeasesPane Vertical:focus-within { border: round $primary; }
-    LeasesPane #lease-said { height: auto; color: $warning; padding: 0 1; }
+    LeasesPane .keys { border: round $border; width: 1fr; min-width: 24; border-title-color:
+    $text-muted; } LeasesPane Vertical:focus-within { border: round $primary; } LeasesPane
+    #lease-said { height: auto; color: $warning; padding: 0 1; }
     """
 
     def __init__(self) -> None:
@@ -195,7 +196,7 @@ class LeasesPane(Pane):
     def _chosen(self) -> None:
         self.kv.do("lease_goto")
 
-    # --- actions -----------------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------
 
     def why_not(self, name: str) -> str:
         """All but granting need a lease."""

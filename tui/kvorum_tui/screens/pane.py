@@ -1,4 +1,6 @@
-"""What all tabs share: the way from an action's name to the method that does it, and to the reason why not."""
+"""What all tabs share: the way from an action's name to the method that does it, and to the reason
+why not.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ READ_ONLY = "this terminal was opened read-only (leave out --read-only to change
 
 
 class Pane(Container):
-    """A tab. For each of its actions it has a method ``do_<name>``, and ``why_not`` may say why it cannot be done."""
+    """A tab. For each of its actions it has a method ``do_<name>``, and ``why_not`` may say why it
+    cannot be done.
+    """
 
     tab: ClassVar[str] = ""
     about: ClassVar[str] = ""

@@ -28,8 +28,8 @@ class WatchBox(Vertical):
     """One live pane."""
 
     DEFAULT_CSS = """
-    WatchBox { border: round $border; border-title-color: $text; border-subtitle-color: $text-muted; height: 1fr; }
-    WatchBox:focus-within { border: round $primary; border-title-color: $primary; }
+    WatchBox { border: round $border; border-title-color: $text; border-subtitle-color: $text-muted;
+    height: 1fr; } WatchBox:focus-within { border: round $primary; border-title-color: $primary; }
     WatchBox Input { display: none; border: none; height: 1; background: $panel; padding: 0 1; }
     WatchBox Input.on { display: block; }
     """
@@ -120,10 +120,11 @@ class WatchPane(Pane):
 
     tab = "watch"
     about = (
-        "Each pane is a watch of its own, on a key or on everything under a prefix. A line is one change: the "
-        "revision, + for a write or − for a deletion, the key, and previous value → new value. All changes of one "
-        "revision come together and in order. When the connection breaks, the watch goes on at the revision behind the "
-        "last one shown, so nothing is missed; where compaction took history away, a line starting with ~ says so."
+        "Each pane is a watch of its own, on a key or on everything under a prefix. A line is one "
+        "change: the revision, + for a write or − for a deletion, the key, and previous value → "
+        "new value. All changes of one revision come together and in order. When the connection "
+        "breaks, the watch goes on at the revision behind the last one shown, so nothing is "
+        "missed; where compaction took history away, a line starting with ~ says so."
     )
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("watch")
     DEFAULT_CSS = """
@@ -193,7 +194,7 @@ class WatchPane(Pane):
             boxes > 3 or (boxes > 1 and self.size.width >= 150), "two"
         )
 
-    # --- actions -----------------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------
 
     async def do_watch_add(self) -> None:
         """Ask for a key."""

@@ -1,1 +1,3 @@
-"""Widgets of the terminal. All long lists are painted line by line, so that their length does not matter."""
+"""Widgets of the terminal. All long lists are painted line by line, so that their length does not
+matter.
+"""

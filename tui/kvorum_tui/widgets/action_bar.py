@@ -1,4 +1,6 @@
-"""The foot of the screen: what can be done here and now. What cannot is dim, in brackets, and says why when pressed."""
+"""The foot of the screen: what can be done here and now. What cannot is dim, in brackets, and says
+why when pressed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Dialogs: confirm with a preview (and a typed word when much is at stake), show a difference, fill in a form, read."""
+"""Dialogs: confirm with a preview (and a typed word when much is at stake), show a difference, fill
+in a form, read.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +127,9 @@ class Confirm(Dialog[bool]):
 
 
 class Choice(Dialog[str]):
-    """Lines to read (a difference, say) and several ways to go on; returns the chosen one's name."""
+    """Lines to read (a difference, say) and several ways to go on; returns the chosen
+    one's name.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,6 @@
-"""A watch pane's body: the ring of a :class:`WatchBuffer` on the line API, previous value and new value side by side."""
+"""A watch pane's body: the ring of a :class:`WatchBuffer` on the line API, previous value and new
+value side by side.
+"""
 
 from __future__ import annotations
 

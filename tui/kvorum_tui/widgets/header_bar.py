@@ -1,4 +1,6 @@
-"""The header: whom we look at, who is up, who leads, where the store stands; numbers carry their age."""
+"""The header: whom we look at, who is up, who leads, where the store stands; numbers carry their
+age.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A text editor with JSON colours of our own: no parser library is needed, and none can crash it.
 
-The one place that leans on two private names of Textual's ``TextArea`` (``_build_highlight_map``, ``_highlights``);
-a test holds that they are there.
+The one place that leans on two private names of Textual's ``TextArea`` (``_build_highlight_map``,
+``_highlights``); a test holds that they are there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class JsonArea(TextArea):
         self._build_highlight_map()
 
     def _build_highlight_map(self) -> None:
-        """Find the colours of all lines; columns are in UTF-8 bytes, as the base class wants them."""
+        """Find the colours of all lines; columns are in UTF-8 bytes, as the base class
+        wants them.
+        """
         self._line_cache.clear()
         highlights = self._highlights
         highlights.clear()

@@ -14,7 +14,9 @@ from kvorum_tui.widgets.paint import Line, LineList
 
 
 class KeyTree(LineList):
-    """Keys as a tree of prefixes or a flat list. The cursor stays on its key while keys come and go around it."""
+    """Keys as a tree of prefixes or a flat list. The cursor stays on its key while keys come and go
+    around it.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right", "open", "open", show=False),
@@ -43,7 +45,7 @@ class KeyTree(LineList):
         self._window_from = -1
         self.rows_painted = 0
 
-    # --- content -----------------------------------------------------------------------------------------------------
+    # --- content ----------------------------------------------------------------------------------
 
     def row_count(self) -> int:
         """Visible rows of the index."""
@@ -119,7 +121,7 @@ class KeyTree(LineList):
         self.changed()
         self.keep_in_sight()
 
-    # --- painting ----------------------------------------------------------------------------------------------------
+    # --- painting ---------------------------------------------------------------------------------
 
     def paint_row(self, number: int, width: int) -> Line:
         """Indent, fold mark, name; on branches the number of keys at the right."""
@@ -137,7 +139,7 @@ class KeyTree(LineList):
         tail = words.short_count(row.keys)
         return line.to(width - len(tail) - 1).add(tail, "dim")
 
-    # --- keys --------------------------------------------------------------------------------------------------------
+    # --- keys -------------------------------------------------------------------------------------
 
     def _fold(self, row: Row, is_open: bool) -> None:
         if self.index.set_open(row.path, is_open):

@@ -108,7 +108,7 @@ class LinkMatrix(Painted, can_focus=True):
 
     def _cell(self, source: MemberState, target: MemberState) -> tuple[str, str]:
         if source is target:
-            return ("  itself", "faint")
+            return ("  —", "faint")
         if not source.id or not target.id:
             return ("? unknown", "faint")
         left = self.model.cut(source.id, target.id, self.now)

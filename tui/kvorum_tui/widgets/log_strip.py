@@ -1,4 +1,6 @@
-"""Raft logs as strips, aligned by index. Capital = committed, small and underlined = not yet; the letter is the term."""
+"""Raft logs as strips, aligned by index. Capital = committed, small and underlined = not yet; the
+letter is the term.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ NAME_CELLS = 12
 
 
 class LogStrips(Painted, can_focus=True):
-    """A line of indexes, then a strip and a line of marks a member, then what stands under the cursor."""
+    """A line of indexes, then a strip and a line of marks a member, then what stands under the
+    cursor.
+    """
 
     DEFAULT_CSS = "LogStrips { height: auto; background: $surface; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,6 +42,7 @@ class LogStrips(Painted, can_focus=True):
         self.now = 0.0
         self._rows: list[LogRow] = []
         self._end = 0
+        self._height = 0
 
     def refresh_at(self, now: float) -> None:
         """Show the picture of this moment."""
@@ -46,10 +51,14 @@ class LogStrips(Painted, can_focus=True):
         newest = newest_index(self.model)
         # A cursor that looks far back pulls the window with it.
         self._end = max(width, newest + 1 - max(0, self.back - width + 3))
-        lines = len(self.model.order)
         rows = strips(self.model, width, self._end, now)
-        if len(rows) != len(self._rows):
-            self.styles.height = 1 + 2 * max(1, lines) + 1
+        told = any(row.cells for row in rows)
+        if not told:
+            rows = rows[:1]  # One line says why there is no log.
+        height = 1 + 2 * len(rows) + 1 if told else 1
+        if height != self._height:
+            self._height = height
+            self.styles.height = height
         self._rows = rows
         self.refresh()
 
@@ -75,6 +84,8 @@ class LogStrips(Painted, can_focus=True):
     def paint(self, y: int, width: int) -> Line:
         """Line ``y``."""
         line = self.line()
+        if not any(row.cells for row in self._rows):
+            return line.add(self._rows[0].reason if self._rows and y == 0 else "", "dim")
         if y == 0:
             return self._scale(line, width)
         if y == 1 + 2 * len(self._rows):
@@ -131,8 +142,6 @@ class LogStrips(Painted, can_focus=True):
         return line
 
     def _under_cursor(self, line: Line) -> Line:
-        if not any(row.cells for row in self._rows):
-            return line
         if not self.has_focus:
             return line.add(
                 "LETTER = term, committed · letter = not committed · = match · > next", "dim"

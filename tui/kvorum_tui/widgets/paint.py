@@ -1,4 +1,6 @@
-"""Painting on the line API: a line builder that speaks in inks, a widget of few lines, and a list of many."""
+"""Painting on the line API: a line builder that speaks in inks, a widget of few lines, and a list
+of many.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class Line:
         return self
 
     def cell(self, text: str, width: int, ink: str = "text", right: bool = False) -> Line:
-        """Append text in a column of exactly ``width`` cells and one blank; too long ends in an ellipsis."""
+        """Append text in a column of exactly ``width`` cells and one blank; too long ends in an
+        ellipsis.
+        """
         if width <= 0:
             return self
         length = cell_len(text)
@@ -113,12 +117,13 @@ class Painted(Widget):
 class LineList(ScrollView, can_focus=True):
     """A list of any length: painted rows, a cursor, a fixed heading line, an empty state.
 
-    A subclass says how many rows there are and how row ``n`` looks; it calls :meth:`changed` when that differs.
+    A subclass says how many rows there are and how row ``n`` looks; it calls :meth:`changed` when
+    that differs.
     """
 
     DEFAULT_CSS = """
-    LineList { overflow-x: hidden; overflow-y: auto; background: $surface; scrollbar-size-vertical: 1; }
-    LineList:focus { background: $surface; }
+    LineList { overflow-x: hidden; overflow-y: auto; background: $surface; scrollbar-size-vertical:
+    1; } LineList:focus { background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "up", show=False),
@@ -150,7 +155,7 @@ class LineList(ScrollView, can_focus=True):
     class Chosen(Moved):
         """Enter, or a second click."""
 
-    # --- for subclasses ----------------------------------------------------------------------------------------------
+    # --- for subclasses ---------------------------------------------------------------------------
 
     def row_count(self) -> int:
         """How many rows there are."""
@@ -172,7 +177,7 @@ class LineList(ScrollView, can_focus=True):
         """An empty line in the current inks."""
         return Line(inks_for(self))
 
-    # --- the rest ----------------------------------------------------------------------------------------------------
+    # --- the rest ---------------------------------------------------------------------------------
 
     def changed(self) -> None:
         """Rows came, went or look different."""

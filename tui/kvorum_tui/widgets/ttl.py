@@ -10,7 +10,9 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def ttl_bar(line: Line, row: LeaseRow, now: float, width: int) -> Line:
-    """Append a bar of ``width`` cells and the time left; the last seconds stand out by sign and colour."""
+    """Append a bar of ``width`` cells and the time left; the last seconds stand out by sign and
+    colour.
+    """
     remaining = row.remaining(now)
     ink = "bad" if remaining <= SOON_S else "warn" if row.share(now) < 0.34 else "good"
     eighths = round(row.share(now) * width * 8)
