@@ -1,0 +1,202 @@
+"""The options that every command has which talks to a cluster, and the client they make.
+
+Names and variables are etcdctl's, so that a shell set up for it works: each option is also read
+from ``KVORUM_<NAME>`` and, behind it, ``ETCDCTL_<NAME>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import click
+
+from kvorum.cli.output import Command, InvalidInput, run
+from kvorum.flags import parse_duration_s
+
+if TYPE_CHECKING:
+    from kvorum.client import Client
+
+Body = Callable[..., Awaitable[None]]
+Form = Literal["simple", "json", "table"]
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a duration as Go writes it: ``5s``, ``500ms``, ``1m30s``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        try:
+            seconds = float(value)
+        except ValueError:
+            try:
+                seconds = parse_duration_s(str(value))
+            except ValueError:
+                self.fail(f"{value!r} is no duration; write for instance 5s or 500ms", param, ctx)
+        if seconds <= 0:
+            self.fail(f"{value!r} is not more than nothing", param, ctx)
+        return seconds
+
+
+class LeaseId(click.ParamType[int]):
+    """A lease's id in hex, as etcdctl shows and takes it."""
+
+    name = "lease"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            number = int(str(value), 16)
+        except ValueError:
+            self.fail(f"{value!r} is no lease id; it is a hexadecimal number", param, ctx)
+        return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _env(name: str) -> list[str]:
+    return [f"KVORUM_{name}", f"ETCDCTL_{name}"]
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--endpoints",
+        envvar=_env("ENDPOINTS"),
+        default="127.0.0.1:2379",
+        show_default=True,
+        help="Members to talk to, separated by commas.",
+    ),
+    click.option(
+        "-w",
+        "--write-out",
+        type=click.Choice(["simple", "json", "table"]),
+        envvar=_env("WRITE_OUT"),
+        default="simple",
+        show_default=True,
+        help="How results are written.",
+    ),
+    click.option("--user", envvar=_env("USER"), help="User name, or name:password."),
+    click.option("--password", envvar=_env("PASSWORD"), help="Password of --user."),
+    click.option("--cacert", envvar=_env("CACERT"), help="CA of the servers' certificates."),
+    click.option("--cert", envvar=_env("CERT"), help="Certificate that shows who we are."),
+    click.option("--key", "tls_key", envvar=_env("KEY"), help="Key of --cert."),
+    click.option(
+        "--insecure-skip-tls-verify",
+        is_flag=True,
+        envvar=_env("INSECURE_SKIP_TLS_VERIFY"),
+        help="Do not check the servers' certificates.",
+    ),
+    click.option(
+        "--command-timeout",
+        type=Duration(),
+        envvar=_env("COMMAND_TIMEOUT"),
+        default=5.0,
+        show_default="5s",
+        help="Bound of every call.",
+    ),
+    click.option(
+        "--dial-timeout",
+        type=Duration(),
+        envvar=_env("DIAL_TIMEOUT"),
+        default=2.0,
+        show_default="2s",
+        help="Bound of connecting.",
+    ),
+)
+_NAMES = (
+    "endpoints",
+    "write_out",
+    "user",
+    "password",
+    "cacert",
+    "cert",
+    "tls_key",
+    "insecure_skip_tls_verify",
+    "command_timeout",
+    "dial_timeout",
+)
+
+
+@dataclass
+class Line:
+    """What a command works with: the client, the form of its output, and the options as given."""
+
+    client: Client
+    form: Form
+    timeout_s: float
+
+
+def make_client(options: Mapping[str, Any]) -> Client:
+    """The client that the options describe. Raises :class:`kvorum.errors.ConfigError`."""
+    from kvorum.client import TLS, Client
+
+    user, password = options["user"], options["password"]
+    if user is not None and password is None:
+        user, colon, rest = user.partition(":")
+        password = rest if colon else click.prompt(f"Password of {user}", hide_input=True, err=True)
+    if password is not None and user is None:
+        raise InvalidInput("--password needs --user")
+    files = (options["cacert"], options["cert"], options["tls_key"])
+    skip = options["insecure_skip_tls_verify"]
+    tls = None
+    if skip or any(files):
+        tls = TLS(*files, insecure_skip_verify=skip)
+        tls.context()  # A wrong file is wrong input, not an unreachable cluster.
+    return Client(
+        options["endpoints"],
+        user=user,
+        password=password,
+        tls=tls,
+        timeout_s=options["command_timeout"],
+        dial_timeout_s=options["dial_timeout"],
+    )
+
+
+def connected(*, endless: bool = False) -> Callable[[Body], Callable[..., None]]:
+    """Make an ``async def command(line, ...)`` a function for click: with the options above, run
+    to its end, with its exit code.
+    """
+
+    def decorate(function: Body) -> Callable[..., None]:
+        def command(**arguments: Any) -> None:
+            options = {name: arguments.pop(name) for name in _NAMES}
+
+            async def body() -> None:
+                async with make_client(options) as client:
+                    line = Line(
+                        client, cast(Form, options["write_out"]), options["command_timeout"]
+                    )
+                    await function(line, **arguments)
+
+            run(body, endless=endless)
+
+        command.__name__ = function.__name__
+        command.__doc__ = function.__doc__
+        wrapped: Any = command
+        # click keeps options that stand above this decorator's on the function itself.
+        wrapped.__click_params__ = getattr(function, "__click_params__", [])
+        for option in reversed(_OPTIONS):
+            wrapped = option(wrapped)
+        return cast(Callable[..., None], wrapped)
+
+    return decorate
+
+
+def verb(name: str) -> Callable[[Callable[..., Any]], Command]:
+    """A command of this name with our usage errors."""
+    return click.command(name, cls=Command)
+
+
+def key_bytes(text: str, what: str = "key") -> bytes:
+    """An argument as bytes, exactly as the shell gave it. Raises :class:`InvalidInput` when
+    empty.
+    """
+    data = text.encode(errors="surrogateescape")
+    if not data:
+        raise InvalidInput(f"the {what} is empty")
+    return data
