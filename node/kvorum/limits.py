@@ -123,12 +123,9 @@ PEER_DIAL_TIMEOUT_S = 5.0  # etcd's dial timeout: 1 s + election timeout, rounde
 PEER_PING_S = 1.0
 # A peer's connection that answers no ping for this long is dead (etcd's read timeout).
 PEER_SILENCE_S = 5.0
-SNAPSHOT_SEND_CHUNK_BYTES = 512 * 1024  # One message of a snapshot on its way.
 SNAPSHOT_SEND_ROWS = 1_000  # History rows in one such message.
 # A transfer that takes longer is given up and reported as failed.
 SNAPSHOT_TRANSFER_TIMEOUT_S = 600.0
-SNAPSHOT_TRANSFERS = 1  # Snapshots received at once: each holds a machine in memory.
-# Threads that read the history: one long query must not stop the catching up of watchers.
 HISTORY_READERS = 2
 SHUTDOWN_GRACE_S = 3.0  # Calls under way at a stop get this long.
 PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its name.
@@ -138,7 +135,8 @@ PAUSE_BEGINS_S = 0.02
 
 # --- history -------------------------------------------------------------------------------------
 HISTORY_BATCH_ROWS = 5_000  # Rows in one transaction: 10 ms; 1,000 reach half the rows per second.
-HISTORY_GATHER_S = 0.05  # How long a first row waits for company: one commit costs 3 ms, however small.
+# How long a first row waits for company: one commit costs 3 ms, however small.
+HISTORY_GATHER_S = 0.05
 # Rows waiting for the writer; above it nothing more is taken. More than the window's hard bound, so
 # that the replica refuses proposals first.
 HISTORY_QUEUE_ROWS = 500_000

@@ -20,7 +20,7 @@ BATCHES = 1000
 
 
 def measure_batches(directory: Path, size: int) -> str:
-    """Median and 99th percentile, in microseconds, of one batch: append alone, and append with sync."""
+    """Median and p99, in microseconds, of one batch: append alone, and with sync."""
     wal = Wal.create(RealDisk(directory), WalMetadata(1, 1), salt=1)
     data = bytes(range(256)) + bytes(ENTRY_BYTES - 256)
     encode, whole = [], []

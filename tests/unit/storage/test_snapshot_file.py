@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-
 from kvorum.raft.types import ConfState, SnapshotMeta
 from kvorum.storage.interface import SnapshotBroken
 from kvorum.storage.memory import MemoryDisk

@@ -5,7 +5,6 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-
 from kvorum.raft.types import ConfState, Entry, EntryKind, HardState, SnapshotMeta
 from kvorum.storage.interface import (
     Verdict,
