@@ -314,7 +314,7 @@ class Machine:
             removed=self.members.removed_ids(),
             alarms=self.alarms.all(),
             leases=tuple([(lease.id, lease.ttl_s, lease.remaining_s) for lease in self.leases]),
-            keys=list(self.keyspace.order),
+            keys=self.keyspace.order[:],
             frames=self.keyspace.frames.copy(),
         )
 

@@ -14,7 +14,7 @@ from kvorum.machine.events import DELETE, PUT, Event
 from kvorum.machine.keyspace import Keyspace, undo
 from kvorum.machine.leases import LeaseTable
 from kvorum.machine.operations import DeleteRange, Put, Range
-from kvorum.machine.record import make_frame, scan, tombstone_frame
+from kvorum.machine.record import make_frame, scan, tombstone_frames
 from kvorum.machine.results import DeleteResult, HistoricalRange, PutResult, RangeResult
 from kvorum.machine.window import Window
 
@@ -73,12 +73,17 @@ class Change:
             return []
         revision = self.base + 1
         gone = self._keyspace.remove(keys)
-        for key, old in zip(keys, gone, strict=True):
-            lease = scan(old)[7]
-            if lease:
-                self._leases.detach(lease, key)
-            tombstone = tombstone_frame(key, revision)
-            self.events.append(Event(revision, len(self.events), DELETE, tombstone, old, key))
+        if self._leases.attached:
+            for key, old in zip(keys, gone, strict=True):
+                lease = scan(old)[7]
+                if lease:
+                    self._leases.detach(lease, key)
+        frames = tombstone_frames(keys, revision)
+        first = len(self.events)
+        self.events += [
+            Event(revision, first + n, DELETE, frame, old, key)
+            for n, (frame, old, key) in enumerate(zip(frames, gone, keys, strict=True))
+        ]
         return gone
 
     def range(self, query: Range) -> RangeResult | HistoricalRange:

@@ -82,10 +82,15 @@ def make_frame(
     return b"".join((b"\x12", varint(len(body)), body))
 
 
-def tombstone_frame(key: bytes, mod_revision: int) -> bytes:
-    """The record of a deletion: key and revision, nothing else."""
-    body = b"".join((b"\x0a", varint(len(key)), key, b"\x18", varint(mod_revision)))
-    return b"".join((b"\x12", varint(len(body)), body))
+def tombstone_frames(keys: list[bytes], mod_revision: int) -> list[bytes]:
+    """The records of deletions, all in one revision: key and revision, nothing else."""
+    tail = b"\x18" + varint(mod_revision)
+    frames = []
+    for key in keys:
+        length = varint(len(key))
+        size = varint(1 + len(length) + len(key) + len(tail))
+        frames.append(b"".join((b"\x12", size, b"\x0a", length, key, tail)))
+    return frames
 
 
 def scan(frame: bytes) -> tuple[int, int, int, int, int, int, int, int]:

@@ -16,7 +16,7 @@ from kvorum.machine.record import (
     make_frame,
     parse,
     parse_checked,
-    tombstone_frame,
+    tombstone_frames,
     varint,
     without_value,
 )
@@ -94,7 +94,7 @@ def test_frame_is_what_protobuf_writes(record: Record) -> None:
 @settings(max_examples=200, deadline=None)
 def test_event_bytes_are_what_protobuf_writes(new: Record, old: Record, revision: int) -> None:
     gone = Record(new.key, mod_revision=revision)
-    assert tombstone_frame(new.key, revision) == gone.frame
+    assert tombstone_frames([new.key], revision) == [gone.frame]
     cases = [
         (PUT, new, None),
         (PUT, new, old),
