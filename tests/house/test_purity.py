@@ -60,6 +60,7 @@ def test_a_forbidden_name_is_found(code: str) -> None:
         "from random import Random\ndef f(r: Random, s: int):\n    return Random(s), r.random()",
         "import random\ndef f(r: random.Random):\n    return r.choice([1])",
         "from collections import deque\nimport heapq, bisect, dataclasses, zlib",
+        "class A:\n    def __hash__(self):\n        return hash((self.a, self.b))",
         "def f(door):\n    return door.open(), door.print()",
     ],
 )

@@ -66,6 +66,12 @@ def banned_names(module: ast.Module) -> Iterator[Finding]:
     """Imports and calls that reach out of the floor, and the ``random`` module's global
     generator.
     """
+    hashing = {
+        id(inner)
+        for method in ast.walk(module)
+        if isinstance(method, ast.FunctionDef) and method.name == "__hash__"
+        for inner in ast.walk(method)
+    }
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -77,7 +83,7 @@ def banned_names(module: ast.Module) -> Iterator[Finding]:
                 if wrong:
                     yield node, f"random.{wrong[0]}: only a random.Random handed in"
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in BANNED_CALLS:
+            if node.func.id in BANNED_CALLS and id(node) not in hashing:
                 yield node, f"{node.func.id}(): {BANNED_CALLS[node.func.id]}"
             if node.func.id == "Random" and not node.args:
                 yield node, "Random(): seeded by the system"
