@@ -671,7 +671,7 @@ class PeerFrame(betterproto2.Message):
 
     peer_urls: "list[str]" = betterproto2.field(8, betterproto2.TYPE_STRING, repeated=True)
     """
-    The sender's client URLs, so that a lagging member knows where a leader it has not heard of yet lives.
+    Where the sender is reached by its peers, so that a member whose table lags finds a leader it has not heard of yet.
     """
 
 
