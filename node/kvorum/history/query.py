@@ -197,7 +197,8 @@ class QueryRunner:
 def _read_answer(
     query: Query, out: bytes, complaint: bytes, code: int, timeout_s: float
 ) -> QueryResult:
-    lines = out.decode().splitlines() if out.endswith(b"\n") else []
+    # Not splitlines(): it would also break lines at characters that JSON leaves as they are.
+    lines = out[:-1].decode().split("\n") if out.endswith(b"\n") else []
     last = json.loads(lines[-1]) if lines else None
     if isinstance(last, dict) and "error" in last:
         raise QueryRefused(last["error"])
