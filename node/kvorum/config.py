@@ -96,7 +96,6 @@ class NodeConfig:
     slow_apply_s: float = 0.1
     slow_request_s: float = 0.3
     reuse_port: bool = False
-    reuse_address: bool = False
     log: LogConfig = LogConfig()
     enable_faults: bool = False
     warnings: tuple[str, ...] = ()
@@ -172,7 +171,6 @@ def _plain(s: Settings) -> NodeConfig:
         slow_apply_s=s.seconds("warning-apply-duration"),
         slow_request_s=s.seconds("warning-unary-request-duration"),
         reuse_port=s.boolean("socket-reuse-port"),
-        reuse_address=s.boolean("socket-reuse-address"),
         log=LogConfig(
             level="debug" if s.boolean("debug") else s.text("log-level"),
             format="json" if s.text("log-format") == "json" else "console",

@@ -187,7 +187,7 @@ def _flags() -> tuple[Flag, ...]:
         Flag("log-package-levels", t, "", "one level holds for all modules", ign),
         Flag("debug", b, "false", "The same as --log-level debug."),
         Flag("socket-reuse-port", b, "false", "Let several processes listen on one port."),
-        Flag("socket-reuse-address", b, "false", "Listen while old connections linger."),
+        Flag("socket-reuse-address", b, "false", "listeners always do so here", ign),
         Flag("raft-read-timeout", d, "5s", "the peers' connection has pings of its own", ign),
         Flag("raft-write-timeout", d, "5s", "see --raft-read-timeout", ign),
         Flag("watch-progress-notify-interval", d, "10m", "Interval of progress marks of watches."),

@@ -90,12 +90,15 @@ class Listener:
         """Accept connections."""
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
-            if sock.family == socket.AF_UNIX:
-                server = await loop.create_unix_server(lambda: _Sniffer(self), sock=sock)
-            else:
-                server = await loop.create_server(
-                    lambda: _Sniffer(self), sock=sock, backlog=_BACKLOG
-                )
+            try:
+                if sock.family == socket.AF_UNIX:
+                    server = await loop.create_unix_server(lambda: _Sniffer(self), sock=sock)
+                else:
+                    server = await loop.create_server(
+                        lambda: _Sniffer(self), sock=sock, backlog=_BACKLOG
+                    )
+            except OSError as exc:
+                raise ConfigError(f"listen {sock.getsockname()}: {exc}") from exc
             self._servers.append(server)
 
     @property
@@ -141,9 +144,12 @@ class Listener:
 
 
 def bind(
-    urls: Iterable[Url], *, reuse_port: bool = False, reuse_address: bool = False
+    urls: Iterable[Url], *, listen: bool = True, reuse_port: bool = False
 ) -> list[socket.socket]:
-    """Bound sockets for listen URLs. ConfigError, in etcd's words, when one cannot be had."""
+    """Bound sockets for listen URLs. ConfigError, in etcd's words, when one cannot be had.
+
+    With ``listen`` the kernel takes connections from now on; they are answered after ``start``.
+    """
     sockets: list[socket.socket] = []
     try:
         for url in urls:
@@ -151,6 +157,9 @@ def bind(
                 sockets.append(_bind_unix(url))
             else:
                 sockets.extend(_bind_tcp(url, reuse_port))
+        for sock in sockets:
+            if listen:
+                sock.listen(_BACKLOG)
     except OSError as exc:
         for sock in sockets:
             sock.close()
@@ -182,8 +191,6 @@ def _tcp(family: socket.AddressFamily, host: str, port: int, reuse_port: bool) -
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
         sock.setblocking(False)
         sock.bind((host, port))
-        # The kernel takes connections from now on; they are answered once the node is ready.
-        sock.listen(_BACKLOG)
     except BaseException:
         sock.close()
         raise
@@ -199,5 +206,4 @@ def _bind_unix(url: Url) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.setblocking(False)
     sock.bind(url.path)
-    sock.listen(_BACKLOG)
     return sock

@@ -175,6 +175,14 @@ class Node:
             # The loop is closed: the node is gone and so is whoever would have cared.
             pass
 
+    def call_threadsafe(self, callback: Callable[[], None]) -> None:
+        """Run a callback on the loop, from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self.crash.guard(callback))
+        except RuntimeError:
+            # As above.
+            pass
+
     def _turn(self) -> None:
         self._scheduled = False
         if self.gate.paused or self._stopped or self.crash.error is not None:

@@ -1,0 +1,278 @@
+"""From a data directory to a replica: who this node is, and what its disk still knows.
+
+A directory without a log makes a first start: the flags say who the members are, and the first
+snapshot (index 0: an empty store with these members) is written before the log that refers to it.
+Any other directory makes a restart: identity comes from the log, the state from the newest snapshot
+file that the history reaches, and the log's entries follow. The history is rebuilt when it is
+damaged, the log never is: what it promised cannot be made up (contract page "server", sections
+    3-5).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvorum.config import NodeConfig, verify_bootstrap
+from kvorum.errors import ConfigError
+from kvorum.history.database import ForeignHistory, HistoryDatabase
+from kvorum.history.probe import open_history
+from kvorum.history.rows import PUT, Identity, Row
+from kvorum.history.transfer import import_rows
+from kvorum.limits import SNAPSHOT_SEND_ROWS
+from kvorum.machine.apply import ImageError, Machine, decode_image, encode_image
+from kvorum.machine.members import Member
+from kvorum.machine.record import parse
+from kvorum.raft.types import ConfState, HardState, SnapshotMeta
+from kvorum.replica.state import Boot
+from kvorum.server.crash import Exit, FatalError
+from kvorum.server.identity import cluster_id, member_id
+from kvorum.storage.filesystem import DataDirLock, DataDirLocked, RealDisk, make_directory
+from kvorum.storage.interface import (
+    Recovered,
+    SnapshotBroken,
+    SnapshotFile,
+    WalCorrupt,
+    WalError,
+    WalMetadata,
+)
+from kvorum.storage.snapshot_file import Snapshots
+from kvorum.storage.wal import Wal, has_log
+
+log = logging.getLogger(__name__)
+
+# Before the first election: the members' table counts as agreed in term 1, so the first leader's is
+# 2.
+_FIRST_TERM = 1
+
+
+class DataDir:
+    """The places of a node's files, locked for this process. FatalError when that is impossible."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        root = config.data_dir
+        member = root / "member"
+        self.wal = config.wal_dir or member / "wal"
+        self.snap = member / "snap"
+        self.history = member / "history.duckdb"
+        try:
+            for directory in (root, member, self.wal, self.snap):
+                make_directory(directory)
+            self.lock = DataDirLock(root)
+        except DataDirLocked as locked:
+            raise FatalError(str(locked), Exit.BAD_DATA) from locked
+        except OSError as error:
+            raise FatalError(f"cannot use data directory {root}: {error}", Exit.DISK) from error
+        known = {"member", self.lock_name}
+        others = sorted(path.name for path in root.iterdir() if path.name not in known)
+        if others:
+            log.warning(
+                "found unexpected entries in the data directory",
+                extra={"data-dir": str(root), "entries": others},
+            )
+
+    lock_name = "lock"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this node has never started from here."""
+        return not has_log(RealDisk(self.wal))
+
+
+@dataclass
+class FoundState:
+    """What a node starts from."""
+
+    metadata: WalMetadata
+    boot: Boot
+    wal: Wal
+    store: Snapshots
+    snap_disk: RealDisk
+    database: HistoryDatabase
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class FirstMembers:
+    """The members of a new cluster, as the flags name them, and which of them this node is."""
+
+    metadata: WalMetadata
+    members: tuple[Member, ...]
+
+    @classmethod
+    def of(cls, config: NodeConfig) -> FirstMembers:
+        """Ids derived as etcd derives them. ConfigError when the flags contradict themselves."""
+        verify_bootstrap(config)
+        token = config.initial_cluster_token
+        by_name = {
+            name: Member(member_id([u.text for u in urls], token), name, _texts(urls))
+            for name, urls in config.initial_cluster
+        }
+        members = tuple(sorted(by_name.values(), key=lambda member: member.id))
+        metadata = WalMetadata(
+            cluster_id([member.id for member in members]), by_name[config.name].id
+        )
+        # Client URLs are published by each member itself once it runs.
+        return cls(metadata, members)
+
+
+def _texts(urls: Iterable[object]) -> tuple[str, ...]:
+    return tuple(sorted(str(getattr(url, "text", url)) for url in urls))
+
+
+def find(config: NodeConfig, places: DataDir) -> FoundState:
+    """Read the disk, or prepare it for a first start. Blocks.
+
+    Raises ConfigError for flags that contradict themselves, FatalError for data that cannot be
+    used.
+    """
+    is_new = places.is_new
+    try:
+        if is_new:
+            _bootstrap(places, FirstMembers.of(config))
+        wal, recovered = Wal.open(RealDisk(places.wal))
+    except WalCorrupt as corrupt:
+        raise FatalError(
+            f"the log is damaged where it was synced; nothing was cut: {corrupt}", Exit.BAD_DATA
+        ) from corrupt
+    except (WalError, OSError) as error:
+        raise FatalError(f"cannot open the log: {error}", Exit.BAD_DATA) from error
+    if recovered.torn is not None:
+        log.warning("cut an unfinished write off the log", extra={"torn": str(recovered.torn)})
+    if not recovered.snapshots:
+        raise FatalError(
+            f"{places.wal} holds a log that was never finished being made; "
+            "nothing was acknowledged from it: remove the data directory",
+            Exit.BAD_DATA,
+        )
+    return _restart(places, wal, recovered, is_new)
+
+
+def _bootstrap(places: DataDir, first: FirstMembers) -> None:
+    meta = SnapshotMeta(0, 0, ConfState(tuple([member.id for member in first.members])))
+    machine = Machine(first.metadata.cluster_id, first.members)
+    store = Snapshots(RealDisk(places.snap), _report)
+    store.save(meta, machine.revision, encode_image(machine.image()))
+    wal = Wal.create(RealDisk(places.wal), first.metadata, salt=secrets.randbits(32))
+    wal.append(HardState(_FIRST_TERM), (), meta)
+    wal.sync()
+    wal.close()
+
+
+def _report(broken: SnapshotBroken) -> None:
+    log.error("set a broken snapshot aside", extra={"error": str(broken)})
+
+
+def _restart(places: DataDir, wal: Wal, recovered: Recovered, is_new: bool) -> FoundState:
+    identity = Identity(recovered.metadata.cluster_id, recovered.metadata.member_id)
+    snap_disk = RealDisk(places.snap)
+    store = Snapshots(snap_disk, _report)
+    try:
+        opened = open_history(places.history, identity)
+    except ForeignHistory as foreign:
+        raise FatalError(str(foreign), Exit.BAD_DATA) from foreign
+    if opened.aside is not None:
+        log.error(
+            "set a broken history aside; it is rebuilt",
+            extra={"kept-as": str(opened.aside), "reason": opened.reason},
+        )
+    database = opened.database
+    reached = database.progress().applied_index
+    chosen = _usable(store, recovered, [m for m in recovered.snapshots if m.index <= reached])
+    if chosen is None:
+        database.close()
+        chosen, database = _rebuild(places.history, identity, store, recovered)
+    file, machine = chosen
+    history_applied = max(database.progress().applied_index, file.meta.index)
+    log.info(
+        "recovered",
+        extra={
+            "snapshot-index": file.meta.index,
+            "last-index": recovered.last_index,
+            "history-index": history_applied,
+            "revision": machine.revision,
+        },
+    )
+    boot = Boot(
+        recovered.hard_state or HardState(_FIRST_TERM),
+        file.meta,
+        recovered.since(file.meta),
+        machine,
+        history_applied,
+    )
+    return FoundState(recovered.metadata, boot, wal, store, snap_disk, database, is_new)
+
+
+def _usable(
+    store: Snapshots, recovered: Recovered, metas: Sequence[SnapshotMeta]
+) -> tuple[SnapshotFile, Machine] | None:
+    """The newest of these snapshots whose file is whole and which the log's entries follow."""
+    file = store.load(metas)
+    while file is not None:
+        try:
+            recovered.since(file.meta)
+            return file, decode_image(store.chunks(file))
+        except (ValueError, ImageError, SnapshotBroken) as error:
+            log.error(
+                "cannot start from a snapshot", extra={"file": file.name, "error": str(error)}
+            )
+        metas = [meta for meta in metas if meta.index < file.meta.index]
+        file = store.load(metas)
+    return None
+
+
+def _rebuild(
+    path: Path, identity: Identity, store: Snapshots, recovered: Recovered
+) -> tuple[tuple[SnapshotFile, Machine], HistoryDatabase]:
+    """A new history from the oldest snapshot the log still follows: its live keys, then the log."""
+    for meta in recovered.snapshots:
+        chosen = _usable(store, recovered, [meta])
+        if chosen is not None:
+            break
+    else:
+        raise FatalError("no snapshot that the log follows is whole", Exit.BAD_DATA)
+    file, machine = chosen
+    incoming = import_rows(
+        path,
+        identity,
+        _pages(machine),
+        applied_index=file.meta.index,
+        applied_term=file.meta.term,
+        revision=machine.revision,
+        compact_revision=machine.compact_revision,
+    )
+    incoming.install()
+    if file.meta.index:
+        log.error(
+            "the history was rebuilt from a snapshot: older revisions are lost on this member",
+            extra={"first-revision": machine.revision},
+        )
+    return chosen, HistoryDatabase(path, identity)
+
+
+def _pages(machine: Machine) -> Iterator[list[Row]]:
+    """A state's live keys as history rows, in the order of their revisions."""
+    found = [parse(frame) for frame in machine.keyspace.frames.values()]
+    found.sort(key=lambda record: (record.mod_revision, record.key))
+    page: list[Row] = []
+    sub = last = 0
+    for record in found:
+        sub = sub + 1 if record.mod_revision == last else 0
+        last = record.mod_revision
+        page.append(
+            Row(last, sub, PUT, record.key, record.value, record.create_revision, record.version,
+                record.lease, 0, 0, 0, "")
+        )  # fmt: skip
+        if len(page) >= SNAPSHOT_SEND_ROWS:
+            yield page
+            page = []
+    yield page
+
+
+def require_lone_id(metadata: WalMetadata, started: Iterable[int]) -> None:
+    """A member id that already runs elsewhere, or ran, must not be started from an empty disk."""
+    if metadata.member_id in frozenset(started):
+        raise ConfigError(f"member {metadata.member_id:x} has already been bootstrapped")

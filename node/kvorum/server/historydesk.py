@@ -1,0 +1,328 @@
+"""The history's threads, as the runtime sees them: effects in, inputs back, nothing waits.
+
+Rows that the writer's bounded queue has no room for stay here, in their order, until it has; the
+replica bounds them (``limits.WINDOW_HARD_EVENTS``: it refuses proposals when the history does not
+get on). While an installed snapshot swaps the file, everything waits here: reads are answered from
+the new one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from kvorum.history.database import HistoryDatabase
+from kvorum.history.reader import HistoryBusy, HistoryReader
+from kvorum.history.rows import Batch, EventRow, Identity, Row
+from kvorum.history.selects import EventsResult, RangeResult
+from kvorum.history.transfer import HistoryImport
+from kvorum.history.writer import Durable, HistoryWriter
+from kvorum.machine import operations as ops
+from kvorum.machine.events import Event
+from kvorum.machine.record import Record
+from kvorum.replica.effects import (
+    AppendHistory,
+    CompactHistory,
+    HistoryRow,
+    ReadHistoryEvents,
+    ReadHistoryRange,
+)
+from kvorum.replica.inputs import (
+    HistoryAdvanced,
+    HistoryCompacted,
+    HistoryEvents,
+    HistoryRecords,
+    Input,
+)
+from kvorum.server.crash import Exit, FatalError
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class _Queued(NamedTuple):
+    """Something that waits its turn: how to begin it (False: not yet), and what to do instead when
+    a snapshot replaces the state it belongs to (None: it stays).
+    """
+
+    begin: Callable[[], bool]
+    drop: Callable[[], None] | None
+
+
+class LazyRows(Sequence[Row]):
+    """Rows of the replica as rows of the history, made where they are read: on the writer's
+    thread, not on the loop.
+    """
+
+    def __init__(self, rows: tuple[HistoryRow, ...]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(row_of, self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [row_of(row) for row in self._rows[index]]
+        return row_of(self._rows[index])
+
+
+def row_of(row: HistoryRow) -> Row:
+    """One change as the history keeps it."""
+    event = row.event
+    record, prev = event.record, event.prev
+    return Row(
+        event.revision,
+        event.sub,
+        event.kind,
+        record.key,
+        record.value,
+        record.create_revision,
+        record.version,
+        record.lease,
+        prev.mod_revision if prev is not None else 0,
+        row.at_ms,
+        row.member,
+        row.user,
+    )
+
+
+class HistoryDesk:
+    """The node's history. Everything here is called on the loop, unless it says otherwise.
+
+    Args:
+        path, identity: the file and whose it is.
+        database: the open history.
+        post_threadsafe: hands an input to the replica, from any thread.
+        call_threadsafe: runs a callback on the loop, from any thread.
+        die: ends the process.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        identity: Identity,
+        database: HistoryDatabase,
+        post_threadsafe: Callable[[Input], None],
+        call_threadsafe: Callable[[Callable[[], None]], None],
+        die: Callable[[BaseException], None],
+    ) -> None:
+        self.path = path
+        self.identity = identity
+        self._post = post_threadsafe
+        self._call = call_threadsafe
+        self._die = die
+        self._waiting: deque[_Queued] = deque()
+        self._swapping = False
+        self._open(database)
+
+    def _open(self, database: HistoryDatabase) -> None:
+        self._database = database
+        self.writer = HistoryWriter(database, self._durable, self._failed)
+        self.reader = HistoryReader(database)
+
+    # --- effects ----------------------------------------------------------------------------------
+
+    def append(self, effect: AppendHistory) -> None:
+        """Queue rows; ``HistoryAdvanced`` follows."""
+        batch = Batch(
+            LazyRows(effect.rows), effect.applied_index, effect.applied_term, effect.revision
+        )
+        self._enqueue(lambda: self.writer.append(batch), drop=lambda: None)
+
+    def compact(self, effect: CompactHistory) -> None:
+        """Queue a compaction; ``HistoryCompacted`` follows."""
+
+        def begin() -> bool:
+            self.writer.compact(effect.revision).add_done_callback(lambda _: gone())
+            return True
+
+        def gone() -> None:
+            # The rows a snapshot brings are compacted as far as its state says.
+            self._post(HistoryCompacted(effect.token))
+
+        self._enqueue(begin, gone)
+
+    def read_range(self, effect: ReadHistoryRange) -> None:
+        """Ask; ``HistoryRecords`` follows."""
+        query = effect.query
+        # Only a plain range may be cut by the database: filters and sorts look at all of it.
+        plain = not (
+            query.min_mod_revision
+            or query.max_mod_revision
+            or query.min_create_revision
+            or query.max_create_revision
+            or query.sort_order == ops.SORT_DESCEND
+            or query.sort_target != ops.TARGET_KEY
+        )
+
+        def begin() -> bool:
+            try:
+                read = self.reader.range_at(
+                    query.key,
+                    query.range_end,
+                    query.revision,
+                    limit=query.limit + 1 if plain and query.limit > 0 else 0,
+                    keys_only=plain and query.keys_only,
+                    count_only=query.count_only,
+                )
+            except HistoryBusy as busy:
+                self._post(HistoryRecords(effect.token, (), 0, str(busy)))
+                return True
+            read.future.add_done_callback(lambda done: self._post(records(effect.token, done)))
+            return True
+
+        self._enqueue(begin)
+
+    def read_events(self, effect: ReadHistoryEvents) -> None:
+        """Ask; ``HistoryEvents`` follows. A watcher's question waits its turn, however many ask."""
+
+        def begin() -> bool:
+            try:
+                read = self.reader.events(
+                    effect.from_revision,
+                    effect.to_revision,
+                    effect.key,
+                    effect.range_end,
+                    effect.max_revisions,
+                    prev=True,
+                )
+            except HistoryBusy:
+                return False
+            read.future.add_done_callback(lambda done: self._answered(effect, done))
+            return True
+
+        self._enqueue(begin)
+
+    def _answered(self, effect: ReadHistoryEvents, done: Future[EventsResult]) -> None:
+        self._post(events(effect.token, done))
+        self._call(self._drain)
+
+    # --- order ------------------------------------------------------------------------------------
+
+    def checkpoint(self, done: Callable[[Future[Durable]], None]) -> None:
+        """Fold everything queued so far into the file; ``done`` is called on another thread."""
+
+        def begin() -> bool:
+            self.writer.checkpoint().add_done_callback(done)
+            return True
+
+        self._enqueue(begin, lambda: done(_cancelled()))
+
+    def flush(self, done: Callable[[Future[Durable]], None]) -> None:
+        """Commit everything queued so far; ``done`` is called on another thread."""
+
+        def begin() -> bool:
+            self.writer.flush().add_done_callback(done)
+            return True
+
+        self._enqueue(begin, lambda: done(_cancelled()))
+
+    def _enqueue(self, begin: Callable[[], bool], drop: Callable[[], None] | None = None) -> None:
+        """Begin now, or when what came before has begun."""
+        if self._swapping or self._waiting or not begin():
+            self._waiting.append(_Queued(begin, drop))
+
+    def _drain(self) -> None:
+        while self._waiting and not self._swapping:
+            if not self._waiting[0].begin():
+                return
+            self._waiting.popleft()
+
+    def _durable(self, durable: Durable) -> None:
+        # On the writer's thread.
+        self._post(HistoryAdvanced(durable.applied_index, durable.revision))
+        self._call(self._drain)
+
+    def _failed(self, error: BaseException) -> None:
+        # On the writer's thread.
+        fatal = FatalError(f"the history cannot be written: {error}", Exit.DISK)
+        fatal.__cause__ = error
+        self._call(lambda: self._die(fatal))
+
+    # --- an installed snapshot --------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """A snapshot is about to be installed: begin nothing more until it is.
+
+        What waits belongs to the state that goes, except questions, which the new one answers too.
+        """
+        self._swapping = True
+        waiting, self._waiting = self._waiting, deque()
+        for item in waiting:
+            if item.drop is None:
+                self._waiting.append(item)
+            else:
+                item.drop()
+
+    def swap(self, incoming: HistoryImport) -> None:
+        """Put an incoming history in the place of this one. Blocks; called on the disk thread."""
+        self.writer.abandon()
+        self.reader.close()
+        self._database.close()
+        incoming.install()
+        self._open(HistoryDatabase(self.path, self.identity))
+        self._call(self._swapped)
+
+    def _swapped(self) -> None:
+        self._swapping = False
+        self._drain()
+
+    # --- figures and the end ----------------------------------------------------------------------
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the history on disk."""
+        return self._database.size_bytes()
+
+    def close(self) -> None:
+        """Write what is queued, and close. Blocks."""
+        self.reader.close()
+        self.writer.close()
+        self._database.close()
+
+
+def _cancelled() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.cancel()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+def _failure(done: Future[_T]) -> str:
+    """Why a read has no result; empty when it has one."""
+    if done.cancelled():
+        return "the history was replaced meanwhile"
+    error = done.exception()
+    return "" if error is None else str(error) or type(error).__name__
+
+
+def records(token: int, done: Future[RangeResult]) -> HistoryRecords:
+    """A range's answer as an input."""
+    failure = _failure(done)
+    if failure:
+        return HistoryRecords(token, (), 0, failure)
+    result = done.result()
+    return HistoryRecords(token, tuple([Record(*x) for x in result.records]), result.count)
+
+
+def events(token: int, done: Future[EventsResult]) -> HistoryEvents:
+    """A watcher's answer as an input."""
+    failure = _failure(done)
+    if failure:
+        return HistoryEvents(token, (), 0, failure)
+    result = done.result()
+    found = tuple([_event(row) for row in result.events])
+    return HistoryEvents(token, found, result.through)
+
+
+def _event(row: EventRow) -> Event:
+    prev = Record(*row.prev) if row.prev is not None else None
+    return Event.of(row.revision, row.sub, row.type, Record(*row.record), prev)

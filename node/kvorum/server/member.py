@@ -1,0 +1,332 @@
+"""One member from the first socket to the last fsync: what is made, in which order, and how it
+ends.
+
+Start: sockets are bound (a taken port is the first thing to say), the data directory is locked and
+read, the threads and the node are made, the peer port answers, ticks begin. The client port answers
+only after this member has published its name and client URLs through raft, as etcd's does.
+
+Stop: the leadership is handed on, calls under way finish, the node falls silent, the log and the
+history are closed. None of it is needed for safety: a node may be killed at any point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from grpclib.client import UnaryUnaryMethod
+from kvorum_proto.kvorum import v1
+
+from kvorum import ETCD_CLUSTER_VERSION
+from kvorum.config import NodeConfig
+from kvorum.errors import KvorumError
+from kvorum.history.rows import Identity
+from kvorum.http2.server import KvorumServer
+from kvorum.limits import (
+    GRPC_OVERHEAD_BYTES,
+    PEER_MESSAGE_BYTES,
+    PUBLISH_RETRY_S,
+    SHUTDOWN_GRACE_S,
+)
+from kvorum.machine.commands import ClusterVersionSet, MemberPublish
+from kvorum.replica.inputs import Persisted
+from kvorum.replica.replica import Replica
+from kvorum.replica.state import ReplicaConfig
+from kvorum.server import boot
+from kvorum.server.boot import DataDir, FirstMembers, FoundState
+from kvorum.server.callers import id_base
+from kvorum.server.crash import Crash
+from kvorum.server.disk import DiskThread
+from kvorum.server.exchange import MEMBERS_PATH, PeerService
+from kvorum.server.faults import FaultGate
+from kvorum.server.historydesk import HistoryDesk
+from kvorum.server.httpapp import client_app, peer_app
+from kvorum.server.link import BROKEN, Self, channel_to
+from kvorum.server.listener import Listener, ProtocolFactory, bind
+from kvorum.server.peers import Peers
+from kvorum.server.runtime import Node
+from kvorum.server.snapshotdesk import SnapshotDesk
+from kvorum.server.transfer import SnapshotReceiver, SnapshotSender
+
+log = logging.getLogger(__name__)
+
+# How long a first start asks the others whether this member ran before; absent ones do not answer.
+_ASK_STARTED_S = 1.0
+# Full collections walk every object of the state; the youngest are all that a request leaves
+# behind.
+_GC_THRESHOLDS = (50_000, 20, 1_000)
+
+Services = Callable[[Node], list[object]]
+
+
+class Member:
+    """One member of a cluster, running in this process.
+
+    Args:
+        config: what it is told.
+        services: makes the services of the client port.
+        crash: what ends the process.
+    """
+
+    def __init__(self, config: NodeConfig, services: Services, crash: Crash) -> None:
+        self.config = config
+        self._services = services
+        self._crash = crash
+        self._http: list[web.AppRunner] = []
+        self._ready = asyncio.Event()
+        self.client_sockets: list[socket.socket] = []
+        self.peer_sockets: list[socket.socket] = []
+        self.node: Node
+
+    # --- start ------------------------------------------------------------------------------------
+
+    def bind(self) -> None:
+        """Take the ports. ConfigError when one is taken."""
+        reuse = self.config.reuse_port
+        # Nobody may connect to the peer port before it can answer: see _refuse_second_life.
+        self.peer_sockets = bind(self.config.listen_peer_urls, listen=False, reuse_port=reuse)
+        try:
+            urls = (*self.config.listen_client_urls, *self.config.listen_metrics_urls)
+            self.client_sockets = bind(urls, reuse_port=reuse)
+        except BaseException:
+            for sock in self.peer_sockets:
+                sock.close()
+            raise
+
+    async def start(self) -> None:
+        """Boot, and take part in the cluster; clients are not answered yet."""
+        self._places = DataDir(self.config)
+        if self._places.is_new:
+            await self._refuse_second_life()
+        found = boot.find(self.config, self._places)
+        self._make(found)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        self._peer_listener = await self._listen_peers()
+        self._client_listener = await self._make_client_listener()
+        self.node.gate.on_change(self._pause_changed)
+        self.node.start(self._late_ticks(found))
+        self._crash.spawn(self._keep_house(), "housekeeping")
+
+    async def _refuse_second_life(self) -> None:
+        """A member that ran before, on an empty disk, would break what it voted and promised."""
+        first = FirstMembers.of(self.config)
+        own = first.metadata.member_id
+        urls = [m.peer_urls[0] for m in first.members if m.id != own]
+        answers = await asyncio.gather(*(_started_members(url) for url in urls))
+        boot.require_lone_id(first.metadata, [id_ for answer in answers for id_ in answer])
+
+    def _make(self, found: FoundState) -> None:
+        """Everything between the disk and the ports."""
+        loop = asyncio.get_running_loop()
+        config, crash = self.config, self._crash
+        cluster, member = found.metadata
+        rng = random.Random()
+        gate = FaultGate(loop, random.Random(rng.getrandbits(64)))
+        first_id = id_base(member, time.time_ns() // 1_000_000)
+        replica = Replica(
+            self._replica_config(found, first_id), found.boot, random.Random(rng.getrandbits(64))
+        )
+        self.node = node = Node(
+            config,
+            replica,
+            cluster_id=cluster,
+            member_id=member,
+            first_request_id=first_id,
+            crash=crash,
+            gate=gate,
+        )
+        self._disk = DiskThread(
+            loop,
+            found.wal,
+            lambda ticket: node.post(Persisted(ticket)),
+            crash.die,
+            lambda: gate.fsync_delay_s,
+        )
+        self._history = HistoryDesk(
+            self._places.history,
+            Identity(cluster, member),
+            found.database,
+            node.post_threadsafe,
+            node.call_threadsafe,
+            crash.die,
+        )
+        self._snapshots = SnapshotDesk(
+            found.store,
+            found.snap_disk,
+            self._disk,
+            self._history,
+            node.post_threadsafe,
+            node.call_threadsafe,
+            crash.die,
+        )
+        own = Self(cluster, member, tuple(url.text for url in config.advertise_peer_urls))
+        sender = SnapshotSender(own, self._history, gate, crash, node.post)
+        self._peers = Peers(own, node.post, node.members, sender.begin, gate, crash, rng)
+        receiver = SnapshotReceiver(self._snapshots, self._history, gate, node.post)
+        self._peer_service = PeerService(node, own, self._peers, gate, receiver.install)
+        receiver.admission = self._peer_service.admission
+        node.attach(self._disk, self._history, self._snapshots, self._peers)
+        self._disk.start()
+
+    def _replica_config(self, found: FoundState, first_id: int) -> ReplicaConfig:
+        config = self.config
+        return ReplicaConfig(
+            member_id=found.metadata.member_id,
+            cluster_id=found.metadata.cluster_id,
+            id_base=first_id,
+            tick_ms=config.heartbeat_interval_ms,
+            election_ticks=config.election_ticks,
+            snapshot_count=config.snapshot_count,
+            catchup_entries=config.snapshot_catchup_entries,
+            max_request_bytes=config.max_request_bytes,
+            max_txn_ops=config.max_txn_ops,
+            pre_vote=config.pre_vote,
+        )
+
+    def _late_ticks(self, found: FoundState) -> int:
+        """Ticks to spend at once: where no leader can be disturbed, all but one of an election."""
+        if not self.config.election_tick_advance:
+            return 0
+        alone = len(found.boot.snapshot.conf.voters) == 1
+        return self.config.election_ticks - 1 if alone or found.is_new else 0
+
+    async def _listen_peers(self) -> Listener:
+        server = KvorumServer([self._peer_service], max_message_bytes=PEER_MESSAGE_BYTES)
+        listener = Listener(
+            self.peer_sockets, server, await self._http_protocol(peer_app(self.node))
+        )
+        await listener.start()
+        return listener
+
+    async def _make_client_listener(self) -> Listener:
+        config = self.config
+        server = KvorumServer(
+            self._services(self.node),
+            max_message_bytes=config.max_request_bytes + GRPC_OVERHEAD_BYTES,
+            max_streams=config.max_concurrent_streams,
+            keepalive_interval_s=config.keepalive_interval_s,
+            keepalive_timeout_s=config.keepalive_timeout_s,
+        )
+        return Listener(
+            self.client_sockets, server, await self._http_protocol(client_app(self.node))
+        )
+
+    async def _http_protocol(self, app: web.Application) -> ProtocolFactory:
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        self._http.append(runner)
+        server = runner.server
+        assert server is not None, "set up just now"
+        return server
+
+    def _pause_changed(self) -> None:
+        for listener in (self._peer_listener, self._client_listener):
+            if self.node.gate.paused:
+                listener.hold()
+            else:
+                listener.release()
+
+    # --- ready ------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Publish this member, then answer clients. Waits for a quorum, however long it takes."""
+        node, config = self.node, self.config
+        urls = tuple(url.text for url in config.advertise_client_urls)
+        command = MemberPublish(node.member_id, config.name, urls)
+        while True:
+            try:
+                await node.propose(command)
+                break
+            except KvorumError as error:
+                log.warning(
+                    "failed to publish local member to cluster through raft",
+                    extra={"local-member-id": f"{node.member_id:x}", "error": str(error)},
+                )
+                await asyncio.sleep(PUBLISH_RETRY_S)
+        log.info(
+            "published local member to cluster through raft",
+            extra={"local-member-id": f"{node.member_id:x}", "cluster-id": f"{node.cluster_id:x}"},
+        )
+        await self._client_listener.start()
+        self._ready.set()
+        urls = tuple(url.text for url in config.listen_client_urls)
+        log.info("ready to serve client requests", extra={"urls": urls})
+
+    async def wait_ready(self) -> None:
+        """Returns once clients are answered."""
+        await self._ready.wait()
+
+    async def _keep_house(self) -> None:
+        """What a leader sees to: the cluster's version is agreed once there is a leader."""
+        node = self.node
+        while True:
+            await asyncio.sleep(1.0)
+            if node.is_leader and not node.machine.cluster_version:
+                try:
+                    await node.propose(ClusterVersionSet(ETCD_CLUSTER_VERSION))
+                except KvorumError as error:
+                    log.warning("cannot set the cluster version", extra={"error": str(error)})
+
+    # --- stop -------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """End in order; bounded in time."""
+        if not hasattr(self, "node"):
+            for sock in (*self.peer_sockets, *self.client_sockets):
+                sock.close()
+            return
+        node = self.node
+        node.gate.lift()
+        if node.is_leader:
+            await self._hand_over()
+        await self._client_listener.stop(SHUTDOWN_GRACE_S)
+        node.stop()
+        await self._peer_listener.stop(SHUTDOWN_GRACE_S)
+        await self._crash.cancel_all()
+        node.gate.close()
+        for runner in self._http:
+            await runner.cleanup()
+        await asyncio.to_thread(self._close_disks)
+
+    async def _hand_over(self) -> None:
+        """Give the leadership to a voter that is connected, if one takes it in time."""
+        node = self.node
+        connected = {x.id for x in self._peers.figures() if x.connected}
+        voters = [id_ for id_ in node.raft.conf.voters if id_ in connected]
+        progress = {x.member: x.match for x in node.raft.status().progress}
+        if not voters:
+            return
+        target = max(voters, key=lambda id_: progress.get(id_, 0))
+        try:
+            await node.transfer_leader(target, timeout_s=self.config.election_timeout_ms / 1000)
+        except KvorumError as error:
+            log.warning("could not hand the leadership on", extra={"error": str(error)})
+
+    def _close_disks(self) -> None:
+        self._snapshots.close()
+        self._disk.close()
+        self._history.close()
+        self._places.lock.release()
+
+
+async def _started_members(url: str) -> list[int]:
+    """Ids of the members that have published themselves, as the peer at ``url`` knows; or none."""
+    channel = channel_to(url)
+    method = UnaryUnaryMethod(channel, MEMBERS_PATH, v1.PeerMembersRequest, v1.PeerMembersResponse)
+    ask: Callable[[v1.PeerMembersRequest], Awaitable[v1.PeerMembersResponse]] = method
+    try:
+        async with asyncio.timeout(_ASK_STARTED_S):
+            answer = await ask(v1.PeerMembersRequest())
+    except BROKEN:
+        return []
+    finally:
+        channel.close()
+    return [member.id for member in answer.members if member.client_urls]

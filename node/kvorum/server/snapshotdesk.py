@@ -1,0 +1,149 @@
+"""Snapshots of this node: files cut from the state, and staged ones put in its place.
+
+The order on disk is what makes any crash between two steps harmless: the history reaches the
+snapshot and is checkpointed; the file is written whole; then the log notes that it exists. A file
+without its note is passed over at boot, a note without its file cannot be.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from kvorum.history.transfer import HistoryImport
+from kvorum.history.writer import Durable
+from kvorum.machine.apply import encode_image
+from kvorum.replica.effects import DiscardSnapshot, InstallSnapshot, SaveSnapshot
+from kvorum.replica.inputs import Input, SnapshotInstalled, SnapshotSaved
+from kvorum.server.disk import DiskThread
+from kvorum.server.historydesk import HistoryDesk
+from kvorum.storage.interface import Disk, LogStore, SnapshotFile, SnapshotStore
+
+log = logging.getLogger(__name__)
+
+
+class Staged:
+    """A snapshot that arrived: its finished file and its finished history, neither in force."""
+
+    def __init__(self, file: SnapshotFile, history: HistoryImport) -> None:
+        self.file = file
+        self.history = history
+
+
+class SnapshotDesk:
+    """Everything is called on the loop, unless it says otherwise.
+
+    Args:
+        store: snapshot files.
+        disk: the directory they lie in.
+        post_threadsafe: hands an input to the replica, from any thread.
+        call_threadsafe: runs a callback on the loop, from any thread.
+        die: ends the process.
+    """
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        disk: Disk,
+        thread: DiskThread,
+        history: HistoryDesk,
+        post_threadsafe: Callable[[Input], None],
+        call_threadsafe: Callable[[Callable[[], None]], None],
+        die: Callable[[BaseException], None],
+    ) -> None:
+        self.store = store
+        self._disk = disk
+        self._thread = thread
+        self._history = history
+        self._post = post_threadsafe
+        self._call = call_threadsafe
+        self._die = die
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="kvorum-snapshot")
+        self._staged: dict[int, Staged] = {}
+        self._tokens = 0
+        self._installed_index = 0
+        # Staged snapshots that are neither installed nor gone.
+        self.pending = 0
+
+    # --- own --------------------------------------------------------------------------------------
+
+    def save(self, effect: SaveSnapshot) -> None:
+        """Write a snapshot file; ``SnapshotSaved`` follows."""
+
+        def reached(done: Future[Durable]) -> None:
+            # On the writer's thread; cancelled when a leader's snapshot overtook this one.
+            if not done.cancelled() and done.exception() is None:
+                self._pool.submit(self._watched(lambda: self._write(effect)))
+
+        self._history.checkpoint(reached)
+
+    def _write(self, effect: SaveSnapshot) -> None:
+        file = self.store.save(effect.meta, effect.revision, encode_image(effect.image))
+        log.info(
+            "saved snapshot",
+            extra={"snapshot-index": effect.meta.index, "bytes": file.body_bytes},
+        )
+        self._thread.perform(lambda store: self._mark(store, effect))
+
+    def _mark(self, store: LogStore, effect: SaveSnapshot) -> None:
+        # On the disk thread, in its place among the log's writes.
+        if effect.meta.index <= self._installed_index:
+            return
+        store.append(snapshot=effect.meta)
+        store.sync()
+        self._post(SnapshotSaved(effect.meta.index))
+
+    # --- from a leader ----------------------------------------------------------------------------
+
+    def stage(self, staged: Staged) -> int:
+        """Keep a snapshot that arrived whole; returns its token."""
+        self._tokens += 1
+        self.pending += 1
+        self._staged[self._tokens] = staged
+        return self._tokens
+
+    def install(self, effect: InstallSnapshot) -> None:
+        """Put staged files in force; ``SnapshotInstalled`` follows. Later writes come after it."""
+        staged = self._staged.pop(effect.token)
+        self._history.hold()
+        self._thread.perform(lambda store: self._replace(store, staged, effect))
+
+    def _replace(self, store: LogStore, staged: Staged, effect: InstallSnapshot) -> None:
+        # On the disk thread.
+        self._history.swap(staged.history)
+        store.append(effect.hard_state, (), effect.meta, reset=True)
+        store.sync()
+        self._installed_index = effect.meta.index
+        self._call(self._settled)
+        log.info("installed snapshot", extra={"snapshot-index": effect.meta.index})
+        self._post(SnapshotInstalled(effect.token))
+
+    def discard(self, effect: DiscardSnapshot) -> None:
+        """Let staged files go."""
+        staged = self._staged.pop(effect.token)
+        self._pool.submit(self._watched(lambda: self._remove(staged)))
+
+    def _remove(self, staged: Staged) -> None:
+        staged.history.abort()
+        self._disk.remove(staged.file.name)
+        self._call(self._settled)
+
+    def _settled(self) -> None:
+        self.pending -= 1
+
+    # --- the thread -------------------------------------------------------------------------------
+
+    def _watched(self, job: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                job()
+            except BaseException as error:
+                cause = error
+                self._call(lambda: self._die(cause))
+
+        return run
+
+    def close(self) -> None:
+        """Finish what is under way. Blocks."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,329 @@
+"""A snapshot on its way from a leader to a follower that the log can no longer serve.
+
+The body travels on a call and a connection of its own: the machine's image, then the history's rows
+up to its revision, then sums over both. Reading, encoding and writing happen on threads; the loop
+only passes pieces on. Whatever happens to a transfer, the sender's replica hears of it exactly
+once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from grpclib.client import StreamUnaryMethod
+from grpclib.server import Stream
+from kvorum_proto.codec import encode
+from kvorum_proto.kvorum import v1
+
+from kvorum.history.rows import Row
+from kvorum.history.transfer import HistoryImport
+from kvorum.history.writer import Durable
+from kvorum.limits import SNAPSHOT_SEND_ROWS, SNAPSHOT_TRANSFER_TIMEOUT_S
+from kvorum.machine.apply import Machine, decode_image, encode_image
+from kvorum.replica.effects import SendSnapshot
+from kvorum.replica.inputs import Input, SnapshotReceived, SnapshotSent
+from kvorum.server.crash import Crash
+from kvorum.server.exchange import INSTALL_PATH, Admission
+from kvorum.server.faults import Direction, FaultGate
+from kvorum.server.historydesk import HistoryDesk
+from kvorum.server.link import BROKEN, Self, channel_to
+from kvorum.server.peerwire import decode_meta, encode_meta
+from kvorum.server.snapshotdesk import SnapshotDesk, Staged
+from kvorum.storage.interface import SnapshotBroken
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class TransferError(Exception):
+    """A transfer that cannot go on; the text says why."""
+
+
+class _Sums:
+    """What the tail of a transfer says, counted on both sides alike."""
+
+    def __init__(self) -> None:
+        self.image_bytes = 0
+        self.history_rows = 0
+        self._hash = hashlib.blake2b(digest_size=32)
+
+    def image(self, chunk: bytes) -> None:
+        """One piece of the image."""
+        self.image_bytes += len(chunk)
+        self._hash.update(chunk)
+
+    def rows(self, rows: v1.HistoryRows) -> None:
+        """One batch of rows."""
+        self.history_rows += len(rows.rows)
+        self._hash.update(encode(rows))
+
+    def tail(self) -> v1.SnapshotTail:
+        """The end of a transfer."""
+        return v1.SnapshotTail(
+            image_bytes=self.image_bytes, history_rows=self.history_rows, hash=self._hash.digest()
+        )
+
+
+def to_wire(row: Row) -> v1.HistoryRow:
+    """A row for the wire."""
+    return v1.HistoryRow(
+        revision=row.revision,
+        sub=row.sub,
+        type=row.type,
+        key=row.key,
+        value=row.value,
+        create_revision=row.create_revision,
+        version=row.version,
+        lease=row.lease,
+        prev_revision=row.prev_revision,
+        at_ms=row.at_ms,
+        member=row.member,
+        user=row.user_name,
+    )
+
+
+def from_wire(row: v1.HistoryRow) -> Row:
+    """A row from the wire."""
+    return Row(
+        row.revision,
+        row.sub,
+        row.type,
+        row.key,
+        row.value,
+        row.create_revision,
+        row.version,
+        row.lease,
+        row.prev_revision,
+        row.at_ms,
+        row.member,
+        row.user,
+    )
+
+
+class SnapshotSender:
+    """Sends snapshots; one call of :meth:`begin` a transfer."""
+
+    def __init__(
+        self,
+        own: Self,
+        history: HistoryDesk,
+        gate: FaultGate,
+        crash: Crash,
+        post: Callable[[Input], None],
+    ) -> None:
+        self._own = own
+        self._history = history
+        self._gate = gate
+        self._crash = crash
+        self._post = post
+
+    def begin(self, effect: SendSnapshot, urls: tuple[str, ...]) -> None:
+        """Send a snapshot to the peer at these URLs; ``SnapshotSent`` follows."""
+        self._crash.spawn(self._run(effect, urls), f"snapshot to {effect.to:x}")
+
+    async def _run(self, effect: SendSnapshot, urls: tuple[str, ...]) -> None:
+        ok = False
+        told = {"remote-peer-id": f"{effect.to:x}", "snapshot-index": effect.meta.index}
+        log.info("sending snapshot", extra=told)
+        try:
+            async with asyncio.timeout(SNAPSHOT_TRANSFER_TIMEOUT_S):
+                await self._send(effect, urls[0])
+            ok = True
+            log.info("sent snapshot", extra=told)
+        except (*BROKEN, TransferError) as error:
+            log.warning("cannot send snapshot", extra={**told, "error": str(error)})
+        finally:
+            self._post(SnapshotSent(effect.to, ok))
+
+    async def _send(self, effect: SendSnapshot, url: str) -> None:
+        await self._flushed()
+        channel = channel_to(url)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="kvorum-transfer")
+        chunks = self._chunks(effect)
+        try:
+            method = StreamUnaryMethod(channel, INSTALL_PATH, v1.SnapshotChunk, v1.SnapshotReceipt)
+            async with method.open() as stream:
+                while (chunk := await _in(pool, lambda: next(chunks, None))) is not None:
+                    await self._through_gate(effect.to)
+                    await stream.send_message(chunk)
+                await stream.end()
+                receipt = await stream.recv_message()
+            if receipt is None or not receipt.ok:
+                raise TransferError(receipt.reason if receipt else "no receipt")
+        finally:
+            channel.close()
+            # The export's connection belongs to the thread that read from it.
+            await _in(pool, chunks.close)
+            pool.shutdown(wait=False)
+
+    async def _flushed(self) -> None:
+        """Wait until the history holds everything applied so far."""
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+
+        def done(result: Future[Durable]) -> None:
+            failed = result.cancelled() or result.exception() is not None
+            loop.call_soon_threadsafe(_resolve, ready, not failed)
+
+        self._history.flush(done)
+        if not await ready:
+            raise TransferError("the history was replaced meanwhile")
+
+    async def _through_gate(self, to: int) -> None:
+        rule = self._gate.link(to, Direction.OUTBOUND)
+        if rule is not None:
+            if rule.loss >= 1.0:
+                raise TransferError("the link is cut")
+            await asyncio.sleep(self._gate.delay_s(rule))
+
+    def _chunks(self, effect: SendSnapshot) -> Any:
+        """The transfer's messages; a generator for the transfer's own thread."""
+        sums = _Sums()
+        own = self._own
+        yield v1.SnapshotChunk(
+            head=v1.SnapshotHead(
+                cluster_id=own.cluster_id,
+                sender=own.member_id,
+                to=effect.to,
+                meta=encode_meta(effect.meta),
+                term=effect.term,
+                revision=effect.revision,
+            )
+        )
+        for piece in encode_image(effect.image):
+            sums.image(piece)
+            yield v1.SnapshotChunk(image=piece)
+        pages: Iterator[list[Row]] = self._history.reader.export(
+            effect.revision, SNAPSHOT_SEND_ROWS
+        )
+        for page in pages:
+            rows = v1.HistoryRows(rows=[to_wire(row) for row in page])
+            sums.rows(rows)
+            yield v1.SnapshotChunk(history=rows)
+        yield v1.SnapshotChunk(tail=sums.tail())
+
+
+class _Arrival:
+    """A snapshot in the making at the receiver; every method blocks and runs on its thread."""
+
+    def __init__(self, desk: SnapshotDesk, history: HistoryDesk, head: v1.SnapshotHead) -> None:
+        self.head = head
+        self.meta = decode_meta(head.meta)
+        self._desk = desk
+        self._sums = _Sums()
+        self._file = desk.store.begin(self.meta, head.revision)
+        self._rows = HistoryImport(history.path, history.identity)
+
+    def take(self, chunk: v1.SnapshotChunk) -> bool:
+        """One message; True for the last."""
+        if chunk.tail is not None:
+            if chunk.tail != self._sums.tail():
+                raise TransferError("the sums of the snapshot do not match what arrived")
+            return True
+        if chunk.history is not None:
+            self._sums.rows(chunk.history)
+            self._rows.add([from_wire(row) for row in chunk.history.rows])
+        elif chunk.image:
+            self._sums.image(chunk.image)
+            self._file.write(chunk.image)
+        else:
+            raise TransferError("a message without content")
+        return False
+
+    def finish(self) -> tuple[Staged, Machine]:
+        """Seal both parts and build the state."""
+        file = self._file.finish()
+        machine = decode_image(self._desk.store.chunks(file))
+        if machine.applied_index != self.meta.index or machine.revision != self.head.revision:
+            raise TransferError("the image is not what its head says")
+        self._rows.finish(
+            self.meta.index, self.meta.term, machine.revision, machine.compact_revision
+        )
+        return Staged(file, self._rows), machine
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self._file.abort()
+        self._rows.abort()
+
+
+class SnapshotReceiver:
+    """Takes snapshots from leaders."""
+
+    def __init__(
+        self,
+        desk: SnapshotDesk,
+        history: HistoryDesk,
+        gate: FaultGate,
+        post: Callable[[Input], None],
+    ) -> None:
+        self._desk = desk
+        self._history = history
+        self._gate = gate
+        self._post = post
+        # One at a time: each holds a second state in memory, and there is one staging place.
+        self._busy = False
+        self.admission: Admission | None = None
+
+    async def install(self, stream: Stream[v1.SnapshotChunk, v1.SnapshotReceipt]) -> None:
+        """The handler of ``Peer/InstallSnapshot``."""
+        if self._busy or self._desk.pending:
+            reason = "another snapshot is arriving"
+            await stream.send_message(v1.SnapshotReceipt(ok=False, reason=reason))
+            return
+        self._busy = True
+        pool = ThreadPoolExecutor(1, thread_name_prefix="kvorum-arrival")
+        reason = ""
+        try:
+            async with asyncio.timeout(SNAPSHOT_TRANSFER_TIMEOUT_S):
+                await self._receive(stream, pool)
+        except (TransferError, SnapshotBroken, ValueError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            log.warning("refused a snapshot", extra={"error": reason})
+        finally:
+            self._busy = False
+            pool.shutdown(wait=False)
+        await stream.send_message(v1.SnapshotReceipt(ok=not reason, reason=reason))
+
+    async def _receive(
+        self, stream: Stream[v1.SnapshotChunk, v1.SnapshotReceipt], pool: ThreadPoolExecutor
+    ) -> None:
+        first = await stream.recv_message()
+        head = first.head if first is not None else None
+        if head is None:
+            raise TransferError("a snapshot begins with its head")
+        assert self.admission is not None, "set before the listener starts"
+        self.admission.check(head.cluster_id, head.sender, head.to)
+        arrival = await _in(pool, lambda: _Arrival(self._desk, self._history, head))
+        try:
+            complete = False
+            while not complete:
+                chunk = await stream.recv_message()
+                if chunk is None:
+                    raise TransferError("the snapshot ended before its tail")
+                rule = self._gate.link(head.sender, Direction.INBOUND)
+                if rule is not None and rule.loss >= 1.0:
+                    raise TransferError("the link is cut")
+                complete = await _in(pool, functools.partial(arrival.take, chunk))
+            staged, machine = await _in(pool, arrival.finish)
+        except BaseException:
+            pool.submit(arrival.abort)
+            raise
+        token = self._desk.stage(staged)
+        self._post(SnapshotReceived(head.sender, head.term, arrival.meta, machine, token))
+
+
+async def _in(pool: ThreadPoolExecutor, job: Callable[[], _T]) -> _T:
+    return await asyncio.get_running_loop().run_in_executor(pool, job)
+
+
+def _resolve(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():
+        future.set_result(value)
