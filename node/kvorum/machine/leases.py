@@ -33,9 +33,6 @@ class Lease:
         """Attached keys in the order in which they die."""
         return sorted(self.keys)
 
-    def __repr__(self) -> str:
-        return f"Lease({self.id}, ttl_s={self.ttl_s}, remaining_s={self.remaining_s})"
-
 
 class LeaseTable:
     """All leases by id."""

@@ -74,13 +74,15 @@ class MemberTable:
         if refused is not None:
             return refused
         if isinstance(change, MemberAdd):
-            added = Member(change.id, "", change.peer_urls, (), change.is_learner)
+            urls = tuple(sorted(change.peer_urls))
+            added = Member(change.id, "", urls, (), change.is_learner)
             self._members[change.id] = added
         elif isinstance(change, MemberRemove):
             del self._members[change.id]
             self.removed[change.id] = None
         elif isinstance(change, MemberUpdate):
-            self._replace(self._members[change.id]._replace(peer_urls=change.peer_urls))
+            urls = tuple(sorted(change.peer_urls))
+            self._replace(self._members[change.id]._replace(peer_urls=urls))
         else:
             self._replace(self._members[change.id]._replace(is_learner=False))
         return None

@@ -10,6 +10,7 @@ from kvorum.machine.commands import (
     AlarmSet,
     Command,
     Compact,
+    Compare,
     DeleteRange,
     Envelope,
     LeaseGrant,
@@ -98,6 +99,22 @@ def test_is_read_only_and_serializable() -> None:
     assert not all_serializable(Txn((), (local,), (get,)))
     assert not all_serializable(Txn((), (Put(b"a", b""),), ()))
     assert not all_serializable(Txn())
+
+
+@pytest.mark.parametrize(
+    ("compare", "holds"),
+    [
+        (Compare(b"a", 3, 0, 5), False),
+        (Compare(b"empty", 3, 0, 5), True),
+        (Compare(b"a", 0, 0, b"1"), False),
+        (Compare(b"a", 0, 1, b"1"), True),
+        (Compare(b"missing", 4, 0, b"x"), True),
+    ],
+)
+def test_an_operand_of_the_wrong_kind_is_zero(compare: Compare, holds: bool) -> None:
+    machine = machine_after(Put(b"a", b"1"), Put(b"empty", b""))
+    result = machine.read(Txn((compare,)))
+    assert isinstance(result, TxnResult) and result.succeeded == holds
 
 
 def test_historical_ranges_are_filled_in_order() -> None:

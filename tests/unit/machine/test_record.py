@@ -115,6 +115,18 @@ def test_event_bytes_are_what_protobuf_writes(new: Record, old: Record, revision
         assert (event.record, event.prev, event.key) == (record, prev, record.key)
 
 
+@pytest.mark.parametrize("key_size", [1, 127, 128, 20_000])
+@pytest.mark.parametrize("value_size", [0, 110, 127, 128, 20_000, 3_000_000])
+def test_long_keys_and_values(key_size: int, value_size: int) -> None:
+    record = Record(b"k" * key_size, b"v" * value_size, 300, 2**40, 129, 5)
+    assert record.frame == PB["Kvs"](kvs=[reference(record)]).SerializeToString(deterministic=True)
+    assert parse_checked(record.frame) == record
+    assert key_of(record.frame) == record.key
+    assert record.wire == reference(record).SerializeToString(deterministic=True)
+    (gone,) = tombstone_frames([record.key], 2**40)
+    assert parse_checked(gone) == Record(record.key, mod_revision=2**40)
+
+
 def test_bytes_of_an_event_are_made_once() -> None:
     event = Event.of(3, 0, PUT, Record(b"a", b"1", 2, 3, 2), Record(b"a", b"0", 2, 2, 1))
     assert event.framed is event.framed
