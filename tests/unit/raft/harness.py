@@ -162,14 +162,15 @@ class Node:
         """Apply the first `count` waiting entries, or all."""
         raft = self.raft
         assert raft is not None
-        for _ in range(len(self.unapplied) if count is None else count):
-            entry = self.unapplied.pop(0)
+        entries = self.unapplied[:count]
+        del self.unapplied[: len(entries)]
+        self.cluster.on_apply(self.id, entries)
+        for entry in entries:
             if entry.kind is EntryKind.CONF_CHANGE:
                 change = membership.decode(entry.data)
                 allowed = is_allowed(change, self.applied)
                 raft.apply_conf_change(change if allowed else None)
             self.applied += (entry,)
-            self.cluster.on_apply(self.id, entry)
             raft.applied_to(entry.index)
 
     def take_snapshot(self) -> None:
@@ -253,9 +254,8 @@ class Cluster:
     def _trace(self, event: TraceEvent) -> None:
         self.say(f"n{event.member}: {render(event)}")
 
-    def on_apply(self, member: int, entry: Entry) -> None:
-        if entry.data and entry.kind is EntryKind.NORMAL:
-            self.say(f"n{member}: apply {entry.index} {entry.data.decode(errors='replace')}")
+    def on_apply(self, member: int, entries: Sequence[Entry]) -> None:
+        """A member is about to apply these."""
 
     def on_read(self, member: int, context: int, index: int | None) -> None:
         outcome = "dropped" if index is None else f"at {index}"

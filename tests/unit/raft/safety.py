@@ -8,6 +8,7 @@ nothing a member reports about itself can hide a fault.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from kvorum.raft import (
@@ -33,7 +34,7 @@ class Watchdog(Cluster):
         self.leader_logs: dict[tuple[int, int], Entry] = {}  # (term led, index) -> entry
         self.entries: dict[tuple[int, int], tuple[Entry, int]] = {}  # slot -> entry, term before
         self.committed: dict[int, Entry] = {}
-        self.applied: dict[int, bytes] = {}
+        self.applied: dict[int, Entry] = {}
         self.read_floor: dict[tuple[int, int], int] = {}
         self.reads_served = 0
         super().__init__(voters, tracing=True, **more)
@@ -90,10 +91,11 @@ class Watchdog(Cluster):
         holders = [n.id for n in self.nodes.values() if n.disk.holds(index, term)]
         assert has_quorum(raft.conf, holders), f"{index}/{term} committed but only on {holders}"
 
-    def on_apply(self, member: int, entry: Entry) -> None:
-        known = self.applied.setdefault(entry.index, entry.data)
-        assert known == entry.data, f"n{member} applies {entry}, others applied {known!r}"
-        assert self.nodes[member].disk.holds(entry.index, entry.term), "applied before durable"
+    def on_apply(self, member: int, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            known = self.applied.setdefault(entry.index, entry)
+            assert known == entry, f"n{member} applies {entry}, others applied {known}"
+            assert self.nodes[member].disk.holds(entry.index, entry.term), "applied before durable"
 
     def read(self, node: Node, context: int) -> None:
         """Ask for a read; whatever is committed anywhere now must be seen by it."""

@@ -5,7 +5,8 @@ A script is comments (`#`) and one verb a line. Members are numbers. Verbs:
     cluster 3 [learners=4,5] [seed=2] [election_ticks=5 pre_vote=off ...]   voters 1..3
     disk 2 [term=3] [vote=1] [commit=1] [log=1,1,2]    restart from this disk; terms of entries 1..
     join 4                                  a member without a configuration starts
-    tick 1|all [n]        campaign 1        propose 1 a b c     propose-bytes 1 size [times]
+    tick 1|all [n]        run n (a tick for all, then stabilize, n times)
+    campaign 1            propose 1 a b c     propose-bytes 1 size [times]
     conf-change 1 +4 ~5 -2 [!]              add voter, add learner, remove; !: refused at apply
     transfer 1 2          read 1 7          report-unreachable 1 2   report-snapshot 1 2 ok|failed
     deliver [from=1] [to=2] [only=Kind,..] [count=n]     the messages now on the road that match
@@ -17,14 +18,14 @@ A script is comments (`#`) and one verb a line. Members are numbers. Verbs:
     hold-persist 1        persist 1 [n]     release 1 (persists all, holds no longer)
     hold-apply 1          apply 1 [n]
     snapshot 1            compact 1 [index]
-    log [1 ..]            status [1 ..]     progress 1     network
+    log [1 ..]            status [1 ..]     progress 1     timer 1     network
 
 `quietly` before a verb records nothing of what follows from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kvorum.raft import (
@@ -117,13 +118,22 @@ def show_message(message: messages.Message) -> str:
     return " ".join(parts)
 
 
+class ScriptCluster(Cluster):
+    """A cluster that also tells what is applied, a line a page."""
+
+    def on_apply(self, member: int, entries: Sequence[Entry]) -> None:
+        shown = [show_entry(entry) for entry in entries if entry.data]
+        if shown:
+            self.say(f"n{member}: apply " + " ".join(shown))
+
+
 class Script:
     """One run: the cluster and the lines recorded so far."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.quiet = False
-        self.cluster = Cluster([])
+        self.cluster: Cluster = ScriptCluster([])
         self.verbs: dict[str, Callable[..., None]] = {
             name[5:].replace("_", "-"): getattr(self, name)
             for name in dir(self)
@@ -174,7 +184,7 @@ class Script:
             name: _SETTING_VALUES[value] if value in _SETTING_VALUES else int(value)
             for name, value in settings.items()
         }
-        self.cluster = Cluster(
+        self.cluster = ScriptCluster(
             range(1, int(size) + 1),
             [int(m) for m in learners.split(",") if m],
             seed=int(seed),
@@ -206,6 +216,11 @@ class Script:
         for _ in range(int(count)):
             for node in self.cluster.live() if member == "all" else [self._node(member)]:
                 node.call(lambda raft: raft.tick())
+
+    def verb_run(self, count: str) -> None:
+        for _ in range(int(count)):
+            self.verb_tick("all")
+            self.verb_stabilize()
 
     def verb_campaign(self, member: str) -> None:
         self._node(member).call(lambda raft: raft.campaign())
@@ -405,6 +420,9 @@ class Script:
             if s.uncommitted_bytes:
                 line += f" uncommitted_bytes={s.uncommitted_bytes}"
             self.say(line)
+
+    def verb_timer(self, member: str) -> None:
+        self.say(f"n{member} timer: {self._raft(member).status().election_elapsed}")
 
     def verb_progress(self, member: str) -> None:
         for p in self._raft(member).status().progress:
