@@ -46,10 +46,10 @@ class KvorumApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("app")
     COMMAND_PALETTE_BINDING = "ctrl+p"
     CSS = """
-    Screen { background: $background; }
     ContentSwitcher { height: 1fr; }
     ContentSwitcher > Container { height: 1fr; }
     Toast { background: $panel; }
+    Pane Vertical { background: $surface; }
     """
 
     def __init__(
@@ -148,6 +148,9 @@ class KvorumApp(App[None]):
     def do(self, name: str) -> None:
         """Do an action, wherever it was asked for; say why when it cannot be done."""
         action = BY_NAME[name]
+        if name.startswith("tab_"):
+            self.show_tab(name.removeprefix("tab_"))
+            return
         if action.target == "app":
             result = getattr(self, f"do_{name}")()
             if isinstance(result, Coroutine):
@@ -207,26 +210,6 @@ class KvorumApp(App[None]):
 
     # --- what the app itself does -----------------------------------------------------------------
 
-    def do_tab_keys(self) -> None:
-        """Tab 1."""
-        self.show_tab("keys")
-
-    def do_tab_watch(self) -> None:
-        """Tab 2."""
-        self.show_tab("watch")
-
-    def do_tab_cluster(self) -> None:
-        """Tab 3."""
-        self.show_tab("cluster")
-
-    def do_tab_drills(self) -> None:
-        """Tab 4."""
-        self.show_tab("drills")
-
-    def do_tab_leases(self) -> None:
-        """Tab 5."""
-        self.show_tab("leases")
-
     async def do_help_keys(self) -> None:
         """What the keys do."""
         await self.push_screen_wait(Reader("Keys", help_text.keys_help(self.pane)))
@@ -261,23 +244,8 @@ class KvorumApp(App[None]):
                 first.focus()
 
     async def do_quit(self) -> None:
-        """Leave, unless something would be lost."""
-        held = self.leases_pane.table.held()
-        faults = list(self.cluster.faults(self.clock()))
-        lines: list[list[tuple[str, str]]] = []
-        if held:
-            lines.append(
-                [
-                    (
-                        f"{len(held)} lease(s) are kept alive by this terminal and will run out.",
-                        "warn",
-                    )
-                ]
-            )
-        if faults:
-            lines.append(
-                [(f"{len(faults)} fault(s) are still on; each ends by itself in time.", "warn")]
-            )
+        """Leave, unless something would be lost and the user thinks better of it."""
+        lines = help_text.losses(self.leases_pane.table.held(), self.cluster, self.clock())
         if lines and not await self.push_screen_wait(
             Confirm("Leave?", lines, "Leave", danger=False)
         ):

@@ -45,7 +45,9 @@ class KvorumCommands(Provider):
         matcher = self.matcher(query)
         for action in ACTIONS:
             text = f"{TITLES[action.target]}: {action.text}"
-            score = max(matcher.match(text), matcher.match(action.about) * 0.6)
+            score = matcher.match(text)
+            if not score and query.lower() in action.about.lower():
+                score = 0.1
             if score > 0 and action.name != "palette":
                 yield Hit(
                     score,
@@ -66,7 +68,7 @@ class KvorumCommands(Provider):
                 )
         for key in self._keys(query):
             yield Hit(
-                0.5,
+                matcher.match(printable(key)) or 0.5,
                 Content(printable(key)),
                 partial(self.kv.goto_key, key),
                 text=printable(key),

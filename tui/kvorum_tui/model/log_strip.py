@@ -14,14 +14,17 @@ TERM_INKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One entry of one member's log as it is painted. An empty ``letter`` means: not in the part
-    that was told.
-    """
+    """One entry of one member's log as painted; ``·`` stands where the member told of none."""
 
-    letter: str = ""
-    ink: str = "dim"
+    letter: str = "·"
+    ink: str = "faint"
     committed: bool = True
     mark: str = ""  # "=" the leader's match index for this member, ">" its next index
+
+    @property
+    def entry(self) -> bool:
+        """Whether an entry stands here."""
+        return self.letter.isalpha()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def newest_index(model: ClusterModel) -> int:
 
 def strips(model: ClusterModel, width: int, end: int, now: float) -> list[LogRow]:
     """A row for each member, over the ``width`` indexes that end at ``end``."""
-    first = end - width + 1
+    first, newest = end - width + 1, newest_index(model)
     leader = model.leader(now)
     peers = {p.id: p for p in leader.report.peers or ()} if leader and leader.report else {}
     rows: list[LogRow] = []
@@ -76,7 +79,7 @@ def strips(model: ClusterModel, width: int, end: int, now: float) -> list[LogRow
             )
             entry = entries.get(index)
             if entry is None:
-                cells.append(Cell(mark=mark))
+                cells.append(Cell("·" if 0 < index <= newest else " ", "faint", mark=mark))
                 continue
             committed = index <= report.commit
             cells.append(Cell(term_letter(entry.term), term_ink(entry.term), committed, mark))

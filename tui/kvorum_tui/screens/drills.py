@@ -48,11 +48,17 @@ class DrillsPane(Pane):
     )
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("drills")
     DEFAULT_CSS = """
-    DrillsPane .box { border: round $border; border-title-color: $text-muted; border-subtitle-color:
-    $text-muted; } DrillsPane .box:focus-within { border: round $primary; } DrillsPane #top {
-    height: auto; max-height: 60%; } DrillsPane #links { width: 3fr; height: auto; min-height: 9; }
-    DrillsPane #state { width: 2fr; height: 100%; min-height: 9; } DrillsPane #ribbon-box { height:
-    1fr; min-height: 4; } DrillsPane #score { height: 1; padding: 0 1; }
+    DrillsPane .box {
+        border: round $border; border-title-color: $text-muted; border-subtitle-color: $text-muted;
+    }
+    DrillsPane .box:focus-within { border: round $primary; }
+    DrillsPane #top { height: auto; max-height: 60%; }
+    DrillsPane #links { width: 3fr; height: auto; min-height: 9; }
+    DrillsPane #state { width: 2fr; height: 100%; min-height: 9; }
+    DrillsPane #ribbon-box { height: 1fr; min-height: 4; }
+    DrillsPane #score {
+        height: 1; padding: 0 1; background: $background; color: $success; text-style: bold;
+    }
     """
 
     def __init__(self) -> None:
@@ -304,7 +310,8 @@ class DrillsPane(Pane):
     async def _confirm_node(self, state: MemberState, verb: str, extra: str) -> bool:
         lines, _ = quorum_lines(self.kv, {state.id})
         lines.append([(extra, "dim")])
-        return bool(await self.app.push_screen_wait(Confirm(f"{verb} {state.name}?", lines, verb)))
+        dialog = Confirm(f"{verb} {state.name}?", lines, verb)
+        return await self.app.push_screen_wait(dialog) is True
 
     async def do_node_pause(self) -> None:
         """Stand still or go on."""

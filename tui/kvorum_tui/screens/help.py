@@ -1,4 +1,4 @@
-"""The texts behind ? (keys), F1 (what is this) and ! (errors)."""
+"""The texts behind ? (keys), F1 (what is this), ! (errors) and ctrl+q (what would be lost)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 
 from kvorum_tui.actions import TABS, Action, of
+from kvorum_tui.model import words
+from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.screens.pane import Pane
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Rich
@@ -79,3 +81,16 @@ def errors_help(errors: Iterable[tuple[float, SessionError]]) -> Rich:
         )
         lines.append([("         ", "dim"), (error.message, "text")])
     return lines or [[("no error so far", "dim")]]
+
+
+def losses(held: list[int], cluster: ClusterModel, now: float) -> Rich:
+    """What leaving would end or leave behind; empty when nothing."""
+    lines: Rich = []
+    if held:
+        leases = words.plural(len(held), "lease")
+        lines.append([(f"{leases} kept alive by this terminal will run out.", "warn")])
+    faults = list(cluster.faults(now))
+    if faults:
+        on = words.plural(len(faults), "fault")
+        lines.append([(f"{on} still on; each ends by itself in time.", "warn")])
+    return lines

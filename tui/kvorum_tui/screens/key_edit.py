@@ -24,9 +24,13 @@ class EditScreen(ModalScreen[bytes]):
 
     DEFAULT_CSS = """
     EditScreen { align: center middle; background: $background 60%; }
-    EditScreen > Vertical { width: 94%; height: 90%; background: $surface; border: round $primary;
-        border-title-color: $primary; border-title-style: bold; }
-    EditScreen JsonArea { height: 1fr; border: none; background: $surface; }
+    EditScreen > Vertical {
+        width: 94%; height: 90%; background: $surface; border: round $primary;
+        border-title-color: $primary; border-title-style: bold;
+    }
+    EditScreen JsonArea, EditScreen JsonArea:focus {
+        height: 1fr; border: none; padding: 0; background: $surface;
+    }
     EditScreen #said { height: auto; color: $error; padding: 0 1; }
     EditScreen #hint { height: 1; color: $text-muted; padding: 0 1; }
     """

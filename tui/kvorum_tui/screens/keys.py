@@ -189,8 +189,10 @@ class KeysPane(Pane):
             [
                 [("a branch with ", "dim"), (words.plural(keys, "key"), "bold")],
                 [],
-                [("enter opens or closes it · n writes a key below it", "dim")],
-                [("w watches all of it · d deletes all of it, after showing what goes", "dim")],
+                [("enter  open or close it", "dim")],
+                [("n      write a key below it", "dim")],
+                [("w      watch all of it", "dim")],
+                [("d      delete all of it, shown first", "dim")],
             ]
         )
 

@@ -28,6 +28,7 @@ POLL_MAX = 500
 HOLD_EVERY = 3.0  # A held lease is renewed when a third of its time is gone.
 TYPED_ABOVE = 20
 TTL_MAX_S = 9_000_000_000
+GRANTED_FROM = 64  # cells
 
 
 class LeaseList(LineList):
@@ -69,17 +70,11 @@ class LeaseList(LineList):
 
     def heading(self, width: int) -> Line:
         """Column names."""
-        line = (
-            self.line()
-            .add(" ")
-            .cell("lease", 17, "head")
-            .cell("time to live", self._bar(width) + 11, "head")
-        )
-        return (
+        line = self.line().add(" ").cell("lease", 17, "head")
+        line.cell("time to live", self._bar(width) + 11, "head")
+        if width >= GRANTED_FROM:
             line.cell("granted", 9, "head")
-            .cell("keys", 5, "head", right=True)
-            .add("first key", "head")
-        )
+        return line.cell("keys", 5, "head", right=True).add("first key", "head")
 
     def _bar(self, width: int) -> int:
         return max(6, min(24, width - 62))
@@ -89,7 +84,8 @@ class LeaseList(LineList):
         row = self.shown[number]
         line = self.line().add(" ").cell(f"{row.info.id:x}", 17, "text")
         ttl_bar(line, row, self.now, self._bar(width))
-        line.cell(words.span(row.info.granted_s), 9, "dim")
+        if width >= GRANTED_FROM:
+            line.cell(words.span(row.info.granted_s), 9, "dim")
         line.cell(str(len(row.info.keys)), 5, "text" if row.info.keys else "dim", right=True)
         if row.held:
             line.add("HELD ", "accent")
@@ -112,9 +108,11 @@ class LeasesPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("leases")
     DEFAULT_CSS = """
     LeasesPane .list { border: round $border; width: 2fr; border-title-color: $text-muted; }
-    LeasesPane .keys { border: round $border; width: 1fr; min-width: 24; border-title-color:
-    $text-muted; } LeasesPane Vertical:focus-within { border: round $primary; } LeasesPane
-    #lease-said { height: auto; color: $warning; padding: 0 1; }
+    LeasesPane .keys {
+        border: round $border; width: 1fr; min-width: 24; border-title-color: $text-muted;
+    }
+    LeasesPane Vertical:focus-within { border: round $primary; }
+    LeasesPane #lease-said { height: auto; color: $warning; padding: 0 1; }
     """
 
     def __init__(self) -> None:

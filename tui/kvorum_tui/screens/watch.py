@@ -28,8 +28,11 @@ class WatchBox(Vertical):
     """One live pane."""
 
     DEFAULT_CSS = """
-    WatchBox { border: round $border; border-title-color: $text; border-subtitle-color: $text-muted;
-    height: 1fr; } WatchBox:focus-within { border: round $primary; border-title-color: $primary; }
+    WatchBox {
+        border: round $border; border-title-color: $text; border-subtitle-color: $text-muted;
+        height: 1fr;
+    }
+    WatchBox:focus-within { border: round $primary; border-title-color: $primary; }
     WatchBox Input { display: none; border: none; height: 1; background: $panel; padding: 0 1; }
     WatchBox Input.on { display: block; }
     """

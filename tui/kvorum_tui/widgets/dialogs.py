@@ -38,19 +38,22 @@ class Dialog(ModalScreen[Result]):
     DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }
     Dialog > Vertical {
-        width: 80; max-width: 96%; height: auto; max-height: 94%;
-        background: $surface; border: round $primary; padding: 0 1;
-        border-title-color: $primary; border-title-style: bold;
+        width: 80; max-width: 96%; height: auto; max-height: 94%; background: $surface;
+        border: round $primary; padding: 0 1; border-title-color: $primary;
+        border-title-style: bold;
     }
     Dialog.danger > Vertical { border: round $error; border-title-color: $error; }
     Dialog.wide > Vertical { width: 110; }
     Dialog TextLines { height: auto; max-height: 70vh; min-height: 1; }
     Dialog .said { color: $error; height: auto; }
     Dialog .hint { color: $text-muted; height: auto; }
-    Dialog Input { border: tall $panel; margin: 0; }
-    Dialog Input:focus { border: tall $primary; }
+    Dialog Input, Dialog Input:focus { border: none; height: 1; background: $panel; padding: 0 1; }
+    Dialog Input.-invalid { background: $error 30%; }
     Dialog .foot { height: auto; align-horizontal: right; margin-top: 1; }
-    Dialog Button { margin-left: 1; min-width: 10; }
+    Dialog Button { margin-left: 1; min-width: 10; background: $panel; padding: 0 1; }
+    Dialog Button:focus { background: $primary; color: $background; text-style: bold; }
+    Dialog Button.-error:focus { background: $error; color: $background; text-style: bold; }
+    Dialog Button:disabled { color: $text-disabled; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss_none", "close", show=False),
@@ -94,12 +97,13 @@ class Confirm(Dialog[bool]):
             yield Label(Content(f"Type {self.typed} to go on:"), classes="hint")
             yield Input(id="typed")
         with Horizontal(classes="foot"):
-            yield Button("Cancel", id="no")
+            yield Button("Cancel", id="no", compact=True)
             yield Button(
                 Content(self.yes),
                 id="yes",
                 variant="error" if self.danger else "primary",
                 disabled=bool(self.typed),
+                compact=True,
             )
 
     def on_mount(self) -> None:
@@ -153,7 +157,10 @@ class Choice(Dialog[str]):
         with Horizontal(classes="foot"):
             for number, (name, text) in enumerate(self.choices):
                 yield Button(
-                    Content(text), id=name, variant="primary" if number == 0 else "default"
+                    Content(text),
+                    id=name,
+                    variant="primary" if number == 0 else "default",
+                    compact=True,
                 )
 
     def on_mount(self) -> None:
@@ -213,8 +220,8 @@ class Form(Dialog[dict[str, str]]):
             yield Input(field.value, id=f"in-{field.name}", placeholder=field.hint)
         yield Label("", classes="said", id="said")
         with Horizontal(classes="foot"):
-            yield Button("Cancel", id="no")
-            yield Button(Content(self.yes), id="yes", variant="primary")
+            yield Button("Cancel", id="no", compact=True)
+            yield Button(Content(self.yes), id="yes", variant="primary", compact=True)
 
     def on_mount(self) -> None:
         """Type at once; the cursor stands at the end of what is there."""

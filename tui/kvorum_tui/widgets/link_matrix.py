@@ -94,8 +94,8 @@ class LinkMatrix(Painted, can_focus=True):
         source = members[y - 2]
         fresh = source.fresh(self.now)
         leads = bool(source.report and source.report.role == "leader" and fresh)
-        name = ("L " if leads else "  ") + source.name
-        line.cell(name, NAME_CELLS, "good" if leads else "bold" if fresh else "gone")
+        line.add("L " if leads else "  ", "good")
+        line.cell(source.name, NAME_CELLS - 2, "good" if leads else "bold" if fresh else "gone")
         for number, target in enumerate(members):
             text, ink = self._cell(source, target)
             if self.has_focus and (y - 2, number) == (self.row, self.column):

@@ -121,14 +121,12 @@ class LogStrips(Painted, can_focus=True):
         first = self._end - len(row.cells) + 1
         for place, cell in enumerate(row.cells):
             style = inks[cell.ink]
-            letter = cell.letter or "·"
-            if not cell.letter:
-                style = inks["faint"]
-            elif not cell.committed:
+            letter = cell.letter
+            if not cell.committed:
                 letter, style = letter.lower(), style + parsed("underline")
-            elif fresh:
+            elif fresh and cell.entry:
                 style = Style(color=style.color, bold=True)
-            if not fresh and cell.letter:
+            if not fresh and cell.entry:
                 style = style + parsed("dim")
             if self.has_focus and first + place == self.index:
                 style = style + parsed("reverse")

@@ -11,8 +11,8 @@ ROLE_INKS = {"leader": "good", "candidate": "warn", "pre-candidate": "warn", "le
 
 # (heading, width, least width of the table that shows it)
 COLUMNS: tuple[tuple[str, int, int], ...] = (
-    ("member", 14, 0),
-    ("role", 11, 0),
+    ("member", 12, 0),
+    ("role", 12, 0),
     ("term", 6, 0),
     ("commit", 10, 0),
     ("applied", 10, 70),
@@ -56,7 +56,7 @@ class MemberTable(LineList):
 
     def heading(self, width: int) -> Line:
         """Column names."""
-        line = self.line().add(" ")
+        line = self.line().add("   ")
         for name, wide, least in COLUMNS:
             if width >= least:
                 line.cell(
@@ -70,7 +70,11 @@ class MemberTable(LineList):
         line = self.line().add(" ")
         if state.report is None:
             why = state.error or "no answer yet"
-            return line.cell(state.name, 14, "bad" if state.error else "dim").add(why, "dim")
+            return (
+                line.add("○ ", "bad")
+                .cell(state.name, 12, "bad" if state.error else "dim")
+                .add(why, "dim")
+            )
         fresh = state.fresh(self.now)
         values = self._values(state)
         for name, wide, least in COLUMNS:
@@ -78,10 +82,12 @@ class MemberTable(LineList):
                 continue
             text, ink = values[name]
             if not fresh and name != "member":
-                ink = "stale"
+                ink = "warn" if name == "role" else "stale"
+            if name == "member":
+                line.add("● " if fresh else "○ ", "good" if fresh else "bad")
             line.cell(text, wide, ink, right=name not in ("member", "role", "version", "alarms"))
         if not fresh:
-            line.add(words.age(state.age(self.now)), "warn").add(f"  {state.error}", "dim")
+            line.add(state.error, "dim")
         return line
 
     def _values(self, state: MemberState) -> dict[str, tuple[str, str]]:
@@ -90,9 +96,10 @@ class MemberTable(LineList):
         fresh = state.fresh(self.now)
         trails = self.model.trails_by(state, self.now)
         behind = trails if trails is not None else 0
-        role = f"{ROLE_LETTERS.get(report.role, '?')} {report.role}" if fresh else "x silent"
+        age = words.age(state.age(self.now))
+        role = f"{ROLE_LETTERS.get(report.role, '?')} {report.role}" if fresh else f"x {age}"
         return {
-            "member": (("● " if fresh else "○ ") + state.name, "bold" if fresh else "gone"),
+            "member": (state.name, "bold" if fresh else "gone"),
             "role": (role, ROLE_INKS.get(report.role, "text")),
             "term": (str(report.term), "text"),
             "commit": (words.count(report.commit), "text"),

@@ -72,15 +72,12 @@ class Line:
         """
         if width <= 0:
             return self
-        length = cell_len(text)
-        if length > width:
+        if cell_len(text) > width:
             text = set_cell_size(text, width - 1).rstrip() + "…"
-            text += " " * (width - cell_len(text))
-        elif right:
-            text = " " * (width - length) + text
-        else:
-            text += " " * (width - length)
-        return self.add(text + " ", ink)
+        blank = " " * (width - cell_len(text))
+        if right:
+            return self.add(blank).add(text, ink).add(" ")
+        return self.add(text, ink).add(blank + " ")
 
     def to(self, column: int) -> Line:
         """Pad with blanks up to a column."""
@@ -122,8 +119,10 @@ class LineList(ScrollView, can_focus=True):
     """
 
     DEFAULT_CSS = """
-    LineList { overflow-x: hidden; overflow-y: auto; background: $surface; scrollbar-size-vertical:
-    1; } LineList:focus { background: $surface; }
+    LineList {
+        overflow-x: hidden; overflow-y: auto; background: $surface; scrollbar-size-vertical: 1;
+    }
+    LineList:focus { background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "up", show=False),
