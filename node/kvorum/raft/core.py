@@ -132,7 +132,7 @@ class Raft:
         no known kind or malformed; InvariantViolation when it proves that data was lost.
         """
         kind = type(message)
-        if message.to != self.id or message.sender == self.id or kind not in _KNOWN:
+        if kind not in _KNOWN or message.to != self.id or message.sender == self.id:
             raise ValueError(f"not a message from a peer to member {self.id}: {message!r:.200}")
         if message.term == self.term or (
             self._hear_newer(message) if message.term > self.term else self._hear_older(message)
