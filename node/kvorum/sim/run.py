@@ -18,6 +18,7 @@ from kvorum.sim.world import SafetyViolation, World
 
 _SECOND_US = 1_000_000
 CONVERGE_S = 60
+_CATCH_UP_S = 30
 _CLIENTS = 4
 _CLOCK_RATE_MAX = 1.2
 
@@ -91,13 +92,11 @@ class Simulation:
             client.stop()
         self._converge(healed_us)
         converged_s = (world.now_us - healed_us) / _SECOND_US
-        # Let the watchers see the last of it.
-        world.run_until(world.now_us + 3 * _SECOND_US)
-        operations = [op for client in self.clients for op in client.operations]
-        model = verify(world, self.properties.committed, operations, self.watchers)
-        self._check_leases()
-        if any(watcher.next_revision <= model.revision for watcher in self.watchers):
+        if not world.run_until(world.now_us + _CATCH_UP_S * _SECOND_US, self._all_seen):
             world.fail("a watcher is behind for good")
+        operations = [op for client in self.clients for op in client.operations]
+        verify(world, self.properties.committed, operations, self.watchers)
+        self._check_leases()
         return Report(
             seed=world.seed,
             nodes=self.count,
@@ -142,6 +141,11 @@ class Simulation:
                 for n in self.nodes
             ]
             self.world.fail(f"no convergence in {CONVERGE_S} s: written {acknowledged}, {state}")
+
+    def _all_seen(self) -> bool:
+        """Every watcher has been given everything."""
+        newest = max(node.replica.machine.revision for node in self.nodes)
+        return all(watcher.next_revision > newest for watcher in self.watchers)
 
     def _agree(self) -> bool:
         applied = {(n.replica.machine.applied_index, n.replica.machine.digest) for n in self.nodes}
