@@ -260,7 +260,7 @@ def test_a_picture_of_a_record_in_a_value_proves_nothing() -> None:
     wal = Wal.create(disk, OWNER, salt=SALT ^ 0xFFFF)
     wal.append(HardState(1, 1, 0), [Entry(1, 1, EntryKind.NORMAL, b"first")])
     wal.sync()
-    wal.append(None, [Entry(2, 1, EntryKind.NORMAL, bytes(2048) + picture * 3)])
+    wal.append(None, [Entry(2, 1, EntryKind.NORMAL, b"\x11" * 2048 + picture * 3)])
     wal.flush()
     name = segment_names(disk)[-1]
     size = disk.size(name)

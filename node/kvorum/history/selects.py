@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import duckdb
 
 from kvorum.history.database import HistoryError, read_progress
-from kvorum.history.rows import ROW_COLUMNS, EventRow, Progress, Record, Row
+from kvorum.history.rows import DELETE, ROW_COLUMNS, EventRow, Progress, Record, Row
 from kvorum.limits import HISTORY_EVENTS_BYTES
 
 FROM_KEY: Final = b"\0"
@@ -84,6 +84,9 @@ def range_at(
     """
     with snapshot(connection) as progress:
         _check_compacted(revision, progress)
+        if not range_end:
+            records = _one_key_at(connection, key, revision, keys_only)
+            return RangeResult([] if count_only else records, len(records), progress.revision)
         where, values = _key_range(key, range_end)
         values["revision"] = revision
         newest = f"SELECT key, max(revision) AS revision FROM history WHERE {where} "
@@ -103,6 +106,23 @@ def range_at(
         found = connection.execute(statement, values).fetchall()
         records = [Record(*row) for row in found]
         return RangeResult(records, count or len(records), progress.revision)
+
+
+def _one_key_at(
+    connection: duckdb.DuckDBPyConnection, key: bytes, revision: int, keys_only: bool
+) -> list[Record]:
+    """The commonest range, at less than half the price of the general form."""
+    row = connection.execute(
+        """
+        SELECT type, value, create_revision, revision, version, lease FROM history
+        WHERE key = $key AND revision <= $revision ORDER BY revision DESC LIMIT 1
+        """,
+        {"key": key, "revision": revision},
+    ).fetchone()
+    if row is None or row[0] == DELETE:
+        return []
+    record = Record(key, *row[1:])
+    return [record._replace(value=b"") if keys_only else record]
 
 
 def events(
