@@ -85,12 +85,8 @@ def test_a_restarted_member_says_nothing_and_hands_out_what_it_had_committed() -
     raft = member(log=entries(1, 1, 1), hard=HardState(1, 2, 2))
     ready = raft.ready()
     assert [e.index for e in ready.committed] == [1, 2]
-    assert (ready.hard_state, ready.soft_state, ready.entries, ready.messages) == (
-        None,
-        None,
-        (),
-        (),
-    )
+    assert ready.hard_state is None and ready.soft_state is None
+    assert ready.entries == () and ready.messages == ()
     assert not ready.must_sync
 
 
@@ -104,7 +100,7 @@ def test_messages_for_others_and_unknown_kinds_are_refused() -> None:
         Heartbeat(1, 1, 1, 0, 0),
         entry(1, 1),
     ):
-        with pytest.raises((ValueError, AttributeError)):
+        with pytest.raises(ValueError, match="not a message from a peer to member 1"):
             raft.step(stranger)  # type: ignore[arg-type]  # on purpose
     assert not raft.has_ready()
 
@@ -445,22 +441,21 @@ def test_the_same_calls_give_the_same_readies() -> None:
         rng = random.Random(9)
         raft = leading(seed=3)
         out: list[object] = []
-        for number in range(200):
-            rng.choice(
-                (
-                    raft.tick,
-                    lambda: acknowledge(raft, raft.log.last_index, 2),
-                    lambda: _try(raft, b"%d" % number),
-                    lambda: raft.step(HeartbeatResponse(1, 3, raft.term, 0)),
-                )
-            )()
+        acts = (
+            raft.tick,
+            lambda: acknowledge(raft, raft.log.last_index, 2),
+            lambda: _propose_or_campaign(raft, b"x"),
+            lambda: raft.step(HeartbeatResponse(1, 3, raft.term, 0)),
+        )
+        for act in rng.choices(acts, k=200):
+            act()
             out += settle(raft)
         return out
 
     assert run() == run()
 
 
-def _try(raft: Raft, payload: bytes) -> None:
+def _propose_or_campaign(raft: Raft, payload: bytes) -> None:
     try:
         raft.propose(payload)
     except ProposalDropped:
