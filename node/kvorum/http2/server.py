@@ -9,7 +9,7 @@ from typing import Any
 from grpclib.client import Channel
 from grpclib.client import Handler as ChannelHandler
 from grpclib.config import Configuration
-from grpclib.const import Status
+from grpclib.const import Cardinality, Status
 from grpclib.encoding.base import CodecBase
 from grpclib.metadata import encode_grpc_message
 from grpclib.protocol import H2Protocol
@@ -29,6 +29,11 @@ class CallHandler(Handler):
     undo.
     """
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Calls that end by themselves: a stopping server waits for these, not for streams.
+        self.unary: set[asyncio.Task[None]] = set()
+
     def accept(
         self, stream: ProtocolStream, headers: Headers, release_stream: Callable[[], Any]
     ) -> None:
@@ -39,6 +44,11 @@ class CallHandler(Handler):
             if isinstance(stream, CheckedStream):
                 stream.encoding = fields.get("grpc-encoding", "")
             super().accept(stream, headers, release_stream)
+            method = self.mapping.get(fields.get(":path", ""))
+            if method is not None and method.cardinality is Cardinality.UNARY_UNARY:
+                task = self._tasks[stream]
+                self.unary.add(task)
+                task.add_done_callback(self.unary.discard)
             return
         self._tasks[stream] = self.loop.create_task(_refuse(stream, refusal, release_stream))
 
@@ -157,10 +167,9 @@ class KvorumServer(Server):
             connection.transport.release()
 
     async def shut(self, grace_s: float) -> None:
-        """Let calls under way finish for at most ``grace_s``, then cancel them and close every
-        connection.
-        """
-        waiting = [task for handler in self._handlers for task in _tasks(handler)]
+        """Let unary calls under way finish for at most ``grace_s``, then end everything."""
+        handlers = [h for h in self._handlers if isinstance(h, CallHandler)]
+        waiting = [task for handler in handlers for task in handler.unary]
         if waiting:
             await asyncio.wait(waiting, timeout=grace_s)
         for handler in tuple(self._handlers):
@@ -170,10 +179,6 @@ class KvorumServer(Server):
             await asyncio.wait(cancelled, timeout=grace_s)
         for connection in tuple(self._connections):
             connection.processor.close("Server stopped")
-
-
-def _tasks(handler: Handler) -> list[asyncio.Task[None]]:
-    return [task for task in handler._tasks.values() if not task.done()]
 
 
 class KvorumChannel(Channel):

@@ -8,7 +8,7 @@ written at once.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from kvorum.limits import CLOSE_LINGER_S, WRITE_GATHER_BYTES
 
@@ -56,9 +56,7 @@ class GatheringTransport(asyncio.Transport):
         self._held = True
         if not self._inner.is_closing():
             self._inner.pause_reading()
-        protocol = self._inner.get_protocol()
-        if isinstance(protocol, asyncio.Protocol):
-            protocol.pause_writing()
+        cast(asyncio.Protocol, self._inner.get_protocol()).pause_writing()
 
     def release(self) -> None:
         """End a hold."""
@@ -68,9 +66,7 @@ class GatheringTransport(asyncio.Transport):
         self.flush()
         if not self._inner.is_closing():
             self._inner.resume_reading()
-        protocol = self._inner.get_protocol()
-        if isinstance(protocol, asyncio.Protocol):
-            protocol.resume_writing()
+        cast(asyncio.Protocol, self._inner.get_protocol()).resume_writing()
 
     def close(self) -> None:
         """Write what was gathered, then close; a peer that does not take it loses it."""

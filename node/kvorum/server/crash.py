@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
+_CANCEL_AGAIN_S = 0.5
+
 
 class Exit(IntEnum):
     """Exit codes of a node beyond 0 (stopped) and 1, 2 (configuration)."""
@@ -97,8 +99,8 @@ class Crash:
 
     async def cancel_all(self) -> None:
         """Cancel every task spawned here and wait until they are gone."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        while tasks := tuple(self._tasks):
+            for task in tasks:
+                task.cancel()
+            # A cancellation can be lost where a library turns it into an error of its own.
+            await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)

@@ -119,6 +119,7 @@ class PeerLink:
         self._delayed_until = 0.0
         self._echo: tuple[int, int] | None = None
         self._tries = 0
+        self._closed = False
         self.connected = False
         self.round_trip_us = 0.0
         self.sent_bytes = 0
@@ -178,8 +179,8 @@ class PeerLink:
     # --- the stream -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep a stream to the peer, for ever."""
-        while True:
+        """Keep a stream to the peer, until ``close``."""
+        while not self._closed:
             url = self.urls[self._tries % len(self.urls)]
             try:
                 await self._exchange(url)
@@ -187,6 +188,8 @@ class PeerLink:
                 self._broken(url, error)
             finally:
                 self._forget()
+            if self._closed:
+                return
             self._tries += 1
             exponent = min(self._tries, 16) - 1
             wait_s = min(PEER_BACKOFF_MAX_S, PEER_BACKOFF_MIN_S * 2**exponent)
@@ -310,6 +313,12 @@ class PeerLink:
         self._queue.clear()
         self._queued_bytes = 0
         self._echo = None
+
+    def close(self) -> None:
+        """Dial no more. The task is cancelled besides; a cancellation that meets a connection just
+        lost comes out of grpclib as the loss, and must end the link all the same.
+        """
+        self._closed = True
 
     def figures(self) -> PeerFigures:
         """For the statistics."""

@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from kvorum.errors import ConfigError
 from kvorum.http2.server import KvorumServer
@@ -36,11 +37,11 @@ class _Sniffer(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports offer the interface without its class.
+        self._transport = accepted = cast(asyncio.Transport, transport)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(SNIFF_TIMEOUT_S, transport.abort)
-        self._listener.made(transport)
+        self._timer = loop.call_later(SNIFF_TIMEOUT_S, accepted.abort)
+        self._listener.made(accepted)
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None

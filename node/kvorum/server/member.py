@@ -17,7 +17,8 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 
 from aiohttp import web
 from grpclib.client import UnaryUnaryMethod
@@ -62,7 +63,7 @@ _ASK_STARTED_S = 1.0
 # behind.
 _GC_THRESHOLDS = (50_000, 20, 1_000)
 
-Services = Callable[[Node], list[object]]
+Services = Callable[[Node], Collection[Any]]
 
 
 class Member:
@@ -289,12 +290,14 @@ class Member:
             await self._hand_over()
         await self._client_listener.stop(SHUTDOWN_GRACE_S)
         node.stop()
+        self._peers.close()
         await self._peer_listener.stop(SHUTDOWN_GRACE_S)
         await self._crash.cancel_all()
         node.gate.close()
         for runner in self._http:
             await runner.cleanup()
         await asyncio.to_thread(self._close_disks)
+        gc.unfreeze()
 
     async def _hand_over(self) -> None:
         """Give the leadership to a voter that is connected, if one takes it in time."""

@@ -116,7 +116,14 @@ class Peers:
 
     def drop(self, id_: int) -> None:
         """Let a link go."""
-        self._links.pop(id_, None)
+        link = self._links.pop(id_, None)
+        if link is not None:
+            link.close()
         task = self._tasks.pop(id_, None)
         if task is not None:
             task.cancel()
+
+    def close(self) -> None:
+        """Let every link go."""
+        for id_ in tuple(self._links):
+            self.drop(id_)
