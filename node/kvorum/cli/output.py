@@ -20,6 +20,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -158,11 +159,10 @@ async def _until_signal(body: Callable[[], Awaitable[None]]) -> bool:
         signalled = True
         task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
+    # Elsewhere Ctrl-C raises KeyboardInterrupt, which asyncio.run turns into a cancellation itself.
+    if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
-        except (NotImplementedError, RuntimeError, ValueError):
-            break  # Not in the main thread, or not on this system: Ctrl-C raises KeyboardInterrupt.
     try:
         await body()
     except asyncio.CancelledError:

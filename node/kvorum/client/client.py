@@ -1,4 +1,4 @@
-"""The client."""
+"""The client: the door to a cluster, and to each of its members on its own."""
 
 from __future__ import annotations
 

@@ -58,6 +58,7 @@ class SharedStream(ABC, Generic[Req, Rep]):
         self._session: asyncio.Task[None] | None = None
         self._outbox: deque[Req] = deque()
         self._outbox_filled = asyncio.Event()
+        self._token: str | None = None
         self._nudge = asyncio.Event()
         self._restart_reason: ClientError | None = None
         self._up = False
@@ -129,7 +130,6 @@ class SharedStream(ABC, Generic[Req, Rep]):
             picker, now_s = self._caller.picker, time.monotonic()
             endpoint = picker.pick(now_s)
             await self._pause(picker.wait_s(endpoint, now_s))
-            token = self._caller.pool.token
             before = self.sessions
             error = await self._one_session(endpoint)
             if not self._needed():
@@ -141,7 +141,7 @@ class SharedStream(ABC, Generic[Req, Rep]):
                 continue
             if error.condition in REAUTHENTICATE and self._caller.pool.may_login and relogins == 0:
                 relogins += 1
-                self._caller.pool.forget_token(token)
+                self._caller.pool.forget_token(self._token)
                 continue
             if error.code not in _RESUMED:
                 self._gone(error)
@@ -199,6 +199,7 @@ class SharedStream(ABC, Generic[Req, Rep]):
     async def _read(self, endpoint: Endpoint) -> None:
         pool = self._caller.pool
         await self._caller.login(time.monotonic() + pool.timeout_s)
+        self._token = pool.token
         stream = await self._caller.open(
             self._called, endpoint, require_leader=self._require_leader
         )
