@@ -192,7 +192,10 @@ class KvorumApp(App[None]):
             self.show_error(SessionError(str(error), rpc="node process"))
 
     def show_error(self, error: SessionError) -> None:
-        """Show and keep an error."""
+        """Show and keep an error, with the member's name in place of its address."""
+        state = self.cluster.members.get(error.member)
+        if state is not None:
+            error = error.at(state.name)
         self.errors.append((time.time(), error))
         now = self.clock()
         text = str(error)

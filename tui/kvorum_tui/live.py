@@ -53,12 +53,13 @@ POLL_S = 1.0
 CALL_S = 2.0
 SILENCE_S = 10.0  # A stream of reports that brings nothing for this long is opened anew.
 LEASES_AT_ONCE = 16
+ALONE_S = 3.0  # After a read that no quorum answered, this long reads ask one member at once.
 WITHOUT_QUORUM = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 
 
 def session_error(error: ClientError) -> SessionError:
     """A client's error as the terminal shows it."""
-    rpc = error.rpc.strip("/").partition(".")[2] if "." in error.rpc else error.rpc.strip("/")
+    rpc = error.rpc.strip("/").rpartition(".")[2]
     kind = ReadOnly if isinstance(error, ReadOnlyError) else SessionError
     return kind(
         error.message, error.endpoint, rpc, error.code.name, isinstance(error, UnknownOutcome)
@@ -94,7 +95,7 @@ class LiveSession:
         self._given = tuple(endpoints)
         self._read_only = read_only
         self._client: Client | None = None
-        self._alarms: dict[int, tuple[str, ...]] = {}
+        self._alone_until = 0.0
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -182,11 +183,13 @@ class LiveSession:
         """A linearizable read, or where no quorum answers a read from one member; says which it
         was.
         """
-        try:
-            return await call(False), False
-        except ClientError as error:
-            if error.code not in WITHOUT_QUORUM:
-                raise
+        if time.monotonic() >= self._alone_until:
+            try:
+                return await call(False), False
+            except ClientError as error:
+                if error.code not in WITHOUT_QUORUM:
+                    raise
+            self._alone_until = time.monotonic() + ALONE_S
         return await call(True), True
 
     async def pages(self, prefix: bytes = b"", page: int = 2_000) -> AsyncIterator[KeyPage]:

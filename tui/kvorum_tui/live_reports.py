@@ -16,6 +16,7 @@ from kvorum_proto.kvorum import v1
 from kvorum_tui.model.records import FaultView, LogEntryView, MemberReport, PeerView
 
 PROBE_S = 2.0
+ALARMS = ("NOSPACE", "CORRUPT")
 
 ROLES = {
     v1.Role.FOLLOWER: "follower",
@@ -67,14 +68,12 @@ class Probe:
 
 
 def alarms_of(errors: tuple[str, ...]) -> tuple[str, ...]:
-    """Alarm names in a status' errors, which etcd words as "memberID:… alarm:NOSPACE " or
-    plainly.
+    """Names of alarms among a status' errors, which etcd words as "memberID:1 alarm:NOSPACE ".
+
+    Other errors ("etcdserver: no leader") are no alarms; they show by themselves.
     """
-    found = []
-    for text in errors:
-        _, mark, kind = text.partition("alarm:")
-        found.append(kind.split()[0] if mark and kind.strip() else text)
-    return tuple(dict.fromkeys(found))
+    found = [text.partition("alarm:")[2].split()[:1] or [text] for text in errors]
+    return tuple(dict.fromkeys(name for (name,) in found if name in ALARMS))
 
 
 def etcd_report(endpoint: str, status: MemberStatus, latency_ms: float) -> MemberReport:
@@ -83,7 +82,6 @@ def etcd_report(endpoint: str, status: MemberStatus, latency_ms: float) -> Membe
         role = "learner"
     else:
         role = "leader" if status.is_leader else "follower"
-    errors = tuple(text for text in status.errors if "no leader" not in text)
     return MemberReport(
         endpoint=endpoint,
         source="etcd",
@@ -98,7 +96,7 @@ def etcd_report(endpoint: str, status: MemberStatus, latency_ms: float) -> Membe
         revision=status.header.revision,
         db_bytes=status.db_size_bytes,
         latency_ms=latency_ms,
-        alarms=alarms_of(errors),
+        alarms=alarms_of(status.errors),
         extra={"database in use, bytes": status.db_in_use_bytes},
     )
 

@@ -42,6 +42,10 @@ class SessionError(Exception):
         self.code = code
         self.unknown_outcome = unknown_outcome
 
+    def at(self, member: str) -> SessionError:
+        """The same error with another name for the member."""
+        return SessionError(self.message, member, self.rpc, self.code, self.unknown_outcome)
+
 
 class ReadOnly(SessionError):
     """Refused before anything was sent: the session is read-only."""

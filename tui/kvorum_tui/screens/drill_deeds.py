@@ -51,4 +51,4 @@ async def transfer_leader(kv: KvorumApp, state: MemberState) -> None:
 def quorum_lines(kv: KvorumApp, member_ids: set[int]) -> tuple[Rich, bool]:
     """What is left of the quorum without these members, to show before it is done."""
     kept, text = kv.cluster.quorum_without(member_ids, kv.clock())
-    return [[(text, "text" if kept else "bad")]], kept
+    return [[(part.strip(), "text" if kept else "bad")] for part in text.split(";")], kept

@@ -258,20 +258,24 @@ class DrillsPane(Pane):
             for name in sorted(self.paused):
                 await control.resume(name)
             self.paused.clear()
-        rows = [
-            m for m in self.kv.cluster.rows() if m.report is not None and m.report.faults_enabled
-        ]
+        now = self.kv.clock()
+        able = [m for m in self.kv.cluster.rows() if m.report and m.report.faults_enabled]
+        lost = [m.name for m in able if not m.fresh(now)]
         results = await asyncio.gather(
-            *(self.kv.session.heal(m.endpoint) for m in rows), return_exceptions=True
+            *(self.kv.session.heal(m.endpoint) for m in able if m.fresh(now)),
+            return_exceptions=True,
         )
-        lifted = sum(result for result in results if isinstance(result, int))
         for result in results:
             if isinstance(result, SessionError):
                 self.kv.show_error(result)
-        self.kv.cluster.note(
-            self.kv.clock(), "heal", f"healed all: {words.plural(lifted, 'fault')} lifted"
-        )
-        self.kv.tell(f"{words.plural(lifted, 'fault')} lifted")
+            elif isinstance(result, BaseException):
+                raise result
+        lifted = sum(result for result in results if isinstance(result, int))
+        text = f"healed all: {words.plural(lifted, 'fault')} lifted"
+        if lost:
+            text += f"; {', '.join(lost)} did not answer, faults there end by themselves"
+        self.kv.cluster.note(now, "heal", text)
+        self.kv.tell(text)
 
     def do_fault_longer(self) -> None:
         """Longer."""

@@ -29,6 +29,7 @@ from kvorum_tui.widgets.key_tree import KeyTree
 from kvorum_tui.widgets.paint import LineList, TextLines
 
 HISTORY_MAX = 2_000
+READING_S = 0.15
 SEARCH_MAX = 20_000  # Matches that a filter shows.
 FORMS = ("", "json", "text", "hex")
 
@@ -175,6 +176,14 @@ class KeysPane(Pane):
             if self.view == "history":
                 self.do_key_history()
             self.aside(self.load_value(row.path), "value", exclusive=True)
+            self.set_timer(READING_S, lambda: self._still_reading(row.path))
+
+    def _still_reading(self, key: bytes) -> None:
+        """Do not let another key's value stand under this one's name."""
+        if self.record is None and self.row is not None and self.row.path == key:
+            self.query_one("#foot", Static).update("")
+            if self.view != "history":
+                self.value_view.show([], "reading…")
 
     def _show_branch(self, row: Row | None) -> None:
         head, foot = self.query_one("#head", Static), self.query_one("#foot", Static)
