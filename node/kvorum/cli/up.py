@@ -235,7 +235,7 @@ def _open_terminal(supervisor: Supervisor) -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
-    run(supervisor.endpoints(), control=SupervisorControl(supervisor))
+    run(supervisor.endpoints(), control=SupervisorControl(supervisor), title="demo")
 
 
 def _show(supervisor: Supervisor, write_out: str) -> None:
