@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import duckdb
 
@@ -185,15 +185,11 @@ def _fetch_events(
     return [_event(row) for row in found]
 
 
-def _event(row: tuple[object, ...]) -> EventRow:
-    revision, sub, kind, key, value, create, version, lease = row[:8]
-    before = row[8:]
-    # fetched as objects
-    previous = Record(key, *before) if before and before[2] is not None else None  # type: ignore[arg-type]
-    # fetched as objects
-    record = Record(key, value, create, revision, version, lease)  # type: ignore[arg-type]
-    # fetched as objects
-    return EventRow(revision, sub, kind, record, previous)  # type: ignore[arg-type]
+def _event(row: tuple[Any, ...]) -> EventRow:
+    revision, sub, kind, key, value, create, version, lease, *before = row
+    previous = Record(key, *before) if before and before[2] is not None else None
+    record = Record(key, value, create, revision, version, lease)
+    return EventRow(revision, sub, kind, record, previous)
 
 
 def key_history(

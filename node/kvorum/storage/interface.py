@@ -185,6 +185,9 @@ class LogStore(Protocol):
         durable index.
         """
 
+    def mark(self) -> None:
+        """Note in the log, unsynced, that all of it is synced; for an idle moment."""
+
     def cut(self, index: int) -> int:
         """Remove whole old segments whose entries are all at or below ``index``; returns how many
         went.
@@ -232,6 +235,9 @@ class SnapshotStore(Protocol):
         """The newest snapshot whose every byte checks out, or None. Broken ones are set aside on
         the way.
         """
+
+    def discard_unmarked(self, allowed: Sequence[SnapshotMeta]) -> list[str]:
+        """Remove files without a marker in the log; their names. For a start, after ``load``."""
 
     def chunks(self, snapshot: SnapshotFile) -> Iterator[bytes]:
         """The body, piece by piece, checked again while it is read."""

@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
+from kvorum.limits import WAL_RECORD_BYTES
 from kvorum.raft.types import ConfState, Entry, EntryKind, HardState, SnapshotMeta
 from kvorum.storage.interface import WalMetadata
 
@@ -254,6 +255,19 @@ def decode_batch(payload: bytes) -> tuple[HardState | None, list[Entry]]:
     if at != len(payload):
         raise ValueError("entry lengths do not add up")
     return hard_state, entries
+
+
+def split_entries(entries: Sequence[Entry]) -> Iterator[tuple[Sequence[Entry], bool]]:
+    """Split a long run into records of bounded size; (entries, whether it is the last). Nothing:
+    one empty piece.
+    """
+    start = size = 0
+    for position, entry in enumerate(entries):
+        if size + len(entry.data) > WAL_RECORD_BYTES and position > start:
+            yield entries[start:position], False
+            start, size = position, 0
+        size += len(entry.data)
+    yield entries[start:], True
 
 
 class SnapshotMark(NamedTuple):

@@ -21,7 +21,15 @@ import struct
 from dataclasses import dataclass, field
 
 from kvorum.raft.types import Entry, HardState, SnapshotMeta
-from kvorum.storage.interface import Disk, TornTail, WalCorrupt, WalLost, WalMetadata
+from kvorum.storage.interface import (
+    Disk,
+    Recovered,
+    TornTail,
+    Verdict,
+    WalCorrupt,
+    WalLost,
+    WalMetadata,
+)
 from kvorum.storage.record import (
     BadRecord,
     Kind,
@@ -268,6 +276,27 @@ def effective_hard_state(state: Replay) -> HardState | None:
     if term > kept.term:
         return HardState(term, 0, max(commit, kept.commit))
     return kept._replace(commit=max(commit, kept.commit))
+
+
+def recovered(state: Replay) -> Recovered:
+    """What the log's owner is told."""
+    assert state.metadata is not None, "replay refuses a log without a head"
+    snapshot = state.snapshots[-1] if state.snapshots else None
+    behind = 0
+    if snapshot is not None and state.entries:
+        behind = min(len(state.entries), max(0, snapshot.index + 1 - state.entries[0].index))
+    return Recovered(
+        metadata=state.metadata,
+        hard_state=effective_hard_state(state),
+        snapshot=snapshot,
+        snapshots=tuple(state.snapshots),
+        entries=state.entries[behind:],
+        older=state.entries[:behind],
+        verdict=Verdict.TORN if state.torn else Verdict.CLEAN,
+        torn=state.torn,
+        segments=len(state.segments),
+        bytes_read=sum(segment.size for segment in state.segments),
+    )
 
 
 def _corrupt(state: Replay, name: str, offset: int, reason: str) -> WalCorrupt:

@@ -95,6 +95,18 @@ class Snapshots:
                 return found
         return None
 
+    def discard_unmarked(self, allowed: Sequence[SnapshotMeta]) -> list[str]:
+        """Remove files that the log has no marker for, newest and oldest alike; their names.
+
+        For a start: a process that died between staging a snapshot and marking it leaves one, and
+        a few of them would push the good ones out of the number kept.
+        """
+        marked = {snapshot_name(meta) for meta in allowed}
+        unmarked = [name for name in self.names() if name not in marked]
+        for name in unmarked:
+            self._disk.remove(name)
+        return unmarked
+
     def names(self) -> list[str]:
         """Snapshot files by index, oldest first."""
         names = [name for name in self._disk.names() if name.endswith(_SUFFIX)]

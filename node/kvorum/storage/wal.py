@@ -22,18 +22,17 @@ All calls block and must come from one thread at a time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import google_crc32c
 
-from kvorum.limits import WAL_AHEAD_BYTES, WAL_RECORD_BYTES, WAL_SEGMENT_BYTES
+from kvorum.limits import WAL_AHEAD_BYTES, WAL_SEGMENT_BYTES
 from kvorum.raft.types import Entry, HardState, SnapshotMeta
 from kvorum.storage.interface import (
     Disk,
     File,
     Recovered,
-    Verdict,
     WalError,
     WalFailed,
     WalLost,
@@ -48,12 +47,13 @@ from kvorum.storage.record import (
     encode_segment_head,
     encode_snapshot,
     frame,
+    split_entries,
 )
 from kvorum.storage.replay import (
     Replay,
     Segment,
     add_snapshot,
-    effective_hard_state,
+    recovered,
     replay,
     segment_name,
     segment_names,
@@ -141,7 +141,7 @@ class Wal:
             wal._continue(state)
         except OSError as error:
             wal._die("cutting the tail", error)
-        return wal, _recovered(state)
+        return wal, recovered(state)
 
     def _continue(self, state: Replay) -> None:
         """Make the files end where the records end, so that nothing stale can follow what is
@@ -182,7 +182,7 @@ class Wal:
             hard_state = None
         if not entries and hard_state is None:
             return
-        for piece, last in _pieces(entries):
+        for piece, last in split_entries(entries):
             self._add(Kind.BATCH, encode_batch(hard_state if last else None, piece))
         if hard_state is not None:
             self._hard_state = hard_state
@@ -362,39 +362,6 @@ class Wal:
         self._buffer.clear()
         self._failure = WalFailed(f"write-ahead log failed {doing}: {error}", error.errno or 0)
         raise self._failure from error
-
-
-def _pieces(entries: Sequence[Entry]) -> Iterator[tuple[Sequence[Entry], bool]]:
-    """Split a long run into records of bounded size; (entries, whether it is the last). Nothing:
-    one empty piece.
-    """
-    start = size = 0
-    for position, entry in enumerate(entries):
-        if size + len(entry.data) > WAL_RECORD_BYTES and position > start:
-            yield entries[start:position], False
-            start, size = position, 0
-        size += len(entry.data)
-    yield entries[start:], True
-
-
-def _recovered(state: Replay) -> Recovered:
-    assert state.metadata is not None, "replay refuses a log without a head"
-    snapshot = state.snapshots[-1] if state.snapshots else None
-    behind = 0
-    if snapshot is not None and state.entries:
-        behind = min(len(state.entries), max(0, snapshot.index + 1 - state.entries[0].index))
-    return Recovered(
-        metadata=state.metadata,
-        hard_state=effective_hard_state(state),
-        snapshot=snapshot,
-        snapshots=tuple(state.snapshots),
-        entries=state.entries[behind:],
-        older=state.entries[:behind],
-        verdict=Verdict.TORN if state.torn else Verdict.CLEAN,
-        torn=state.torn,
-        segments=len(state.segments),
-        bytes_read=sum(segment.size for segment in state.segments),
-    )
 
 
 def _remove_temporaries(disk: Disk) -> None:

@@ -128,3 +128,13 @@ def test_a_renamed_file_is_refused() -> None:
     disk.rename(saved.name, snapshot_name(meta(9)))
     assert snapshots.load() is None
     assert "name" in str(broken[0])
+
+
+def test_files_without_a_marker_can_be_swept_at_a_start() -> None:
+    disk = MemoryDisk(Random(1))
+    snapshots, _ = store(disk)
+    for index in (1, 2, 3, 4):
+        snapshots.save(meta(index), index, [b"x"])
+    unmarked = [snapshot_name(meta(1)), snapshot_name(meta(4))]
+    assert snapshots.discard_unmarked([meta(2), meta(3)]) == unmarked
+    assert snapshots.names() == [snapshot_name(meta(2)), snapshot_name(meta(3))]
