@@ -22,6 +22,8 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 # A place in the code as the tour names it: `kvorum/replica/replica.py:Replica.handle`.
 PLACE = re.compile(r"`((?:kvorum|kvorum_tui|kvorum_proto)/[\w/]+\.py)(?::([\w.]+))?`")
+# The same as a link: [`Replica.handle_all`](kvorum/replica/replica.py).
+LINKED = re.compile(r"\[`([\w.]+)`\]\(([\w./]+\.py)\)")
 WORKING_WITH = ("pip install .", "kvorum demo", "pip install -e '.[dev]'", "python tests/check.py")
 
 
@@ -101,6 +103,9 @@ def test_every_place_in_the_code_exists(page: Path) -> None:
         package, _, rest = file.partition("/")
         path = PACKAGES[package] / rest
         if not path.is_file() or (name and name not in defined_in(tree(path))):
+            missing.append(f"{file}:{name}")
+    for name, file in LINKED.findall(text(page)):
+        if name not in defined_in(tree((page.parent / file).resolve())):
             missing.append(f"{file}:{name}")
     assert missing == []
 
