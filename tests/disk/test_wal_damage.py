@@ -11,7 +11,7 @@ from kvorum.raft.types import ConfState, Entry, EntryKind, HardState, SnapshotMe
 from kvorum.storage.filesystem import RealDisk
 from kvorum.storage.interface import Recovered, Verdict, WalCorrupt, WalLost, WalMetadata
 from kvorum.storage.memory import MemoryDisk
-from kvorum.storage.record import HEADER_BYTES, Kind, Record, parse
+from kvorum.storage.record import HEADER_BYTES, Kind, Record, encode_batch, parse
 from kvorum.storage.replay import replay, segment_names
 from kvorum.storage.wal import Wal
 
@@ -278,7 +278,10 @@ def test_a_picture_of_a_record_in_a_value_proves_nothing() -> None:
 def test_a_commit_index_without_its_entries_is_corruption() -> None:
     disk = MemoryDisk(Random(1))
     wal = Wal.create(disk, OWNER, salt=1)
-    wal.append(HardState(1, 1, 5), [Entry(1, 1, EntryKind.NORMAL, b"x")])
+    one = Entry(1, 1, EntryKind.NORMAL, b"x")
+    with pytest.raises(ValueError, match="commit index 5"):
+        wal.append(HardState(1, 1, 5), [one])
+    wal._add(Kind.BATCH, encode_batch(HardState(1, 1, 5), [one]))
     wal.close()
     with pytest.raises(WalCorrupt, match="commit index 5"):
         replay(disk)

@@ -151,7 +151,11 @@ class QueryRunner:
                 self._number += 1
                 path = self._directory / f"copy-{self._number}.duckdb"
                 made: Future[Path] = self._writer.copy_to(path)
-                self._copies.append(_Copy(made.result(), state))
+                try:
+                    self._copies.append(_Copy(made.result(), state))
+                except OSError as error:
+                    remove_history(path)
+                    raise QueryRefused(f"the history cannot be copied: {error}") from error
             copy = self._copies[-1]
             copy.users += 1
             self._drop_unused()

@@ -71,6 +71,7 @@ class _Job(NamedTuple):
 
     run: Callable[[], object]
     future: Future[object]
+    spares_writer: bool
 
 
 class HistoryWriter:
@@ -146,8 +147,10 @@ class HistoryWriter:
         return self._submit(lambda: self._compact(revision))
 
     def copy_to(self, path: Path) -> Future[Path]:
-        """A private copy of the committed history, for reading in another process."""
-        return self._submit(lambda: copy_history(self._database.path, path))
+        """A private copy of the committed history, for reading in another process. OSError when it
+        cannot be made (a full disk); the writer goes on.
+        """
+        return self._submit(lambda: copy_history(self._database.path, path), spares_writer=True)
 
     def statistics(self) -> WriterStatistics:
         """Figures for the terminal and /metrics."""
@@ -189,11 +192,12 @@ class HistoryWriter:
 
     # --- the thread ------------------------------------------------------------------------------
 
-    def _submit(self, run: Callable[[], _T]) -> Future[_T]:
+    def _submit(self, run: Callable[[], _T], spares_writer: bool = False) -> Future[_T]:
+        """Queue a job. ``spares_writer``: its failure is its caller's alone."""
         future: Future[_T] = Future()
         with self._changed:
             self._check()
-            self._queue.append(_Job(run, cast("Future[object]", future)))
+            self._queue.append(_Job(run, cast("Future[object]", future), spares_writer))
             self._changed.notify()
         return future
 
@@ -280,6 +284,8 @@ class HistoryWriter:
             result = job.run()
         except BaseException as error:
             job.future.set_exception(error)
+            if job.spares_writer and isinstance(error, Exception):
+                return
             raise
         job.future.set_result(result)
 

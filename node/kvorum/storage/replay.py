@@ -44,6 +44,7 @@ from kvorum.storage.record import (
 )
 
 SUFFIX = ".wal"
+ASIDE_SUFFIX = ".broken"
 SNAPSHOT_MARKS_KEPT = (
     5  # As many as snapshot files are kept; each may be the one a start falls back to.
 )
@@ -301,3 +302,19 @@ def recovered(state: Replay) -> Recovered:
 
 def _corrupt(state: Replay, name: str, offset: int, reason: str) -> WalCorrupt:
     return WalCorrupt(name, offset, state.last_index, state.synced_index, reason)
+
+
+def set_aside(disk: Disk) -> list[str]:
+    """Rename every segment of a corrupt log so that a new one can start; returns the new names.
+    Nothing is deleted.
+    """
+    taken = set(disk.names())
+    moved = []
+    for name in segment_names(disk):
+        number = 1
+        while f"{name}{ASIDE_SUFFIX}-{number}" in taken:
+            number += 1
+        disk.rename(name, f"{name}{ASIDE_SUFFIX}-{number}")
+        moved.append(f"{name}{ASIDE_SUFFIX}-{number}")
+    disk.sync_directory()
+    return moved

@@ -60,7 +60,6 @@ from kvorum.storage.replay import (
 )
 
 _TEMPORARY = ".tmp"
-_ASIDE = ".broken"
 
 
 class Wal:
@@ -182,6 +181,7 @@ class Wal:
             hard_state = None
         if not entries and hard_state is None:
             return
+        self._check_order(hard_state, entries)
         for piece, last in split_entries(entries):
             self._add(Kind.BATCH, encode_batch(hard_state if last else None, piece))
         if hard_state is not None:
@@ -193,6 +193,16 @@ class Wal:
             self._last_index = entries[-1].index
             newest = self._segments[-1]
             newest.last_index = max(newest.last_index, self._last_index)
+
+    def _check_order(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        """Refuse what a later replay would have to call corrupt."""
+        last = self._last_index
+        if entries:
+            first, last = entries[0].index, entries[-1].index
+            if first > self._last_index + 1 or last - first != len(entries) - 1:
+                raise ValueError(f"entries {first} to {last} do not follow {self._last_index}")
+        if hard_state is not None and hard_state.commit > last:
+            raise ValueError(f"commit index {hard_state.commit} is beyond the last entry, {last}")
 
     def flush(self) -> None:
         """See ``interface.LogStore.flush``."""
@@ -374,19 +384,3 @@ def _remove_temporaries(disk: Disk) -> None:
 def has_log(disk: Disk) -> bool:
     """Whether the directory holds a log at all, readable or not."""
     return bool(segment_names(disk))
-
-
-def set_aside(disk: Disk) -> list[str]:
-    """Rename every segment of a corrupt log so that a new one can start; returns the new names.
-    Nothing is deleted.
-    """
-    taken = set(disk.names())
-    moved = []
-    for name in segment_names(disk):
-        number = 1
-        while f"{name}{_ASIDE}-{number}" in taken:
-            number += 1
-        disk.rename(name, f"{name}{_ASIDE}-{number}")
-        moved.append(f"{name}{_ASIDE}-{number}")
-    disk.sync_directory()
-    return moved

@@ -178,3 +178,13 @@ def test_rows_say_what_json_cannot(runner: QueryRunner) -> None:
             "ü\n\u2028\x85",
         )
     ]
+
+
+def test_a_copy_that_cannot_be_made_harms_nobody(history: Opened, runner: QueryRunner) -> None:
+    directory = history.path.with_name("query")
+    directory.rmdir()
+    with pytest.raises(QueryRefused, match="cannot be copied"):
+        ask(runner, "SELECT 1")
+    history.writer.flush().result(10)
+    directory.mkdir()
+    assert ask(runner, "SELECT 1").rows == [(1,)]

@@ -15,7 +15,8 @@ from kvorum.storage.interface import (
     WalMetadata,
 )
 from kvorum.storage.memory import MemoryDisk
-from kvorum.storage.wal import Wal, has_log, set_aside
+from kvorum.storage.replay import set_aside
+from kvorum.storage.wal import Wal, has_log
 
 OWNER = WalMetadata(cluster_id=0xC0FFEE, member_id=0xFEED)
 CONF = ConfState((1, 2, 3), (4,), (), (), False)
@@ -330,3 +331,14 @@ def test_an_unfinished_segment_is_swept_away() -> None:
     _, found = Wal.open(d, OWNER)
     assert found.entries == entries(1, 9)
     assert len(d.names()) == 1
+
+
+def test_what_replay_could_not_accept_is_not_taken() -> None:
+    wal = Wal.create(disk(), OWNER, salt=7)
+    wal.append(HardState(1, 1, 0), entries(1, 3))
+    for wrong in (entries(5, 1), entries(2, 1) + entries(4, 1)):
+        with pytest.raises(ValueError, match="do not follow"):
+            wal.append(None, wrong)
+    with pytest.raises(ValueError, match="beyond the last entry"):
+        wal.append(HardState(1, 1, 4))
+    assert wal.sync() == 3
