@@ -21,13 +21,16 @@ from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import Event
+from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame
 
 from kvorum.http2.transport import GatheringTransport
 
 log = logging.getLogger(__name__)
 
 _MAX_HEADER_LIST_BYTES = 65_536
+_FRAME_HEAD_BYTES = 9
 
 
 class CheckedStream(Stream):
@@ -48,7 +51,7 @@ class CheckedStream(Stream):
         except AssertionError as exc:
             # grpclib's buffer asserts that a message is whole; a client that stops in the middle
             # breaks that.
-            raise GRPCError(Status.INTERNAL, "unexpected EOF") from exc
+            raise GRPCError(Status.UNKNOWN, "unexpected EOF") from exc
         if self._in_body:
             self._in_body = False
         elif data:
@@ -59,20 +62,20 @@ class CheckedStream(Stream):
     def _check(self, prefix: bytes) -> None:
         if prefix[0]:
             if self.encoding in ("", "identity"):
-                raise GRPCError(
-                    Status.UNIMPLEMENTED,
-                    "grpc: compressed flag set with identity or empty encoding",
-                )
-            raise GRPCError(
-                Status.UNIMPLEMENTED,
-                f'grpc: Decompressor is not installed for grpc-encoding "{self.encoding}"',
-            )
+                reason = "grpc: compressed flag set with identity or empty encoding"
+                raise GRPCError(Status.INTERNAL, reason)
+            raise GRPCError(Status.UNIMPLEMENTED, not_installed(self.encoding))
         size = int.from_bytes(prefix[1:], "big")
         if self.max_message_bytes and size > self.max_message_bytes:
             raise GRPCError(
                 Status.RESOURCE_EXHAUSTED,
                 f"grpc: received message larger than max ({size} vs. {self.max_message_bytes})",
             )
+
+
+def not_installed(encoding: str) -> str:
+    """gRPC's words for a message encoding this side cannot undo."""
+    return f'grpc: Decompressor is not installed for grpc-encoding "{encoding}"'
 
 
 class CheckedConnection(Connection):
@@ -98,6 +101,17 @@ class CheckedConnection(Connection):
         )
         stream.max_message_bytes = self._max_message_bytes
         return stream
+
+
+class EagerFrameBuffer(FrameBuffer):
+    """h2's buffer of frames, refusing a frame that is too long when its head says so, not after
+    16 MiB of it have been kept.
+    """
+
+    def __next__(self) -> Frame:
+        if len(self._data) >= _FRAME_HEAD_BYTES:
+            self._validate_frame_length(int.from_bytes(self._data[:3], "big"))
+        return super().__next__()
 
 
 class Events(EventsProcessor):
@@ -153,6 +167,9 @@ class KvorumProtocol(H2Protocol):
                 SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_LIST_BYTES,
             },
         )
+        frames = EagerFrameBuffer(server=not self.h2_config.client_side)
+        frames.max_frame_size = h2_connection.incoming_buffer.max_frame_size
+        h2_connection.incoming_buffer = frames
         h2_connection.initiate_connection()
         # The connection's own window starts at 64 KiB, whatever the settings say.
         h2_connection.increment_flow_control_window(

@@ -18,7 +18,7 @@ from grpclib.server import Handler, Server
 from h2.exceptions import ProtocolError
 from kvorum_proto.codec import ServerCodec
 
-from kvorum.http2.protocol import CheckedStream, KvorumProtocol
+from kvorum.http2.protocol import CheckedStream, KvorumProtocol, not_installed
 from kvorum.limits import GRPC_OVERHEAD_BYTES, MAX_CONCURRENT_STREAMS, MAX_REQUEST_BYTES
 
 Headers = list[tuple[str, str]]
@@ -52,7 +52,7 @@ class CallHandler(Handler):
             return
         self._tasks[stream] = self.loop.create_task(_refuse(stream, refusal, release_stream))
 
-    def _refusal(self, fields: dict[str, str]) -> str | None:
+    def _refusal(self, fields: dict[str, str]) -> tuple[Status, str] | None:
         path = fields.get(":path", "")
         if not fields.get("content-type", "").startswith("application/grpc"):
             return None
@@ -60,27 +60,30 @@ class CallHandler(Handler):
             return unknown_method(path, self.mapping)
         encoding = fields.get("grpc-encoding", "")
         if encoding not in ("", "identity"):
-            return f'grpc: Decompressor is not installed for grpc-encoding "{encoding}"'
+            return Status.UNIMPLEMENTED, not_installed(encoding)
         return None
 
 
-def unknown_method(path: str, known: Collection[str]) -> str:
+def unknown_method(path: str, known: Collection[str]) -> tuple[Status, str]:
     """What etcd says of a path that no service has (contract page "errors", section 2.7)."""
     service, slash, method = path.removeprefix("/").rpartition("/")
-    if not path.startswith("/") or not slash:
-        return f'malformed method name: "{path}"'
+    if not slash:
+        return Status.RESOURCE_EXHAUSTED, f'malformed method name: "{path}"'
     if any(name.startswith(f"/{service}/") for name in known):
-        return f"unknown method {method} for service {service}"
-    return f"unknown service {service}"
+        return Status.UNIMPLEMENTED, f"unknown method {method} for service {service}"
+    return Status.UNIMPLEMENTED, f"unknown service {service}"
 
 
-async def _refuse(stream: ProtocolStream, message: str, release_stream: Callable[[], Any]) -> None:
+async def _refuse(
+    stream: ProtocolStream, refusal: tuple[Status, str], release_stream: Callable[[], Any]
+) -> None:
+    status, message = refusal
     try:
         await stream.send_headers(
             [
                 (":status", "200"),
                 ("content-type", "application/grpc"),
-                ("grpc-status", str(Status.UNIMPLEMENTED.value)),
+                ("grpc-status", str(status.value)),
                 ("grpc-message", encode_grpc_message(message)),
             ],
             end_stream=True,
