@@ -53,12 +53,13 @@ class NodePorts:
 
 @dataclass(frozen=True)
 class RunState:
-    """What ``run.json`` holds."""
+    """What ``run.json`` holds. ``data_dir`` is empty when data lies in the run directory."""
 
     cluster: str
     program: str
     token: str
     ports: dict[str, NodePorts]
+    data_dir: str
     keys_loaded: bool = False
 
     def dumps(self) -> str:
@@ -70,6 +71,7 @@ class RunState:
                 "cluster": self.cluster,
                 "program": self.program,
                 "token": self.token,
+                "data_dir": self.data_dir,
                 "keys_loaded": self.keys_loaded,
                 "nodes": ports,
             },
@@ -90,6 +92,7 @@ class RunState:
             str(table["program"]),
             str(table["token"]),
             ports,
+            str(table["data_dir"]),
             bool(table["keys_loaded"]),
         )
 
@@ -169,7 +172,7 @@ class RunDir:
             peer = node.peer_port or free_port(taken)
             ports[node.name] = NodePorts(client, peer)
         token = f"{spec.name}-{random.SystemRandom().getrandbits(32):08x}"
-        return RunState(spec.name, spec.program, token, ports)
+        return RunState(spec.name, spec.program, token, ports, str(spec.data_dir or ""))
 
     def _check_fits(self, spec: ClusterSpec, state: RunState) -> None:
         def clash(key: str, has: object, wants: object) -> ConfigError:
@@ -182,6 +185,8 @@ class RunDir:
             raise clash("program", state.program, spec.program)
         if list(state.ports) != [n.name for n in spec.nodes]:
             raise clash("node", ", ".join(state.ports), ", ".join(n.name for n in spec.nodes))
+        if state.data_dir != str(spec.data_dir or ""):
+            raise clash("data_dir", state.data_dir or "none", spec.data_dir or "none")
         for index, node in enumerate(spec.nodes):
             has = state.ports[node.name]
             for key, kept, wanted in (
@@ -192,14 +197,20 @@ class RunDir:
                     raise clash(f"node[{index}].{key}", kept, wanted)
 
     def forget(self, spec: ClusterSpec) -> None:
-        """Delete what earlier runs left: ports, logs, data. Touches only what a run made itself."""
+        """Delete what earlier runs left: ports, logs, data. Touches only what a run made itself.
+
+        Data that the cluster file puts elsewhere is deleted from the place written down at the
+        first start, not from whatever place the file names now.
+        """
         state = self.state() if (self.path / "run.json").exists() else None
         for name in sorted({*(state.ports if state else ()), *(n.name for n in spec.nodes)}):
             folder = self.node_dir(name)
             if (folder / "pid.json").exists() or (folder / "node.log").exists():
                 shutil.rmtree(folder)
-            if spec.data_dir is not None and (spec.data_dir / name).exists():
-                shutil.rmtree(spec.data_dir / name)
+            if state and state.data_dir and name in state.ports:
+                data = Path(state.data_dir) / name
+                if data.exists():
+                    shutil.rmtree(data)
         (self.path / "run.json").unlink(missing_ok=True)
 
     # --- one node's folder ----------------------------------------------------------------------

@@ -307,8 +307,19 @@ class Supervisor:
                 if not node.death_told:
                     self._tell_death(name, node)
                 if node.restart_at is not None and time.monotonic() >= node.restart_at:
-                    self._launch(name)
-                    self._say(f"{name}: restarted, pid {node.process.pid}")
+                    self._try_again(name, node)
+
+    def _try_again(self, name: str, node: _Node) -> None:
+        """An automatic restart; one that is not possible now is told and put off."""
+        try:
+            self._launch(name)
+        except ClusterError as error:
+            wait_s = limits.NODE_RESTART_WAIT_S[-1]
+            node.restart_at = time.monotonic() + wait_s
+            self._say(f"{error}; trying again in {wait_s:g} s")
+            return
+        assert node.process is not None
+        self._say(f"{name}: restarted, pid {node.process.pid}")
 
     def _tell_death(self, name: str, node: _Node) -> None:
         assert node.process is not None

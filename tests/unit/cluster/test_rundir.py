@@ -57,6 +57,7 @@ def test_only_one_supervisor(tmp_path: Path) -> None:
     [
         ({"program": "etcd"}, "program:"),
         ({"nodes": (NodeSpec("n1"),)}, "node:"),
+        ({"data_dir": Path("elsewhere")}, "data_dir:"),
         ({"nodes": (NodeSpec("n1"), NodeSpec("n2", peer_port=1))}, "node[1].peer_port:"),
     ],
 )
@@ -93,6 +94,18 @@ def test_fresh_deletes_runs_and_nothing_else(tmp_path: Path) -> None:
     assert (run.path / "notes.txt").exists()
     assert (run.path / "photos").exists()
     assert run.state() is None
+
+
+def test_fresh_deletes_data_elsewhere_only_where_a_run_put_it(tmp_path: Path) -> None:
+    spec = replace(make_spec(tmp_path, 1), data_dir=tmp_path / "data")
+    run = RunDir(tmp_path / "run")
+    run.acquire()
+    run.prepare(spec)
+    for folder in (tmp_path / "data" / "n1", tmp_path / "photos" / "n1"):
+        folder.mkdir(parents=True)
+    run.forget(replace(spec, data_dir=tmp_path / "photos"))
+    assert not (tmp_path / "data" / "n1").exists()
+    assert (tmp_path / "photos" / "n1").exists()
 
 
 def test_a_port_in_use_is_not_free() -> None:

@@ -195,6 +195,25 @@ def test_restart_always_starts_a_dead_node_again(
     supervisor.stop()
 
 
+def test_a_restart_that_is_not_possible_is_put_off(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kvorum.limits.NODE_RESTART_WAIT_S", (0.0,))
+    program(stand_in, OBEDIENT)
+    supervisor, told = make(tmp_path, 1, restart="always")
+    launch(supervisor)
+    assert supervisor.state is not None
+    with socket.socket() as other:
+        other.bind((HOST, supervisor.state.ports["n1"].client))
+        other.listen()
+        supervisor.kill("n1")
+        wait_until(lambda: supervisor.poll() or len(told) > 1, "a try that failed")
+        assert "is taken by another process" in told[1]
+        assert told[1].endswith("; trying again in 0 s")
+    wait_until(lambda: supervisor.poll() or "restarted" in told[-1], "restarted after all")
+    supervisor.stop()
+
+
 def test_a_node_that_ends_before_it_is_ready_shows_its_last_words(
     tmp_path: Path, stand_in: Path
 ) -> None:
