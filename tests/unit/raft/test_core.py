@@ -473,3 +473,15 @@ def test_status_shows_the_leaders_view_of_every_member() -> None:
     assert raft.term_at(1) == 1 and raft.term_at(9) is None
     assert [e.index for e in raft.entries_slice(1, 9)] == [1, 2]
     assert member().status().progress == ()
+
+
+def test_E1_a_report_of_something_older_does_not_make_the_own_vote_durable() -> None:
+    raft = member(voters=(1,), pre_vote=False)
+    raft.step(Heartbeat(1, 2, 3, 0, 0))
+    older = raft.ready()
+    raft.campaign()
+    newer = raft.ready()
+    raft.persisted(older.ticket)
+    assert raft.status().role is Role.CANDIDATE
+    raft.persisted(newer.ticket)
+    assert raft.status().role is Role.LEADER
