@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from kvorum_tui.app import KvorumApp
+from kvorum_tui.control import NodeControl
 from textual.pilot import Pilot
 from tui.fake_session import FakeSession
 
@@ -46,10 +47,9 @@ async def running(
     session: FakeSession,
     size: tuple[int, int] = (120, 40),
     tab: str = "keys",
-    control: object = None,
+    control: NodeControl | None = None,
 ) -> AsyncIterator[Pilot[None]]:
     """The app on a session, headless."""
-    # fakes fit the protocols
-    app = KvorumApp(session, "test", control=control, first_tab=tab)  # type: ignore[arg-type]
+    app = KvorumApp(session, "test", control=control, first_tab=tab)
     async with app.run_test(size=size) as pilot:
         yield pilot

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
@@ -32,6 +32,8 @@ from kvorum_tui.widgets.action_bar import ActionBar
 from kvorum_tui.widgets.dialogs import Confirm, Reader
 from kvorum_tui.widgets.header_bar import HeaderBar
 from kvorum_tui.widgets.tab_bar import TabBar
+
+P = TypeVar("P", bound=Pane)
 
 TICK_S = 0.25  # Ages, countdowns and bars move this often.
 ERRORS_MAX = 200
@@ -113,10 +115,6 @@ class KvorumApp(App[None]):
         """The tab in front."""
         return self._panes[self._front]
 
-    def pane_of(self, tab: str) -> Pane:
-        """A tab by name."""
-        return self._panes[tab]
-
     def show_tab(self, tab: str) -> None:
         """Bring a tab to the front, with the focus in it."""
         self._front = tab
@@ -164,9 +162,7 @@ class KvorumApp(App[None]):
             return
         self.pane.do(name)
 
-    def action_do(self, name: str) -> None:
-        """A key was pressed, or something clicked."""
-        self.do(name)
+    action_do = do  # what bindings and clicks name
 
     def refresh_actions(self) -> None:
         """The foot may have to change."""
@@ -248,7 +244,7 @@ class KvorumApp(App[None]):
 
     async def do_quit(self) -> None:
         """Leave, unless something would be lost and the user thinks better of it."""
-        lines = help_text.losses(self.leases_pane.table.held(), self.cluster, self.clock())
+        lines = help_text.losses(self.pane_of(LeasesPane).table.held(), self.cluster, self.clock())
         if lines and not await self.push_screen_wait(
             Confirm("Leave?", lines, "Leave", danger=False)
         ):
@@ -261,31 +257,19 @@ class KvorumApp(App[None]):
 
     # --- from tab to tab --------------------------------------------------------------------------
 
-    @property
-    def leases_pane(self) -> LeasesPane:
-        """The Leases tab."""
-        pane = self._panes["leases"]
-        assert isinstance(pane, LeasesPane)
-        return pane
-
-    @property
-    def keys_pane(self) -> KeysPane:
-        """The Keys tab."""
-        pane = self._panes["keys"]
-        assert isinstance(pane, KeysPane)
-        return pane
+    def pane_of(self, kind: type[P]) -> P:
+        """A tab by its class."""
+        return self.query_one(kind)
 
     def goto_key(self, key: bytes) -> None:
         """Show a key in the Keys tab."""
         self.show_tab("keys")
-        self.keys_pane.goto(key)
+        self.pane_of(KeysPane).goto(key)
 
     def watch_key(self, key: bytes, prefix: bool) -> None:
         """Open a watch pane."""
         self.show_tab("watch")
-        pane = self._panes["watch"]
-        assert isinstance(pane, WatchPane)
-        pane.add_pane(key, prefix, 0)
+        self.pane_of(WatchPane).add_pane(key, prefix, 0)
 
 
 def run(
@@ -301,14 +285,7 @@ def run(
     :class:`kvorum_tui.live.LiveSession`: ``read_only``, ``user``, ``password``, ``tls``.
     Raises :class:`kvorum.errors.ConfigError` when an endpoint is wrong.
     """
-    from kvorum_tui.live import LiveSession
+    from kvorum_tui.live import LiveSession, short_title
 
-    KvorumApp(
-        LiveSession(endpoints, **options), title or _title(endpoints), control, first_tab=first_tab
-    ).run()
-
-
-def _title(endpoints: Sequence[str]) -> str:
-    """The first address without its scheme, and how many more there are."""
-    first = endpoints[0].split("://")[-1]
-    return first if len(endpoints) == 1 else f"{first} +{len(endpoints) - 1}"
+    name = title or short_title(endpoints)
+    KvorumApp(LiveSession(endpoints, **options), name, control, first_tab=first_tab).run()

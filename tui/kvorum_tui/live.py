@@ -374,3 +374,9 @@ def _event(event: Event) -> KeyEvent:
         kv.lease,
         event.prev_kv.value if event.prev_kv is not None else None,
     )
+
+
+def short_title(endpoints: Sequence[str]) -> str:
+    """The first address without its scheme, and how many more there are."""
+    first = endpoints[0].split("://")[-1]
+    return first if len(endpoints) == 1 else f"{first} +{len(endpoints) - 1}"

@@ -10,6 +10,8 @@ from textual.content import Content
 
 from kvorum_tui.actions import ACTIONS, TABS
 from kvorum_tui.model.decode import key_from_text, printable
+from kvorum_tui.screens.keys import KeysPane
+from kvorum_tui.widgets.member_table import MemberTable
 
 if TYPE_CHECKING:
     from kvorum_tui.app import KvorumApp
@@ -76,7 +78,7 @@ class KvorumCommands(Provider):
             )
 
     def _keys(self, query: str) -> list[bytes]:
-        index = self.kv.keys_pane.index
+        index = self.kv.pane_of(KeysPane).index
         needle = key_from_text(query.strip())
         found = index.under(needle, KEYS_MAX)
         if len(found) < KEYS_MAX:
@@ -85,7 +87,5 @@ class KvorumCommands(Provider):
         return found[:KEYS_MAX]
 
     def _goto_member(self, number: int) -> None:
-        from kvorum_tui.widgets.member_table import MemberTable
-
         self.kv.show_tab("cluster")
         self.kv.query_one(MemberTable).cursor = number

@@ -150,11 +150,11 @@ class KeyChanges:
         deletion).
         """
         pane = self.pane
-        event = pane.history.current
+        event = pane.history.list.current
         if event is None:
             return
         if event.kind == "delete":
-            event = pane.history.previous
+            event = pane.history.list.previous
             if event is None:
                 pane.kv.tell("nothing is kept from before this deletion", "warning")
                 return

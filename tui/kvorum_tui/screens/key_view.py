@@ -1,14 +1,12 @@
-"""What the Keys tab shows at its right: the value, the numbers, or the history of one key."""
+"""What the Keys tab shows at its right: the value, the numbers of one key."""
 
 from __future__ import annotations
 
-import time
-
+from kvorum_tui.feeds import KeysFeed
 from kvorum_tui.model import words
-from kvorum_tui.model.decode import Decoded, json_tokens, one_line, printable
-from kvorum_tui.model.records import KeyEvent, KeyRecord
+from kvorum_tui.model.decode import Decoded, json_tokens, printable
+from kvorum_tui.model.records import KeyRecord
 from kvorum_tui.widgets.dialogs import Rich
-from kvorum_tui.widgets.paint import Line, LineList
 
 
 def value_rich(decoded: Decoded) -> Rich:
@@ -57,69 +55,28 @@ def meta_rich(record: KeyRecord, read_revision: int) -> Rich:
     return [[(f"{name:<20} ", "dim"), (value, "text")] for name, value in rows]
 
 
-class HistoryList(LineList):
-    """Revisions of one key, newest first."""
+def branch_rich(keys: int) -> Rich:
+    """What a branch shows in place of a value."""
+    return [
+        [("a branch with ", "dim"), (words.plural(keys, "key"), "bold")],
+        [],
+        [("enter  open or close it", "dim")],
+        [("n      write a key below it", "dim")],
+        [("w      watch all of it", "dim")],
+        [("d      delete all of it, shown first", "dim")],
+    ]
 
-    headed = True
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.events: list[KeyEvent] = []
-        self.gap_to = 0
-        self.note: list[tuple[str, str]] = []
-
-    @property
-    def current(self) -> KeyEvent | None:
-        """The revision under the cursor."""
-        return self.events[-1 - self.cursor] if self.cursor < len(self.events) else None
-
-    @property
-    def previous(self) -> KeyEvent | None:
-        """The one before it."""
-        place = self.cursor + 1
-        return self.events[-1 - place] if place < len(self.events) else None
-
-    def row_count(self) -> int:
-        """Revisions, and a last row that says what is gone."""
-        return len(self.events)
-
-    def empty_text(self) -> list[tuple[str, str]]:
-        """Set by the screen."""
-        return self.note
-
-    def heading(self, width: int) -> Line:
-        """Column names, and how far back this goes."""
-        line = (
-            self.line()
-            .cell("revision", 10, "head", right=True)
-            .cell("", 1)
-            .cell("ver", 5, "head", right=True)
-        )
-        text = f"kept from revision {self.gap_to:,} on" if self.gap_to else "value"
-        return (
-            line.cell("when", 9, "head").add(text, "head")
-            if self._timed
-            else line.add(text, "head")
-        )
-
-    @property
-    def _timed(self) -> bool:
-        return any(event.at_ms for event in self.events)
-
-    def paint_row(self, number: int, width: int) -> Line:
-        """One revision."""
-        event = self.events[-1 - number]
-        gone = event.kind == "delete"
-        line = self.line().cell(words.count(event.revision), 10, "text", right=True)
-        line.cell("−" if gone else "+", 1, "bad" if gone else "good")
-        line.cell("" if gone else str(event.version), 5, "dim", right=True)
-        if self._timed:
-            at = (
-                time.strftime("%H:%M:%S", time.localtime(event.at_ms / 1000)) if event.at_ms else ""
-            )
-            line.cell(at, 9, "dim")
-        if gone:
-            return line.add("deleted", "bad")
-        if event.lease:
-            line.add(f"lease {event.lease:x} ", "accent")
-        return line.add(one_line(event.value, max(8, width - line.width)), "text")
+def empty_note(feed: KeysFeed, needle: str) -> list[tuple[str, str]]:
+    """What an empty tree says: why, and what to press."""
+    if needle:
+        return [(f"no key contains {needle}", "text"), ("esc clears the filter", "dim")]
+    if feed.error is not None and feed.loading:
+        return [
+            ("the keys cannot be read yet", "warn"),
+            (str(feed.error), "dim"),
+            ("it goes on trying; 3 shows the members", "dim"),
+        ]
+    if feed.loading:
+        return [("reading the keys…", "dim")]
+    return [("the store holds no key", "text"), ("n writes the first one", "dim")]

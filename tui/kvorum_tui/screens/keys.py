@@ -1,4 +1,8 @@
-"""The Keys tab: the tree of keys at the left; value, numbers or history of one key at the right."""
+"""The Keys tab: the tree of keys at the left; value, numbers or history of one key at the right.
+
+Long because looking at keys is one thing with many keys of its own; what it changes is in
+``key_changes``, how it looks in ``key_view`` and ``key_history``.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +21,17 @@ from kvorum_tui import keymap
 from kvorum_tui.feeds import KeysFeed
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import decode, key_from_text, key_to_text, printable
-from kvorum_tui.model.diff import diff_values, summary
 from kvorum_tui.model.key_index import KeyIndex, Row
 from kvorum_tui.model.records import KeyEvent, KeyRecord
 from kvorum_tui.screens.key_changes import KeyChanges
-from kvorum_tui.screens.key_view import HistoryList, meta_rich, value_rich
+from kvorum_tui.screens.key_history import KeyHistory
+from kvorum_tui.screens.key_view import branch_rich, empty_note, meta_rich, value_rich
 from kvorum_tui.screens.pane import Pane
 from kvorum_tui.session import SessionError
-from kvorum_tui.widgets.dialogs import Field, Form, diff_rich
+from kvorum_tui.widgets.dialogs import Field, Form
 from kvorum_tui.widgets.key_tree import KeyTree
-from kvorum_tui.widgets.paint import LineList, TextLines
+from kvorum_tui.widgets.paint import TextLines
 
-HISTORY_MAX = 2_000
 READING_S = 0.15
 SEARCH_MAX = 20_000  # Matches that a filter shows.
 FORMS = ("", "json", "text", "hex")
@@ -54,8 +57,9 @@ class KeysPane(Pane):
     KeysPane Vertical { border-title-color: $text-muted; border-subtitle-color: $text-muted; }
     KeysPane #filter { display: none; border: none; height: 1; background: $panel; padding: 0 1; }
     KeysPane #filter.on { display: block; }
-    KeysPane #history { display: none; height: 45%; }
+    KeysPane #history { display: none; }
     KeysPane.history #history { display: block; }
+    KeysPane.history #value { display: none; }
     KeysPane #head { height: auto; max-height: 3; color: $text; text-style: bold; }
     KeysPane #foot { height: 1; color: $text-muted; }
     """
@@ -82,7 +86,7 @@ class KeysPane(Pane):
                 yield KeyTree(self.index, id="tree")
             with Vertical(classes="right"):
                 yield Static("", id="head")
-                yield HistoryList(id="history")
+                yield KeyHistory(id="history")
                 yield TextLines(id="value")
                 yield Static("", id="foot")
 
@@ -90,7 +94,7 @@ class KeysPane(Pane):
         """Start reading."""
         self.key_tree = self.query_one(KeyTree)
         self.value_view = self.query_one("#value", TextLines)
-        self.history = self.query_one(HistoryList)
+        self.history = self.query_one(KeyHistory)
         self.feed = KeysFeed(self.kv.session, self.index, self.keys_changed)
         self.run_worker(self.feed.run(), group="keys-feed")
         self.key_tree.note = [("reading the keys…", "dim")]
@@ -107,13 +111,8 @@ class KeysPane(Pane):
         feed = self.feed
         touched = feed.take_touched()
         if self.filter:
-            needle = key_from_text(self.filter)
-            for key, event in touched.items():
-                if event.kind == "delete":
-                    self.found.delete(key)
-                elif needle in key and len(self.found) < SEARCH_MAX:
-                    self.found.insert(key)
-        self.key_tree.note = self._empty_note()
+            self._filter_touched(touched)
+        self.key_tree.note = empty_note(self.feed, self.filter)
         self.key_tree.changed()
         self._title()
         if self.row is not None and not self.row.branch and self.row.path in touched:
@@ -122,19 +121,14 @@ class KeysPane(Pane):
             self.show_row(self.key_tree.current)
         self.kv.refresh_actions()
 
-    def _empty_note(self) -> list[tuple[str, str]]:
-        feed = self.feed
-        if self.filter:
-            return [(f"no key contains {self.filter}", "text"), ("esc clears the filter", "dim")]
-        if feed.error is not None and feed.loading:
-            return [
-                ("the keys cannot be read yet", "warn"),
-                (str(feed.error), "dim"),
-                ("it goes on trying; 3 shows the members", "dim"),
-            ]
-        if feed.loading:
-            return [("reading the keys…", "dim")]
-        return [("the store holds no key", "text"), ("n writes the first one", "dim")]
+    def _filter_touched(self, touched: dict[bytes, KeyEvent]) -> None:
+        """Keep a filter's matches current."""
+        needle = key_from_text(self.filter)
+        for key, event in touched.items():
+            if event.kind == "delete":
+                self.found.delete(key)
+            elif needle in key and len(self.found) < SEARCH_MAX:
+                self.found.insert(key)
 
     def _title(self) -> None:
         left = self.query_one(".left", Vertical)
@@ -193,17 +187,7 @@ class KeysPane(Pane):
             self.value_view.show([], "no key chosen")
             return
         head.update(Content(printable(row.path)))
-        keys = self.key_tree.index.count_below(row.path)
-        self.value_view.show(
-            [
-                [("a branch with ", "dim"), (words.plural(keys, "key"), "bold")],
-                [],
-                [("enter  open or close it", "dim")],
-                [("n      write a key below it", "dim")],
-                [("w      watch all of it", "dim")],
-                [("d      delete all of it, shown first", "dim")],
-            ]
-        )
+        self.value_view.show(branch_rich(self.key_tree.index.count_below(row.path)))
 
     async def load_value(self, key: bytes) -> None:
         """Read the key under the cursor; a fast cursor makes this wait a little."""
@@ -248,6 +232,8 @@ class KeysPane(Pane):
 
     def _set_view(self, view: str) -> None:
         self.view = view
+        if view != "history":
+            self.workers.cancel_group(self, "keys-history")
         self.set_class(view == "history", "history")
         right = self.query_one(".right", Vertical)
         right.border_title = {"value": "Value", "info": "Info", "history": "History"}[view]
@@ -264,7 +250,7 @@ class KeysPane(Pane):
             return self.changes.why_no_edit()
         if name in ("key_delete", "key_watch") and row is None:
             return "put the cursor on a key or a branch first"
-        if name == "key_restore" and (self.view != "history" or self.history.current is None):
+        if name == "key_restore" and (self.view != "history" or self.history.list.current is None):
             return "open the history (h) and choose a revision first"
         return ""
 
@@ -298,7 +284,7 @@ class KeysPane(Pane):
         while position >= 0 and len(found) < SEARCH_MAX:
             keys, position = self.index.search(needle, SEARCH_MAX - len(found), position)
             found.extend(keys)
-            self.key_tree.note = self._empty_note()
+            self.key_tree.note = empty_note(self.feed, self.filter)
             self.key_tree.show_index(found)
             self._title()
             await asyncio.sleep(0)
@@ -336,9 +322,22 @@ class KeysPane(Pane):
         self._set_view("value" if self.view == "info" else "info")
         self.show_record()
 
+    def do_key_history(self) -> None:
+        """Every kept revision of this key, and new ones as they come."""
+        if self.row is None or self.row.branch:
+            return
+        self._set_view("history")
+        watch = self.kv.session.watch(self.row.path, False, 1)
+        self.aside(self.history.follow(watch), "history", exclusive=True)
+        self.history.list.focus()
+
+    @on(KeyHistory.Moved)
+    def _history_moved(self) -> None:
+        self.kv.refresh_actions()
+
     def do_key_form(self) -> None:
         """As JSON, as text, as hex, or as found."""
-        self.form = FORMS[(FORMS.index(self.form) + 1) % len(FORMS)]
+        self.form = self.history.form = FORMS[(FORMS.index(self.form) + 1) % len(FORMS)]
         self._set_view("value")
         self.show_record()
 
@@ -395,70 +394,20 @@ class KeysPane(Pane):
         if not self.key_tree.goto(key):
             self.kv.tell(f"{printable(key)} does not exist now", "warning")
 
-    # --- history ----------------------------------------------------------------------------------
-
-    def do_key_history(self) -> None:
-        """Every kept revision of this key, and new ones as they come."""
-        if self.row is None or self.row.branch:
-            return
-        self._set_view("history")
-        history = self.history
-        history.events, history.gap_to, history.cursor = [], 0, 0
-        history.note = [("reading every kept revision…", "dim")]
-        history.changed()
-        self.value_view.show([])
-        self.aside(self._follow_history(self.row.path), "history", exclusive=True)
-        history.focus()
-
-    async def _follow_history(self, key: bytes) -> None:
-        history = self.history
-        async for batch in self.kv.session.watch(key, False, 1):
-            if self.row is None or self.row.path != key or self.view != "history":
-                return
-            if batch.gap_to:
-                history.gap_to = batch.gap_to
-            if batch.events:
-                on_newest = history.cursor == 0
-                history.events = [*history.events, *batch.events][-HISTORY_MAX:]
-                if not on_newest:
-                    history.cursor += len(batch.events)
-            history.note = [("no kept revision of this key", "dim")]
-            history.changed()
-            self._show_revision(history.current)
-            self.kv.refresh_actions()
-
-    @on(LineList.Moved, "#history")
-    def _history_moved(self) -> None:
-        self._show_revision(self.history.current)
-        self.kv.refresh_actions()
-
-    def _show_revision(self, event: KeyEvent | None) -> None:
-        if event is None or self.view != "history":
-            return
-        before = self.history.previous
-        old = before.value if before is not None and before.kind == "put" else None
-        new = event.value if event.kind == "put" else None
-        if before is None and new is not None:
-            self.value_view.show(value_rich(decode(new, self.form)))
-            return
-        lines = diff_values(old, new)
-        against = f"against revision {before.revision:,}: {summary(lines)}" if before else ""
-        self.value_view.show([[(against, "dim")], *diff_rich(lines)])
-
     # --- actions: changing ------------------------------------------------------------------------
 
-    async def do_key_new(self) -> None:
+    def do_key_new(self) -> None:
         """Write a new key."""
-        await self.changes.new()
+        self.aside(self.changes.new())
 
-    async def do_key_edit(self) -> None:
+    def do_key_edit(self) -> None:
         """Edit the value."""
-        await self.changes.edit()
+        self.aside(self.changes.edit())
 
-    async def do_key_delete(self) -> None:
+    def do_key_delete(self) -> None:
         """Delete the key or the branch."""
-        await self.changes.delete()
+        self.aside(self.changes.delete())
 
-    async def do_key_restore(self) -> None:
+    def do_key_restore(self) -> None:
         """Write an old value again."""
-        await self.changes.restore()
+        self.aside(self.changes.restore())

@@ -1,0 +1,201 @@
+"""View models: values made readable, differences, watch rings, leases."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from kvorum_tui.model import words
+from kvorum_tui.model.decode import (
+    MAX_VIEW_BYTES,
+    decode,
+    json_tokens,
+    key_from_text,
+    key_to_text,
+    one_line,
+    printable,
+)
+from kvorum_tui.model.diff import MAX_DIFF_LINES, diff_lines, diff_values, summary
+from kvorum_tui.model.lease_table import LeaseTable
+from kvorum_tui.model.records import KeyEvent, LeaseInfo
+from kvorum_tui.model.watch_buffer import Entry, Gap, WatchBuffer
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"/app/x", "/app/x"),
+        ("ключ".encode(), "ключ"),
+        (b"\x00\xff", "\\x00\\xff"),
+        (b"a\nb", "a\\x0ab"),
+        (b"a\\b", "a\\b"),
+        (b"a\\b\n", "a\\\\b\\x0a"),
+        ("\u202eevil".encode(), "\\u202eevil"),
+        (b"\x1b[31mred", "\\x1b[31mred"),
+    ],
+)
+def test_bytes_are_safe_to_show(data: bytes, text: str) -> None:
+    assert printable(data) == text
+
+
+def test_typed_keys_come_back_byte_for_byte() -> None:
+    rng = random.Random(4)
+    alphabet = [b"\\", b"x", b"0", b"a", b"/", b"\x00", b"\xff", "ü".encode(), b"\n"]
+    for _ in range(2_000):
+        key = b"".join(rng.choice(alphabet) for _ in range(rng.randrange(0, 8)))
+        assert key_from_text(key_to_text(key)) == key
+
+
+def test_values_are_recognised() -> None:
+    assert decode(b'{"a": [1, null]}').kind == "json"
+    assert decode(b'{"a": [1, null]}').lines[1] == '  "a": ['
+    assert decode(b"7").kind == "text"
+    assert decode(b"{broken").kind == "text"
+    assert decode(bytes(range(32))).kind == "hex"
+    assert decode(b"\xff\xfe").lines == ("000000  ff fe" + " " * 44 + "..",)
+    assert decode(b"").kind == "empty"
+    assert decode(b"abc", "hex").kind == "hex"
+    assert decode(b"\xffabc", "text").lines == ("\\xffabc",)
+    assert decode(b"a\x1bb").lines == ("a\\x1bb",)
+
+
+def test_large_values_are_cut_and_say_so() -> None:
+    value = ("ü" * MAX_VIEW_BYTES).encode()
+    decoded = decode(value[1:] + b"x")
+    assert decoded.kind == "hex"
+    decoded = decode(b"x" + value)
+    assert decoded.kind == "text"
+    assert decoded.cut == len(value) + 1 - MAX_VIEW_BYTES
+
+
+def test_one_line_is_never_longer_than_asked() -> None:
+    assert one_line(b"short", 10) == "short"
+    assert one_line(b"x" * 50, 10) == "x" * 9 + "…"
+    assert len(one_line(bytes(range(256)), 20)) <= 20
+
+
+def test_json_tokens_tell_keys_from_strings() -> None:
+    line = '  "a": "b\\"c", 1.5e3, true'
+    assert [(line[s:e], kind) for s, e, kind in json_tokens(line)] == [
+        ('"a"', "key"),
+        (":", "punct"),
+        ('"b\\"c"', "string"),
+        (",", "punct"),
+        ("1.5e3", "number"),
+        (",", "punct"),
+        ("true", "word"),
+    ]
+
+
+def test_json_is_compared_by_meaning() -> None:
+    lines = diff_values(b'{"a":1,"b":2}', b'{\n "a": 1, "b": 3}')
+    assert [(line.sign, line.text) for line in lines if line.sign in "+-"] == [
+        ("-", '  "b": 2'),
+        ("+", '  "b": 3'),
+    ]
+    assert summary(lines) == "+1 −1 lines"
+    assert diff_values(b"[1]", b"[ 1 ]") == []
+    assert [line.sign for line in diff_values(None, b"new")] == ["+"]
+    assert [line.sign for line in diff_values(b"old", None)] == ["-"]
+
+
+def test_equal_stretches_are_left_out_of_a_difference() -> None:
+    old = [str(n) for n in range(100)]
+    new = [*old[:50], "changed", *old[51:]]
+    lines = diff_lines(old, new)
+    assert [line.text for line in lines if line.sign == "@"] == ["47 equal lines", "46 equal lines"]
+
+
+def test_a_difference_of_very_long_values_is_not_computed() -> None:
+    lines = diff_lines(["a"] * MAX_DIFF_LINES, ["b"] * MAX_DIFF_LINES)
+    assert lines[0].text.startswith("too long")
+    assert len(lines) == 101
+
+
+def put(revision: int, key: bytes = b"k", value: bytes = b"v") -> Entry:
+    return KeyEvent("put", key, value, revision)
+
+
+def test_the_ring_is_bounded_and_counts() -> None:
+    buffer = WatchBuffer(capacity=3)
+    buffer.add([put(n) for n in range(1, 6)], 10.0)
+    assert [entry.revision for entry in buffer.entries] == [3, 4, 5]
+    assert buffer.total == 5
+    assert buffer.last_revision == 5
+    assert buffer.rate(12.0) == 1.0
+    assert buffer.rate(99.0) == 0.0
+
+
+def test_a_paused_pane_holds_events_back() -> None:
+    buffer = WatchBuffer()
+    buffer.pause(True)
+    assert buffer.add([put(1), put(2)], 0.0) == 0
+    assert not buffer.entries
+    assert buffer.pause(False) == 2
+    assert len(buffer.entries) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", [1, 2, 3, 4]),
+        ("put", [1, 2, 4]),
+        ("delete", [3, 4]),
+        ("!web", [1, 4]),
+        ("web !delete", [2, 4]),
+        ("~^/db", [1, 4]),
+        ("\\x00", [2, 4]),
+    ],
+)
+def test_filters(text: str, shown: list[int]) -> None:
+    entries: list[Entry] = [
+        put(1, b"/db/a"),
+        put(2, b"/web", b"\x00"),
+        KeyEvent("delete", b"/web", b"", 3),
+        Gap(4, "compacted"),
+    ]
+    buffer = WatchBuffer()
+    buffer.add(entries, 0.0)
+    assert buffer.set_filter(text) == ""
+    kept = [entry.revision for entry in buffer.entries]
+    assert kept == shown
+    assert buffer.total == 4
+
+
+def test_a_wrong_filter_says_so() -> None:
+    assert "~(" in WatchBuffer().set_filter("~(")
+
+
+def test_leases_run_down_between_reports() -> None:
+    table = LeaseTable()
+    table.update([LeaseInfo(1, 60, 50), LeaseInfo(2, 60, 20, (b"k",))], 100.0)
+    assert [row.info.id for row in table.rows(100.0)] == [2, 1]
+    row = table.get(1)
+    assert row is not None
+    assert row.remaining(110.0) == 40.0
+    assert row.share(110.0) == pytest.approx(40 / 60)
+    assert row.remaining(999.0) == 0.0
+    table.hold(1, True)
+    table.update([LeaseInfo(1, 60, 39)], 111.0)
+    assert table.held() == [1]
+    assert table.get(2) is None
+    table.renewed(1, 60, 112.0)
+    row = table.get(1)
+    assert row is not None
+    assert row.remaining(112.0) == 60.0
+    table.update([LeaseInfo(1, 0, -1)], 113.0, complete=False)
+    assert len(table) == 0
+
+
+def test_numbers_in_words() -> None:
+    assert words.size(1_000) == "1000 B"
+    assert words.size(1_536) == "1.5 KiB"
+    assert words.short_count(12_345) == "12.3k"
+    assert words.short_count(1_234_567) == "1.2M"
+    assert words.clock(75) == "1:15"
+    assert words.clock(3_700) == "1:01:40"
+    assert words.age(0.4) == "now"
+    assert words.age(12.9) == "12 s old"
+    assert words.span(90_000) == "1 d 1 h"
+    assert words.plural(1, "key") == "1 key"
+    assert words.plural(2_000, "entry", "entries") == "2,000 entries"
