@@ -8,8 +8,10 @@ import ast
 import importlib.util
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kvorum.cli import VERBS
@@ -93,6 +95,27 @@ def test_every_contract_has_a_reason_above_it() -> None:
     assert len(contracts) >= 8
     for i in contracts:
         assert lines[i - 1].startswith("# "), f"pyproject.toml:{i + 1}: no reason above"
+
+
+def contracts() -> list[dict[str, Any]]:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
+    return list(project["tool"]["importlinter"]["contracts"])
+
+
+def test_the_contracts_cover_every_room() -> None:
+    """A room that comes into being joins the contracts that are about it."""
+    rooms = {p.parent.name for p in package_modules("kvorum") if p.name == "__init__.py"}
+    below_verbs = rooms - {"cli", "kvorum", "cluster"}
+    by_name = {contract["name"].partition(":")[0]: contract for contract in contracts()}
+    assert {f"kvorum.{room}" for room in below_verbs} <= {*by_name["Command"]["source_modules"]}
+    for floor in ("raft", "machine", "replica", "check"):
+        if floor in rooms:
+            assert f"kvorum.{floor}" in by_name["Purity"]["source_modules"]
+    if "check" in rooms:
+        judge = by_name["Judge"]
+        assert judge["source_modules"] == ["kvorum.check"]
+        assert {"kvorum.machine", "kvorum.raft", "kvorum.replica"} <= {*judge["forbidden_modules"]}
+    assert by_name["Floors"]["layers"][-1] == "kvorum.raft | kvorum.machine"
 
 
 def test_the_import_contracts_hold() -> None:

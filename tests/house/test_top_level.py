@@ -15,22 +15,22 @@ TOP_LEVEL = {
     "tests",
     "tui",
 }
-ROOMS = [
-    "cli",
-    "raft",
-    "machine",
-    "replica",
-    "storage",
-    "history",
-    "server",
-    "http2",
-    "api",
-    "client",
-    "cluster",
-    "drill",
-    "check",
-    "sim",
-]
+# The design's rooms. Those of LATER may still be missing; no other may appear.
+ROOMS = {
+        "api",
+        "cli",
+        "client",
+        "cluster",
+        "history",
+        "http2",
+        "machine",
+        "raft",
+        "replica",
+        "server",
+        "sim",
+        "storage",
+    ,}
+LATER = {"check", "drill"}
 
 
 def test_the_top_level_is_the_designs() -> None:
@@ -38,9 +38,10 @@ def test_the_top_level_is_the_designs() -> None:
     assert {name for name in visible if not name.startswith(".")} == TOP_LEVEL
 
 
-def test_every_room_is_there() -> None:
-    for room in ROOMS:
-        assert (PACKAGES["kvorum"] / room / "__init__.py").is_file(), f"kvorum.{room} is missing"
+def test_the_rooms_are_the_designs() -> None:
+    rooms = {path.parent.name for path in PACKAGES["kvorum"].glob("*/__init__.py")}
+    assert rooms >= ROOMS
+    assert rooms <= ROOMS | LATER
 
 
 def test_no_file_is_executable_by_accident() -> None:
