@@ -17,19 +17,19 @@ TOP_LEVEL = {
 }
 # The design's rooms. Those of LATER may still be missing; no other may appear.
 ROOMS = {
-        "api",
-        "cli",
-        "client",
-        "cluster",
-        "history",
-        "http2",
-        "machine",
-        "raft",
-        "replica",
-        "server",
-        "sim",
-        "storage",
-    ,}
+    "api",
+    "cli",
+    "client",
+    "cluster",
+    "history",
+    "http2",
+    "machine",
+    "raft",
+    "replica",
+    "server",
+    "sim",
+    "storage",
+}
 LATER = {"check", "drill"}
 
 
