@@ -279,13 +279,13 @@ class Leader(RoleState):
     def _offer_snapshot(self, member: int, progress: Progress) -> None:
         """The log cannot help this member: ask the driver to send it the applied state (S4, S6).
 
-        Not to one that has not been heard from lately: the body would go nowhere.
+        A silent member never gets here: probing waits for its answer first.
         """
         raft = self.raft
         log = raft.log
         before = progress.state
         term = log.term_at(log.applied)
-        if progress.recent_active and log.applied and term is not None:
+        if log.applied and term is not None:
             meta = SnapshotMeta(log.applied, term, raft.conf)
             raft.out.at_once.append(SnapshotOffer(member, raft.id, raft.term, meta))
             progress.become_snapshot(meta.index)
