@@ -90,8 +90,9 @@ of its own before the next (the flaw found in single-server changes in 2015), an
 with a committed but unapplied change. A change of one voter leads straight to the new set (4.1);
 more go through a joint configuration that needs both majorities (4.3) and is left automatically.
 Learners receive the log and do not count (4.2.1), but they answer vote requests: they may be
-voters by a change they have yet to hear of. A leader that applies its own removal steps down
-(4.2.2).
+voters by a change they have yet to hear of. A leader that applies its own removal counts itself no
+more, and leads on until a quorum of the rest knows that the change is committed (4.2.2): counting
+by the old configuration, they could otherwise be left without any log that can win.
 
 A cluster begins with its first voters as the configuration at index 0, which is no entry. A
 member that joins later knows no configuration at all; it refuses entries and votes as asked, and
@@ -109,7 +110,8 @@ Where this leaves the thesis
 
 Configurations at apply instead of append; pre-vote grants do not reset timers; refusals carry a
 hint with a term; heartbeats are messages of their own; entries leave in windows, not one by one;
-the joiner's refusal of index 0. All but the last are etcd's choices.
+the joiner's refusal of index 0; the removed leader's farewell. All but the last two are etcd's
+choices.
 
 Code names
 ==========
@@ -121,6 +123,7 @@ Code names
 `quorum`            majorities, single and joint
 `membership`        the arithmetic of configurations, their bytes
 `reads`             read rounds (leader), forwarded reads (follower)
+`departure`         how a removed leader leaves
 `transfer`          one attempt to hand over
 `messages`, `types` the vocabulary;  `ready`, `status`, `config`  what goes out and in
 `trace`             one event a change of state
