@@ -16,6 +16,8 @@ MAX_LEASE_TTL_S = 9_000_000_000  # etcd's bound on a TTL, in seconds.
 MAX_CONCURRENT_STREAMS = 2**31 - 1  # h2's default of 100 starves watch-heavy clients.
 # Waiting writes and reads a node holds before it answers "too many requests".
 MAX_PENDING_REQUESTS = 50_000
+# A question to the leader (ReadIndex, leases) that stays without an answer is asked again, as etcd.
+READ_RETRY_MS = 500
 MAX_APPLY_LAG = 5_000  # commit - applied above this refuses proposals, as etcd does.
 
 # --- raft -----------------------------------------------------------------------------------------
@@ -37,6 +39,20 @@ WINDOW_HARD_EVENTS = 400_000
 # Undelivered bytes a stream holds before its watchers fall back to catching up.
 WATCH_STREAM_BUFFER_BYTES = 4 * 1024 * 1024
 WATCH_CATCHUP_REVISIONS = 1_000  # Revisions in one catch-up response, as etcd's.
+# Bytes above which such a response is closed: a stream overshoots its buffer by one at most.
+WATCH_CATCHUP_BYTES = WATCH_STREAM_BUFFER_BYTES
+# Watchers that one stretch of revisions goes past at once (etcd: 512), ...
+WATCH_CATCHUP_WATCHERS = 512
+# ... and stretches in one turn: 5,000 revisions take 5 to 10 ms of the loop.
+WATCH_CATCHUP_STRETCHES = 5
+# Questions of watchers to the history at once: there are two readers, and answers are large.
+WATCH_HISTORY_READS = 4
+WATCH_HISTORY_RETRY_MS = 500  # After a read that failed, say by taking too long.
+# Failures in a row after which the history counts as gone and the node ends: 10 s and the reads'
+# own time.
+WATCH_HISTORY_FAILURES = 20
+# Ids of a stream's watchers that a compaction ended, remembered until the client cancels them.
+WATCH_ENDED_IDS = 10_000
 WATCH_FRAGMENT_BYTES = MAX_REQUEST_BYTES + GRPC_OVERHEAD_BYTES
 MAX_WATCHERS_PER_STREAM = 100_000
 

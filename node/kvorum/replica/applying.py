@@ -2,16 +2,17 @@
 digest.
 
 What the machine decides is the same on every member; what is done with it differs: only the member
-that holds the waiting
-caller answers, each member feeds its own watchers and its own history.
+that holds the waiting caller answers, each member feeds its own watchers and its own history.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import get_args
 
 from kvorum.machine import commands
+from kvorum.machine.alarms import Alarm
 from kvorum.machine.apply import Machine
 from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_CORRUPT
 from kvorum.machine.results import Applied, CompactResult, LeaseGrantResult, Refused
@@ -35,13 +36,7 @@ from kvorum.replica.watches import WatchHub
 _DIGEST_EVERY = 64  # Members compare digests at indexes that are multiples of this.
 _DIGESTS_KEPT = 256
 _EMPTY = commands.Envelope(0, 0, 0, "", 0, commands.Noop())  # A new leader's first entry.
-_MEMBER_COMMANDS = (
-    commands.MemberPublish,
-    commands.MemberAdd,
-    commands.MemberRemove,
-    commands.MemberUpdate,
-    commands.MemberPromote,
-)
+_TELL_PEERS = (commands.MemberPublish, *get_args(commands.MemberChange))
 
 
 class Applier:
@@ -68,7 +63,10 @@ class Applier:
         self._digests: deque[tuple[int, int]] = deque(maxlen=_DIGESTS_KEPT)
         self._peer_digests: dict[int, tuple[int, int]] = {}
         self._compactions: dict[int, tuple[int, CompactResult]] = {}
-        self._accused: set[int] = set()
+        self._accused: dict[
+            int, int
+        ] = {}  # member -> index at which its digest was found to differ
+        self._sweep_due = True  # the history may not have done what was agreed before this start
 
     # --- entries ----------------------------------------------------------------------------------
 
@@ -143,7 +141,7 @@ class Applier:
             for lease_id in command.ids:
                 if lease_id not in self._state.machine.leases:
                     self._clocks.gone(lease_id)
-        elif isinstance(command, _MEMBER_COMMANDS):
+        elif isinstance(command, _TELL_PEERS):
             self._state.out.append(MembersChanged())
 
     def _conf_change(self, entry: Entry, rows: list[HistoryRow]) -> None:
@@ -158,10 +156,8 @@ class Applier:
             applied = self._command(entry, envelope, rows)
             accepted = not isinstance(applied.result, Refused)
         conf = state.raft.apply_conf_change(change if accepted else None)
-        if accepted:
-            state.out.append(MembersChanged())
-            if state.config.member_id not in conf.members():
-                state.out.append(Removed())
+        if accepted and state.config.member_id not in conf.members():
+            state.out.append(Removed())
 
     # --- compaction -------------------------------------------------------------------------------
 
@@ -178,6 +174,19 @@ class Applier:
         elif request_id:
             state.done(request_id, result)
 
+    def sweep(self) -> None:
+        """After a start or an installed snapshot: let the history do what compactions were agreed.
+
+        The command may lie below the snapshot, so that it will not be applied again, and the crash
+        may have come before the history had heard of it.
+        """
+        if not self._sweep_due:
+            return
+        self._sweep_due = False
+        state = self._state
+        if state.machine.compact_revision > 0:
+            state.out.append(CompactHistory(state.machine.compact_revision, state.token()))
+
     def history_compacted(self, done: HistoryCompacted) -> None:
         """The records are really gone: whoever asked for a physical compaction may know."""
         found = self._compactions.pop(done.token, None)
@@ -191,6 +200,7 @@ class Applier:
         self._digests.clear()
         self._peer_digests.clear()
         self._skip_rows_to = 0
+        self._sweep_due = True
         self.history_applied = machine.applied_index
         self._state.out.append(MembersChanged())
 
@@ -203,16 +213,23 @@ class Applier:
 
     def peer_digest(self, report: PeerDigest) -> None:
         """A peer's digest: compared at once, or when this node has applied as much."""
-        self._peer_digests[report.sender] = (report.applied_index, report.digest)
-        self._judge_digests()
+        if self._state.machine.members.get(report.sender) is not None:
+            self._peer_digests[report.sender] = (report.applied_index, report.digest)
+            self._judge_digests()
 
     def _judge_digests(self) -> None:
-        """Equal applied index means equal state; a leader that sees otherwise raises the alarm."""
+        """Equal applied index means equal state; a leader that sees otherwise raises the alarm, and
+        raises it again if somebody lowers it and the state still differs.
+        """
+        if not self._state.leading:
+            return
         mine = dict(self._digests)
+        alarms = self._state.machine.alarms.all()
         for peer in sorted(self._peer_digests):
             index, digest = self._peer_digests[peer]
             own = mine.get(index)
-            if own is None or own == digest or not self._state.leading or peer in self._accused:
+            if own is None or own == digest or self._accused.get(peer, 0) >= index:
                 continue
-            if self._proposals.propose_own(commands.AlarmSet(ALARM_ACTIVATE, peer, ALARM_CORRUPT)):
-                self._accused.add(peer)
+            accusation = commands.AlarmSet(ALARM_ACTIVATE, peer, ALARM_CORRUPT)
+            if Alarm(peer, ALARM_CORRUPT) in alarms or self._proposals.propose_own(accusation):
+                self._accused[peer] = index

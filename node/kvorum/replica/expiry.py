@@ -1,12 +1,10 @@
 """The clocks of leases: on the leader only, in ticks, never on disk.
 
 What a lease is (its TTL, its keys) is replicated state of the machine; *when* it ends is known to
-the leader alone. Every
-promotion therefore starts all clocks anew with the full (or checkpointed) time plus one election
-timeout, so that no change
-of leaders can make a lease end early (semantics page, section 7). An end is a proposal like any
-other; it carries the term
-it was judged in and dies in the machine if another leader's entry carries it.
+the leader alone. Every promotion therefore starts all clocks anew with the full (or checkpointed)
+time plus one election timeout, so that no change of leaders can make a lease end early (semantics
+page, section 7). An end is a proposal like any other; it carries the term it was judged in and dies
+in the machine if another leader's entry carries it.
 """
 
 from __future__ import annotations
@@ -16,10 +14,16 @@ from collections.abc import Iterable
 
 from kvorum.limits import LEASE_REVOKES_PER_SCAN
 
+_HEAP_SLACK = 64  # Dead heap entries tolerated above as many as there are valid ones.
+
 
 class LeaseClocks:
-    """Deadlines by lease id, with a lazy heap: a renewal only moves the deadline, the heap entry is
-    mended when it surfaces.
+    """Deadlines by lease id.
+
+    A heap says which lease to look at next. Each lease has one valid entry in it, whose tick
+    ``_look`` knows; a renewal only moves the deadline and leaves the entry, which is mended when it
+    surfaces. Entries of leases that are gone, or were granted anew, are dropped then, or all at
+    once when they outnumber the valid ones.
 
     Args:
         tick_ms: length of one tick in milliseconds.
@@ -32,8 +36,8 @@ class LeaseClocks:
         self._grace_ticks = grace_ticks
         self._retry_ticks = retry_ticks
         self._deadline: dict[int, int] = {}
+        self._look: dict[int, int] = {}
         self._heap: list[tuple[int, int]] = []
-        self._proposed: dict[int, int] = {}  # lease -> tick after which its end is proposed again
         self.active = False
 
     def __len__(self) -> int:
@@ -46,36 +50,34 @@ class LeaseClocks:
     def promote(self, now: int, leases: Iterable[tuple[int, int]]) -> None:
         """Start the clocks of all leases, given as (id, remaining or granted TTL in seconds)."""
         self.active = True
-        self._proposed.clear()
         self._deadline = {
             lease_id: now + self.ticks(ttl_s) + self._grace_ticks for lease_id, ttl_s in leases
         }
-        self._heap = [(deadline, lease_id) for lease_id, deadline in self._deadline.items()]
-        heapq.heapify(self._heap)
+        self._look = self._deadline.copy()
+        self._rebuild()
 
     def demote(self) -> None:
         """Another member leads: these clocks mean nothing any more."""
         self.active = False
         self._deadline.clear()
+        self._look.clear()
         self._heap.clear()
-        self._proposed.clear()
 
     def granted(self, now: int, lease_id: int, ttl_s: int) -> None:
-        """A lease was granted; also used for a renewal by whoever checked that it may be
-        renewed."""
-        if not self.active:
-            return
-        known = lease_id in self._deadline
-        deadline = now + self.ticks(ttl_s)
-        self._deadline[lease_id] = deadline
-        if not known:
-            heapq.heappush(self._heap, (deadline, lease_id))
+        """A lease was granted."""
+        if self.active:
+            self._deadline[lease_id] = now + self.ticks(ttl_s)
+            self._look_at(lease_id, self._deadline[lease_id])
+
+    def has_ended(self, now: int, lease_id: int) -> bool:
+        """Its time is over: its revocation is under way, and nothing brings it back."""
+        deadline = self._deadline.get(lease_id)
+        return deadline is not None and deadline <= now
 
     def renew(self, now: int, lease_id: int, ttl_s: int) -> bool:
-        """Start a lease's clock anew. False: it has ended already (its revocation is under way) or
-        is unknown."""
+        """Start a lease's clock anew. False: it has ended already or is unknown."""
         deadline = self._deadline.get(lease_id)
-        if deadline is None or deadline <= now or lease_id in self._proposed:
+        if deadline is None or deadline <= now:
             return False
         # A renewal never shortens: after a promotion the grace makes the old deadline the later
         # one.
@@ -85,7 +87,7 @@ class LeaseClocks:
     def gone(self, lease_id: int) -> None:
         """The lease was revoked."""
         self._deadline.pop(lease_id, None)
-        self._proposed.pop(lease_id, None)
+        self._look.pop(lease_id, None)
 
     def remaining_ms(self, now: int, lease_id: int) -> int:
         """Milliseconds left, 0 when it has ended, -1 when unknown."""
@@ -96,22 +98,33 @@ class LeaseClocks:
 
     def due(self, now: int) -> list[int]:
         """Leases that have ended and whose end must be proposed now, oldest first, at most one
-        scan's worth."""
+        scan's worth. Each is owed a word on what became of the proposal: :meth:`proposed`.
+        """
         ended: list[int] = []
-        again: list[tuple[int, int]] = []
         while self._heap and self._heap[0][0] <= now and len(ended) < LEASE_REVOKES_PER_SCAN:
-            _, lease_id = heapq.heappop(self._heap)
-            deadline = self._deadline.get(lease_id)
-            if deadline is None:
+            at, lease_id = heapq.heappop(self._heap)
+            if self._look.get(lease_id) != at:
                 continue
+            deadline = self._deadline[lease_id]
             if deadline > now:
-                heapq.heappush(self._heap, (deadline, lease_id))
-                continue
-            retry_at = self._proposed.get(lease_id, now)
-            if retry_at <= now:
+                self._look_at(lease_id, deadline)
+            else:
+                del self._look[lease_id]
                 ended.append(lease_id)
-                self._proposed[lease_id] = now + self._retry_ticks
-            again.append((now + self._retry_ticks, lease_id))
-        for item in again:
-            heapq.heappush(self._heap, item)
         return ended
+
+    def proposed(self, now: int, lease_id: int, accepted: bool) -> None:
+        """The end of a due lease was proposed: if it has not come to pass in time, or raft did not
+        take the proposal at all, it is due again.
+        """
+        self._look_at(lease_id, now + (self._retry_ticks if accepted else 1))
+
+    def _look_at(self, lease_id: int, tick: int) -> None:
+        self._look[lease_id] = tick
+        heapq.heappush(self._heap, (tick, lease_id))
+        if len(self._heap) > 2 * len(self._look) + _HEAP_SLACK:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._heap = [(tick, lease_id) for lease_id, tick in self._look.items()]
+        heapq.heapify(self._heap)

@@ -135,8 +135,8 @@ class Persisted(NamedTuple):
 
 
 class SnapshotSaved(NamedTuple):
-    """The snapshot file at ``saved_index`` is complete and checked; the history reaches at least as far,
-    checkpointed."""
+    """The snapshot file at ``saved_index`` is complete and checked; the history reaches at least as
+    far, checkpointed."""
 
     saved_index: int
 

@@ -1,10 +1,9 @@
 """Writes on their way into the log.
 
 A proposal is checked, encoded once and handed to raft. Without a leader it waits (it has not
-entered: if its time ends now, it
-never happened, which is what `context deadline exceeded` says); once it has entered, only its
-application ends the waiting, or
-its deadline with an unknown outcome. Nothing is proposed twice (raft checklist P1, P2).
+entered: if its time ends now, it never happened, and `context deadline exceeded` is etcd's word for
+that); once it has entered, only its application ends the waiting, or its deadline with an unknown
+outcome. Nothing is proposed twice (raft checklist P1, P2).
 """
 
 from __future__ import annotations
@@ -24,7 +23,15 @@ from kvorum.replica.inputs import Barrier, ChangeMembers, LeaseAsk, Propose, Rea
 from kvorum.replica.state import NodeState
 from kvorum.replica.waiting import Waiter, Waiting
 
-_LATER = (DropReason.NO_LEADER, DropReason.TRANSFERRING)
+# Raft will take it soon: the proposal waits. (A change of members, for the leader's first entry.)
+_LATER = (DropReason.NO_LEADER, DropReason.TRANSFERRING, DropReason.OWN_TERM_UNCOMMITTED)
+_REFUSALS = {
+    DropReason.UNCOMMITTED_SIZE: Condition.TOO_MANY_REQUESTS,
+    DropReason.CONF_CHANGE_PENDING: Condition.UNHEALTHY,
+    DropReason.NOT_A_MEMBER: Condition.STOPPED,
+    # What the member table would allow and raft does not: the last voter cannot go.
+    DropReason.INVALID_CONF_CHANGE: Condition.NOT_ENOUGH_STARTED,
+}
 
 
 class Proposals:
@@ -34,6 +41,7 @@ class Proposals:
         self._state = state
         self._waiting = waiting
         self._parked: deque[int] = deque()
+        self._parked_dead = 0  # of them, how many wait no longer
         self._own: dict[bytes, Envelope] = {}
         self.failed_total = 0
         self.proposed_total = 0
@@ -48,7 +56,7 @@ class Proposals:
     def propose(self, request: Propose) -> None:
         """Check, encode, hand to raft."""
         state = self._state
-        refused = self._overload() or self._check(request.command)
+        refused = self._check(request.command) or self._overload()
         if refused is not None:
             state.failed(request.request_id, refused)
             return
@@ -69,7 +77,19 @@ class Proposals:
 
     def change_members(self, request: ChangeMembers) -> None:
         """A member change travels as a change of raft's configuration with the command as its
-        context."""
+        context.
+
+        The member table refuses here what it would refuse when applied: what raft drops on the
+        leader, a follower's caller would never hear of. A caller whose member may lag asks for a
+        ``Barrier`` first.
+        """
+        change = request.change
+        assert isinstance(change, commands.MemberChange)
+        members = self._state.machine.members
+        refused = self._check(change) or members.check(change) or self._overload()
+        if refused is not None:
+            self._state.failed(request.request_id, refused)
+            return
         envelope = Envelope(
             request.request_id,
             request.at_ms,
@@ -148,11 +168,8 @@ class Proposals:
                 return False
             self._waiting.pop(waiter.request_id)
             self.failed_total += 1
-            conf = (DropReason.CONF_CHANGE_PENDING, DropReason.OWN_TERM_UNCOMMITTED)
-            condition = (
-                Condition.UNHEALTHY if dropped.reason in conf else Condition.TOO_MANY_REQUESTS
-            )
-            state.failed(waiter.request_id, condition, str(dropped.reason))
+            condition = _REFUSALS.get(dropped.reason, Condition.TOO_MANY_REQUESTS)
+            state.failed(waiter.request_id, condition, str(dropped))
             return True
         waiter.entered = True
         return True
@@ -172,10 +189,21 @@ class Proposals:
         """A leader may be there now: let the waiting ones in, in their order."""
         for _ in range(len(self._parked)):
             waiter = self._waiting.get(self._parked.popleft())
-            if waiter is not None and not self._enter(waiter):
+            if waiter is None:
+                self._parked_dead -= 1
+            elif not self._enter(waiter):
                 # Still no leader: it stands at the end of the queue; put it back in front.
                 self._parked.rotate(1)
                 return
+
+    def _left(self, waiter: Waiter) -> None:
+        """A proposal waits no longer; the queue is swept when half of it are such."""
+        self._own.pop(waiter.data, None)
+        if not waiter.entered:
+            self._parked_dead += 1
+            if self._parked_dead * 2 >= len(self._parked):
+                self._parked = deque(x for x in self._parked if x in self._waiting)
+                self._parked_dead = 0
 
     # --- out --------------------------------------------------------------------------------------
 
@@ -184,23 +212,22 @@ class Proposals:
         own = self._own.pop(data, None)
         return own if own is not None else commands.decode(data)
 
-    def expire(self) -> list[Waiter]:
-        """Answer proposals and transfers whose time is over; gives back waiters of other kinds."""
-        others = []
-        for waiter in self._waiting.expired(self._state.now):
-            self._own.pop(waiter.data, None)
-            if isinstance(waiter.request, (Propose, ChangeMembers)):
+    def expire(self) -> None:
+        """Answer requests of any kind whose time is over."""
+        state = self._state
+        for waiter in self._waiting.expired(state.now):
+            request = waiter.request
+            if isinstance(request, (Propose, ChangeMembers)):
                 self.failed_total += 1
-                self._state.failed(waiter.request_id, self._timeout_condition(waiter))
-            elif isinstance(waiter.request, TransferLeader):
-                self._state.failed(waiter.request_id, Condition.TRANSFER_TIMEOUT)
-            elif isinstance(waiter.request, (Read, Barrier)):
-                self._state.failed(waiter.request_id, Condition.TIMEOUT)
-            elif isinstance(waiter.request, LeaseAsk):
-                self._state.failed(waiter.request_id, Condition.NO_LEADER)
+                self._left(waiter)
+                state.failed(waiter.request_id, self._timeout_condition(waiter))
+            elif isinstance(request, TransferLeader):
+                state.failed(waiter.request_id, Condition.TRANSFER_TIMEOUT)
+            elif isinstance(request, LeaseAsk) and not state.leader:
+                state.failed(waiter.request_id, Condition.NO_LEADER)
             else:
-                others.append(waiter)
-        return others
+                assert isinstance(request, (Read, Barrier, LeaseAsk))
+                state.failed(waiter.request_id, Condition.TIMEOUT)
 
     def _timeout_condition(self, waiter: Waiter) -> Condition:
         """Which of etcd's texts fits (contract page "errors", section 3)."""
@@ -222,8 +249,8 @@ class Proposals:
     def cancel(self, request_id: int) -> None:
         """Nobody waits for it any more; what entered raft may still happen."""
         waiter = self._waiting.pop(request_id)
-        if waiter is not None:
-            self._own.pop(waiter.data, None)
+        if waiter is not None and isinstance(waiter.request, (Propose, ChangeMembers)):
+            self._left(waiter)
 
 
 def decode_conf_change(data: bytes) -> tuple[ConfChange, Envelope | None]:

@@ -1,31 +1,24 @@
-"""Answers that change nothing: ranges, read-only transactions, hashes, lease clocks, barriers.
+"""Answers that change nothing: ranges, read-only transactions, hashes, barriers.
 
 A linearizable one waits for a ReadIndex round and for the state to reach it. What the window of
-recent revisions no longer
-covers is asked of the history; the answer is completed here when it comes.
+recent revisions no longer covers is asked of the history; the answer is completed here when it
+comes. Questions about leases go through the same rounds; ``leasing`` answers them.
 """
 
 from __future__ import annotations
 
 from kvorum.errors import Condition
+from kvorum.limits import READ_RETRY_MS
 from kvorum.machine.commands import CommandLimits, Range, Txn, validate
 from kvorum.machine.digest import HashResult, HistoricalHash, checksum_of
 from kvorum.machine.keyspace import select
 from kvorum.machine.results import HistoricalRange, RangeResult, Refused, TxnResult
 from kvorum.machine.txn import fill_historical, historical_ranges
-from kvorum.replica.effects import ReadHistoryRange, SendLeaseAnswer, SendLeaseAsk
+from kvorum.replica.effects import ReadHistoryRange
 from kvorum.replica.expiry import LeaseClocks
-from kvorum.replica.inputs import (
-    Barrier,
-    HashAt,
-    HistoryRecords,
-    LeaseAsk,
-    PeerLeaseAnswer,
-    PeerLeaseAsk,
-    Read,
-)
+from kvorum.replica.inputs import Barrier, HashAt, HistoryRecords, LeaseAsk, PeerLeaseAsk, Read
+from kvorum.replica.leasing import LeaseKeys, Leasing
 from kvorum.replica.reads import ReadRounds
-from kvorum.replica.requests import LeaseClock
 from kvorum.replica.state import NodeState
 from kvorum.replica.waiting import Waiter, Waiting
 
@@ -49,12 +42,10 @@ class Reading:
     def __init__(self, state: NodeState, waiting: Waiting, clocks: LeaseClocks) -> None:
         self._state = state
         self._waiting = waiting
-        self._clocks = clocks
-        self._rounds = ReadRounds(state.raft, state.config.id_base, state.config.ticks(500))
+        retry_ticks = state.config.ticks(READ_RETRY_MS)
+        self._rounds = ReadRounds(state.raft, state.config.id_base, retry_ticks)
         self._missing: dict[int, _Missing] = {}
-        self._forwarded: dict[
-            int, int
-        ] = {}  # lease questions at the leader: request -> asked at tick
+        self.leasing = Leasing(state, waiting, clocks, self._rounds)
         self.reads_total = 0
 
     @property
@@ -92,45 +83,6 @@ class Reading:
         else:
             self._state.done(request.request_id, result)
 
-    def lease_ask(self, request: LeaseAsk) -> None:
-        """Renewals and clocks: the leader's business, after its quorum confirmed it."""
-        state = self._state
-        deadline = state.now + request.timeout_ticks
-        self._waiting.add(Waiter(request.request_id, request, state.now, deadline))
-        self._route(request)
-
-    def _route(self, request: LeaseAsk) -> None:
-        state = self._state
-        if state.leading:
-            self._rounds.add(request)
-        elif state.leader:
-            self._forwarded[request.request_id] = state.now
-            state.out.append(
-                SendLeaseAsk(state.leader, request.request_id, request.lease_ids, request.renew)
-            )
-        else:
-            self._forwarded[request.request_id] = state.now
-
-    def peer_lease_ask(self, request: PeerLeaseAsk) -> None:
-        """A follower asks for its callers."""
-        if self._state.leading:
-            self._rounds.add(request)
-        else:
-            self._answer_peer(request, (), not_leader=True)
-
-    def peer_lease_answer(self, answer: PeerLeaseAnswer) -> None:
-        """The leader answered; or it did not lead, then the next retry asks whoever does."""
-        waiter = self._waiting.get(answer.request_id)
-        if waiter is None or answer.not_leader or not isinstance(waiter.request, LeaseAsk):
-            return
-        self._forwarded.pop(answer.request_id, None)
-        self._waiting.pop(answer.request_id)
-        clocks = tuple(
-            self._clock(lease_id, remaining_ms, granted_ms, waiter.request.keys)
-            for lease_id, remaining_ms, granted_ms in answer.clocks
-        )
-        self._state.done(answer.request_id, clocks)
-
     def _queue(self, request_id: int, request: Read | Barrier, timeout: int) -> None:
         state = self._state
         self._waiting.add(Waiter(request_id, request, state.now, state.now + timeout))
@@ -140,21 +92,15 @@ class Reading:
 
     def tick(self) -> None:
         """Ask again what got no answer for half a second."""
-        self._rounds.retry(self._state.now)
-        retry_ticks = self._state.config.ticks(500)
-        late = [r for r, at in self._forwarded.items() if self._state.now - at >= retry_ticks]
-        self._reroute(late)
+        self._rounds.retry(self._state.now, self._is_wanted)
+        self.leasing.tick()
 
-    def leader_changed(self) -> None:
-        """Lease questions go to the new leader at once."""
-        self._reroute(list(self._forwarded))
-
-    def _reroute(self, request_ids: list[int]) -> None:
-        for request_id in request_ids:
-            del self._forwarded[request_id]
-            waiter = self._waiting.get(request_id)
-            if waiter is not None and isinstance(waiter.request, LeaseAsk):
-                self._route(waiter.request)
+    def _is_wanted(self, read: object) -> bool:
+        """Somebody still waits for it. A peer asks again by itself, whoever leads then."""
+        if isinstance(read, PeerLeaseAsk):
+            return self._state.leading
+        assert isinstance(read, (Read, Barrier, LeaseAsk, LeaseKeys))
+        return read.request_id in self._waiting
 
     def issue(self) -> None:
         """Start a round for what is queued."""
@@ -167,72 +113,21 @@ class Reading:
     def dropped(self, context: int) -> None:
         """Raft gave a round up: the leader changed (raft checklist R4)."""
         for read in self._rounds.dropped(context):
-            if isinstance(read, PeerLeaseAsk):
-                self._answer_peer(read, (), not_leader=True)
-            elif isinstance(read, LeaseAsk):
-                if read.request_id in self._waiting:
-                    self._route(read)
+            if isinstance(read, (LeaseAsk, PeerLeaseAsk, LeaseKeys)):
+                self.leasing.dropped(read)
             elif isinstance(read, (Read, Barrier)) and self._waiting.pop(read.request_id):
                 self._state.failed(read.request_id, Condition.LEADER_CHANGED)
 
     def serve(self) -> None:
         """Answer what the applied state has reached."""
         for read in self._rounds.servable(self._state.machine.applied_index):
-            if isinstance(read, PeerLeaseAsk):
-                clocks = self._lease_clocks(read.lease_ids, read.renew)
-                self._answer_peer(read, clocks, not_leader=clocks is None)
-            elif isinstance(read, LeaseAsk):
-                self._serve_lease(read)
+            if isinstance(read, (LeaseAsk, PeerLeaseAsk, LeaseKeys)):
+                self.leasing.serve(read)
             elif isinstance(read, Read) and self._waiting.pop(read.request_id):
                 self._answer(read.request_id, read.query)
             elif isinstance(read, Barrier) and self._waiting.pop(read.request_id):
                 self._state.done(read.request_id, None)
-
-    # --- leases -----------------------------------------------------------------------------------
-
-    def _lease_clocks(
-        self, lease_ids: tuple[int, ...], renew: bool
-    ) -> tuple[tuple[int, int, int], ...] | None:
-        """(id, remaining ms, granted ms) each, or None when this node's clocks do not run."""
-        clocks, table, now = self._clocks, self._state.machine.leases, self._state.now
-        if not clocks.active:
-            return None
-        out = []
-        for lease_id in lease_ids:
-            lease = table.get(lease_id)
-            granted_ms = lease.ttl_s * 1000 if lease is not None else 0
-            if lease is not None and renew and not clocks.renew(now, lease_id, lease.ttl_s):
-                granted_ms = 0  # Ended: its revocation is under way, as good as gone.
-            remaining_ms = clocks.remaining_ms(now, lease_id) if granted_ms else 0
-            out.append((lease_id, max(0, min(remaining_ms, granted_ms)), granted_ms))
-        return tuple(out)
-
-    def _serve_lease(self, request: LeaseAsk) -> None:
-        if request.request_id not in self._waiting:
-            return
-        found = self._lease_clocks(request.lease_ids, request.renew)
-        if found is None:
-            self._route(request)
-            return
-        self._waiting.pop(request.request_id)
-        clocks = tuple(self._clock(*clock, request.keys) for clock in found)
-        self._state.done(request.request_id, clocks)
-
-    def _clock(self, lease_id: int, remaining_ms: int, granted_ms: int, keys: bool) -> LeaseClock:
-        lease = self._state.machine.leases.get(lease_id) if keys else None
-        attached = tuple(lease.sorted_keys()) if lease is not None else ()
-        return LeaseClock(lease_id, remaining_ms // 1000, granted_ms // 1000, attached)
-
-    def _answer_peer(
-        self,
-        ask: PeerLeaseAsk,
-        clocks: tuple[tuple[int, int, int], ...] | None,
-        *,
-        not_leader: bool,
-    ) -> None:
-        self._state.out.append(
-            SendLeaseAnswer(ask.sender, ask.request_id, clocks or (), not_leader)
-        )
+        self.leasing.settle()
 
     # --- state and history ------------------------------------------------------------------------
 

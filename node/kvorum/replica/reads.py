@@ -1,15 +1,14 @@
 """Linearizable reads in batches (thesis, section 6.4; raft checklist R1-R9).
 
 All reads that wait when a round starts share it; those that come later wait for the next, which may
-start before the first
-is answered. A round has an id of its own that is never used again. It dies with a change of leader;
-one that stays without an
-answer is asked again under a new id.
+start before the first is answered. A round has an id of its own that is never used again. It dies
+with a change of leader; one that stays without an answer is asked again under a new id.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from kvorum.raft.core import Raft
@@ -76,11 +75,15 @@ class ReadRounds:
         found = self._rounds.pop(context, None)
         return found.reads if found is not None else []
 
-    def retry(self, now: int) -> None:
-        """Put reads of unanswered rounds back into the queue: messages may have been lost."""
+    def retry(self, now: int, wanted: Callable[[object], bool]) -> None:
+        """Put reads of unanswered rounds back into the queue, for messages may have been lost; and
+        let go of those that nobody waits for any more.
+        """
         late = [c for c, r in self._rounds.items() if now - r.started >= self._retry_ticks]
-        for context in late:
-            self._queue[:0] = self._rounds.pop(context).reads
+        if not late and now % self._retry_ticks:
+            return
+        again = [read for context in late for read in self._rounds.pop(context).reads]
+        self._queue = [read for read in (*again, *self._queue) if wanted(read)]
 
     def servable(self, applied: int) -> list[object]:
         """Reads that the applied state may answer now, in order of arrival."""

@@ -18,14 +18,8 @@ from kvorum.raft.ready import Ready
 from kvorum.raft.types import Entry, HardState, ProposalDropped, Role, SoftState
 from kvorum.replica import inputs as i
 from kvorum.replica.applying import Applier
-from kvorum.replica.effects import (
-    Effect,
-    Fatal,
-    Persist,
-    ReadHistoryEvents,
-    RoleChanged,
-    Send,
-)
+from kvorum.replica.catchup import CatchUp
+from kvorum.replica.effects import Effect, Persist, RoleChanged, Send
 from kvorum.replica.expiry import LeaseClocks
 from kvorum.replica.proposals import Proposals
 from kvorum.replica.reading import Reading
@@ -70,6 +64,7 @@ class Replica:
             retry_ticks=config.ticks(5000) + 2 * config.election_ticks,
         )
         self._hub = WatchHub(boot.machine.revision, boot.machine.compact_revision)
+        self._catch_up = CatchUp(state, self._hub)
         self._proposals = Proposals(state, self._waiting)
         self._reading = Reading(state, self._waiting, self._clocks)
         self._snapshots = Snapshots(state, boot.snapshot.index)
@@ -107,7 +102,7 @@ class Replica:
 
     def _table(self) -> dict[type, Callable[[Any], None]]:
         proposals, reading, hub = self._proposals, self._reading, self._hub
-        snapshots = self._snapshots
+        snapshots, leasing = self._snapshots, self._reading.leasing
         return {
             i.Tick: self._tick,
             i.Received: self._received,
@@ -116,9 +111,9 @@ class Replica:
             i.Read: reading.read,
             i.Barrier: reading.barrier,
             i.HashAt: reading.hash_at,
-            i.LeaseAsk: reading.lease_ask,
-            i.PeerLeaseAsk: reading.peer_lease_ask,
-            i.PeerLeaseAnswer: reading.peer_lease_answer,
+            i.LeaseAsk: leasing.ask,
+            i.PeerLeaseAsk: leasing.peer_ask,
+            i.PeerLeaseAnswer: leasing.peer_answer,
             i.PeerDigest: self._applier.peer_digest,
             i.TransferLeader: self._transfer,
             i.ChangeMembers: proposals.change_members,
@@ -130,7 +125,7 @@ class Replica:
             i.SnapshotSent: snapshots.sent,
             i.HistoryAdvanced: self._history_advanced,
             i.HistoryRecords: reading.history_records,
-            i.HistoryEvents: self._history_events,
+            i.HistoryEvents: self._catch_up.answered,
             i.HistoryCompacted: self._applier.history_compacted,
             i.WatchCreate: lambda x: hub.create(x.stream, x.spec),
             i.WatchCancel: lambda x: hub.cancel(x.stream, x.watch_id),
@@ -150,13 +145,20 @@ class Replica:
         self._reading.tick()
         if state.leader:
             self._proposals.retry_parked()
-        if state.leading and self._clocks.active:
-            scan_ticks = state.config.ticks(LEASE_SCAN_MS)
-            if state.now % scan_ticks == 0:
-                for lease_id in self._clocks.due(state.now):
-                    self._proposals.propose_own(commands.LeaseExpire((lease_id,), state.term))
+        if state.now % state.config.ticks(LEASE_SCAN_MS) == 0:
+            self._end_leases()
         if state.now % state.config.election_ticks == 0:
             self._applier.report_digest()
+            self._snapshots.tick()
+
+    def _end_leases(self) -> None:
+        """Propose the end of leases whose time is over, in the term this was judged in."""
+        state, clocks = self._state, self._clocks
+        if not (state.leading and clocks.active):
+            return
+        for lease_id in clocks.due(state.now):
+            end = commands.LeaseExpire((lease_id,), state.term)
+            clocks.proposed(state.now, lease_id, self._proposals.propose_own(end))
 
     def _received(self, received: i.Received) -> None:
         step = self._state.raft.step
@@ -181,10 +183,13 @@ class Replica:
         try:
             state.raft.transfer_leadership(request.target)
         except ProposalDropped as dropped:
+            # Raft stepped down within this very turn.
             state.failed(request.request_id, Condition.NOT_LEADER, str(dropped))
             return
         deadline = state.now + request.timeout_ticks
         self._waiting.add(Waiter(request.request_id, request, state.now, deadline))
+        # Those that timed out meanwhile are of no more use.
+        self._transfers = [r for r in self._transfers if r in self._waiting]
         self._transfers.append(request.request_id)
 
     def _persisted(self, persisted: i.Persisted) -> None:
@@ -209,8 +214,9 @@ class Replica:
         while raft.has_ready():
             self._take(raft.ready())
         self._snapshots.settle()
+        self._applier.sweep()
         self._reading.serve()
-        self._catch_up_watchers()
+        self._catch_up.turn()
         state.out.extend(self._hub.deliveries(state.term))
         self._snapshots.maybe_cut()
 
@@ -272,7 +278,7 @@ class Replica:
             self._leader_changes += 1
             state.elected_tick = state.now
             self._proposals.retry_parked()
-            self._reading.leader_changed()
+            self._reading.leasing.leader_changed()
         for request_id in self._transfers:
             waiter = self._waiting.get(request_id)
             if waiter is None:
@@ -290,51 +296,7 @@ class Replica:
         self._history_revision = machine.revision
         self._applier.replaced(machine)
         self._hub.reset(machine.revision, machine.compact_revision)
-
-    # --- watchers that are behind -----------------------------------------------------------------
-
-    def _catch_up_watchers(self) -> None:
-        """Serve each watcher that is behind once a turn, from the window or by a question to the
-        history."""
-        state, hub = self._state, self._hub
-        machine = state.machine
-        for watcher in hub.behind():
-            if hub.overtaken(watcher):
-                continue
-            start = watcher.next_revision
-            if start > machine.revision:
-                hub.caught_up(watcher, (), machine.revision)
-                continue
-            found = machine.window.events_since(
-                start, watcher.key, watcher.range_end, hub.catch_up_revisions
-            )
-            if found is not None:
-                events = [event for _, group in found.groups for event in group]
-                hub.caught_up(watcher, events, found.next_revision - 1)
-            else:
-                token = state.token()
-                hub.reading(watcher, token)
-                state.out.append(
-                    ReadHistoryEvents(
-                        token,
-                        watcher.key,
-                        watcher.range_end,
-                        start,
-                        machine.window.floor,
-                        hub.catch_up_revisions,
-                        watcher.prev_kv,
-                    )
-                )
-
-    def _history_events(self, answer: i.HistoryEvents) -> None:
-        watcher = self._hub.read_done(answer.token)
-        if watcher is None:
-            return
-        if answer.failure:
-            self._state.out.append(Fatal(f"the history cannot be read: {answer.failure}"))
-            return
-        if not self._hub.overtaken(watcher):
-            self._hub.caught_up(watcher, answer.events, answer.through)
+        self._catch_up.replaced()
 
     # --- looking in -------------------------------------------------------------------------------
 
@@ -362,6 +324,10 @@ class Replica:
     def raft(self) -> Raft:
         """Raft, for reading only (log tail, progress)."""
         return self._state.raft
+
+    def lease_ids(self) -> list[int]:
+        """Ids of all leases of this node's state; on the leader those first that end first."""
+        return self._reading.leasing.ids()
 
     def log_slice(self, low: int, high: int) -> Sequence[Entry]:
         """Entries of ``[low, high)`` that are still in memory."""

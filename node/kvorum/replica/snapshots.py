@@ -2,13 +2,13 @@
 of the state.
 
 The cut is atomic because the machine's image is taken between two applied entries; writing it is
-the world's business. The log
-keeps a stretch behind every snapshot so that a slow follower is served from the log (raft checklist
-S5).
+the world's business. The log keeps a stretch behind every snapshot so that a slow follower is
+served from the log (raft checklist S5).
 """
 
 from __future__ import annotations
 
+from kvorum.limits import SNAPSHOT_TRANSFER_TIMEOUT_S
 from kvorum.machine.apply import Machine
 from kvorum.raft.messages import SnapshotOffer
 from kvorum.raft.types import ConfState, HardState, SnapshotMeta
@@ -30,8 +30,8 @@ class Snapshots:
         self._state = state
         self.saved_index = saved_index
         self._saving = 0
-        self._staged: tuple[int, SnapshotMeta, Machine] | None = None
-        self._sending: set[int] = set()
+        self._staged: list[tuple[int, SnapshotMeta, Machine]] = []  # arrived in this turn
+        self._sending: dict[int, int] = {}  # peer -> tick at which its transfer began
 
     # --- own --------------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ class Snapshots:
         state = self._state
         if offer.to in self._sending:
             return
-        self._sending.add(offer.to)
+        self._sending[offer.to] = state.now
         state.out.append(
             SendSnapshot(
                 offer.to, offer.term, self._meta(), state.machine.image(), state.machine.revision
@@ -80,34 +80,40 @@ class Snapshots:
 
     def sent(self, report: SnapshotSent) -> None:
         """The body arrived or did not; raft goes on probing either way."""
-        self._sending.discard(report.peer)
+        self._sending.pop(report.peer, None)
         self._state.raft.report_snapshot(report.peer, report.ok)
+
+    def tick(self) -> None:
+        """A transfer that nobody reported on for twice its longest time counts as failed: raft
+        would wait for the report for ever (raft checklist S4).
+        """
+        limit = self._state.config.ticks(2000 * int(SNAPSHOT_TRANSFER_TIMEOUT_S))
+        for peer, began in list(self._sending.items()):
+            if self._state.now - began >= limit:
+                self.sent(SnapshotSent(peer, False))
 
     # --- from a leader ----------------------------------------------------------------------------
 
     def received(self, arrival: SnapshotReceived) -> None:
         """A whole, checked body is at hand: now raft may see the offer."""
         state = self._state
-        if self._staged is not None:
-            state.out.append(DiscardSnapshot(self._staged[0]))
-        self._staged = (arrival.token, arrival.meta, arrival.machine)
+        self._staged.append((arrival.token, arrival.meta, arrival.machine))
         state.raft.step(
             SnapshotOffer(state.config.member_id, arrival.sender, arrival.term, arrival.meta)
         )
 
     def install(self, meta: SnapshotMeta, hard_state: HardState) -> Machine:
-        """Raft took the offer that was stepped last: its state replaces the node's."""
-        assert self._staged is not None, "raft installs only what was stepped"
-        token, staged_meta, machine = self._staged
-        assert staged_meta.index == meta.index, (staged_meta, meta)
-        self._staged = None
+        """Raft took one of the offers stepped in this turn: its state replaces the node's."""
+        taken = next(staged for staged in self._staged if staged[1] == meta)
+        self._staged.remove(taken)
+        token, _, machine = taken
         self._state.out.append(InstallSnapshot(token, meta, hard_state))
         self.saved_index = meta.index
         self._saving = 0
         return machine
 
     def settle(self) -> None:
-        """After raft's bundle: an offer that raft did not take is let go."""
-        if self._staged is not None:
-            self._state.out.append(DiscardSnapshot(self._staged[0]))
-            self._staged = None
+        """After raft's bundle: offers that raft did not take are let go."""
+        for token, _, _ in self._staged:
+            self._state.out.append(DiscardSnapshot(token))
+        self._staged.clear()
