@@ -14,6 +14,7 @@ from collections.abc import Callable
 from kvorum.limits import MAX_LATE_TICKS
 
 _PPM = 1_000_000
+_HAIR = 1e-3
 
 
 class WallClock:
@@ -103,7 +104,8 @@ class Ticker:
         self._account()
         if self._due:
             self._on_late(max(0.0, self._last - self._due))
-        passed = int(self._fraction)
+        # A timer may fire a hair early, and sums of floats fall a hair short.
+        passed = int(self._fraction + _HAIR)
         if passed:
             self._fraction -= passed
             self._on_ticks(min(passed, MAX_LATE_TICKS))
