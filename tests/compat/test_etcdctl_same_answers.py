@@ -66,7 +66,6 @@ SCRIPTS: dict[str, list[Step]] = {
         json get k/ --prefix --limit 2
         json get k/ --prefix --keys-only
         text get k/ --prefix --keys-only
-        json get k/ --prefix --count-only
         json get k/02 --from-key
         json get k/01 k/03
         json get k/03 k/01
@@ -85,12 +84,12 @@ SCRIPTS: dict[str, list[Step]] = {
         json get a --rev 2
         json get a --rev 4
         json get k/ --prefix --rev 7
-        json get k/ --prefix --rev 7 --count-only
         json get k/ --prefix --rev 8 --limit 1
         json get b --rev 2
         fails get a --rev 100
         """
     ),
+    "an empty value": [Step(JSON, ("put", "empty", "")), *script("json get empty")],
     "put options": script(
         """
         json put a --ignore-value
@@ -98,7 +97,6 @@ SCRIPTS: dict[str, list[Step]] = {
         fails put nothing --ignore-value
         fails put nothing x --ignore-lease
         json put a x --ignore-lease
-        json put empty --
         json get a
         """
     ),
@@ -122,7 +120,7 @@ SCRIPTS: dict[str, list[Step]] = {
         txn(JSON, 'value("b") = "2"', "", "put no no", "", "get a", "put b 3", "get b --rev 3"),
         txn(TEXT, 'create("nothing") > "0"', "", "put no no", "", "get a", "put else taken"),
         txn(JSON, 'create("nothing") = "0"', "", "put yes 1", "", ""),
-        txn(JSON, 'ver("a") < "9"', 'lease("a") = "0"', "", "get --prefix a", "", "get b"),
+        txn(JSON, 'ver("a") < "9"', "", "get --prefix a", "", "get b"),
         txn(JSON, "", "get a", "", ""),
         txn(JSON, 'value("missing") != "x"', "", "put no no", "", "get missing"),
         txn(FAILS, "", "put a 1", "put a 2", "", ""),

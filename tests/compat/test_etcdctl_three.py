@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import queue
 import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 from compat.etcdctl import Etcdctl
@@ -47,16 +50,50 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcdctl]:
     assert code == 0, (folder / "up.err").read_text()
 
 
+class Talking:
+    """An etcdctl that goes on talking; its lines, each waited for within a bound."""
+
+    def __init__(self, ctl: Etcdctl, *words: str) -> None:
+        self._process = subprocess.Popen(
+            ctl.argv(*words), env=ctl.env, stdout=subprocess.PIPE, text=True
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line.rstrip("\n"))
+
+    def __enter__(self) -> Self:
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(timeout=20)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join()
+
+    def lines(self, count: int) -> list[str]:
+        """The next lines; queue.Empty when one does not come."""
+        return [self._lines.get(timeout=20) for _ in range(count)]
+
+
 def test_sample_keys_are_there(three: Etcdctl) -> None:
-    counted = three.json("get", "", "--prefix", "--count-only")
-    assert counted["count"] >= 500
+    found = three.json("get", "", "--prefix", "--keys-only")
+    assert found["count"] >= 500
+    assert len(found["kvs"]) == found["count"]
 
 
 def test_members_and_status_as_tables(three: Etcdctl) -> None:
     members = three.ok("member", "list", "-w", "table")
     assert members.count("started") == 3
     status = three.ok("endpoint", "status", "--cluster", "-w", "table")
-    assert len(re.findall(r"\| true \|", status)) == 1, status
+    assert len(re.findall(r"\|\s+true \|", status)) == 1, status
     assert status.count("http://") == 3
     health = three.ok("endpoint", "health", "--cluster", "-w", "table")
     assert health.count(" true ") == 3, health
@@ -74,23 +111,14 @@ def test_watch_from_an_old_revision(three: Etcdctl) -> None:
     three.ok("put", "w/a", "2")
     three.ok("put", "w/b", "x")
     three.ok("del", "w/a")
-    watching = subprocess.Popen(
-        three.argv("watch", "w/", "--prefix", "--rev", str(start), "--prev-kv"),
-        env=three.env,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert watching.stdout is not None
-        expected = ["PUT", "", "", "w/a", "1", "PUT", "w/a", "1", "w/a", "2", "PUT", "", "", "w/b"]
-        expected += ["x", "DELETE", "w/a", "2", "w/a", ""]
-        assert [watching.stdout.readline().rstrip("\n") for _ in expected] == expected
+    words = ("watch", "w/", "--prefix", "--rev", str(start), "--prev-kv")
+    with Talking(three, *words) as watching:
+        assert watching.lines(3) == ["PUT", "w/a", "1"]
+        assert watching.lines(5) == ["PUT", "w/a", "1", "w/a", "2"]
+        assert watching.lines(3) == ["PUT", "w/b", "x"]
+        assert watching.lines(5) == ["DELETE", "w/a", "2", "w/a", ""]
         three.ok("put", "w/live", "now")
-        live = [watching.stdout.readline().rstrip("\n") for _ in range(5)]
-        assert live == ["PUT", "", "", "w/live", "now"]
-    finally:
-        watching.kill()
-        watching.wait()
+        assert watching.lines(3) == ["PUT", "w/live", "now"]
 
 
 def test_leases(three: Etcdctl) -> None:
@@ -136,16 +164,8 @@ def test_move_leader(three: Etcdctl) -> None:
 
 def test_locks_and_elections_of_etcdctl(three: Etcdctl) -> None:
     assert "held" in three.ok("lock", "mylock", "echo", "held")
-    electing = subprocess.Popen(
-        three.argv("elect", "campaign", "me"), env=three.env, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert electing.stdout is not None
-        assert electing.stdout.readline().startswith("campaign/")
-        assert electing.stdout.readline() == "me\n"
-    finally:
-        electing.send_signal(signal.SIGINT)
-        electing.wait(timeout=30)
+    with Talking(three, "elect", "campaign", "me") as electing:
+        assert electing.lines(2)[0].startswith("campaign/")
 
 
 def test_compaction(three: Etcdctl) -> None:
