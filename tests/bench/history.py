@@ -69,7 +69,9 @@ def write(writer: HistoryWriter, rows: Rows, revisions: int) -> None:
     begun = time.perf_counter()
     written = rows.revision
     while rows.revision < revisions:
-        writer.append(Batch(rows.make(5_000), rows.revision, 1, rows.revision))
+        batch = Batch(rows.make(5_000), rows.revision, 1, rows.revision)
+        while not writer.append(batch):
+            writer.flush().result()
     writer.flush().result()
     rate = (rows.revision - written) / (time.perf_counter() - begun)
     print(f"filled to {rows.revision} revisions, {rate:.0f} rows/s with making the rows")

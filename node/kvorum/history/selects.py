@@ -144,20 +144,40 @@ def events(
         _check_compacted(from_revision, progress)
         through = min(to_revision, progress.revision)
         where, values = _key_range(key, range_end, "e.")
-        values |= {"first": from_revision, "last": through}
         where += " AND e.revision >= $first AND e.revision <= $last"
-        sizes = connection.execute(
-            f"SELECT e.revision, sum(octet_length(e.key) + octet_length(e.value)) "
-            f"FROM history AS e WHERE {where} GROUP BY e.revision ORDER BY e.revision "
-            f"LIMIT {limit_revisions + 1:d}",
-            values,
-        ).fetchall()
+        values |= {"first": from_revision, "last": through}
+        sizes = _sizes(connection, where, values, limit_revisions + 1)
         if not sizes:
             return EventsResult([], max(through, from_revision - 1))
         taken = _fitting(sizes, limit_revisions, max_bytes)
         if taken < len(sizes):
-            through = values["last"] = sizes[taken - 1][0]
+            through = sizes[taken - 1][0]
+        values |= {"first": from_revision, "last": through}
         return EventsResult(_fetch_events(connection, where, values, prev), through)
+
+
+def _sizes(
+    connection: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any], wanted: int
+) -> list[tuple[int, int]]:
+    """(revision, bytes) of the first ``wanted`` revisions that match.
+
+    Looks at a stretch of revisions at a time, each longer than the one before: whoever wants a
+    thousand of everything should not pay for all that come after, and whoever wants one rare key
+    not for many small questions.
+    """
+    sizes: list[tuple[int, int]] = []
+    first, end = values["first"], values["last"]
+    span = 2 * wanted
+    while first <= end and len(sizes) < wanted:
+        sizes += connection.execute(
+            f"SELECT e.revision, sum(octet_length(e.key) + octet_length(e.value))::BIGINT "
+            f"FROM history AS e WHERE {where} GROUP BY e.revision ORDER BY e.revision "
+            f"LIMIT {wanted - len(sizes):d}",
+            {**values, "first": first, "last": min(end, first + span - 1)},
+        ).fetchall()
+        first += span
+        span *= 8
+    return sizes
 
 
 def _fitting(sizes: list[tuple[int, int]], limit_revisions: int, max_bytes: int) -> int:
@@ -171,25 +191,38 @@ def _fitting(sizes: list[tuple[int, int]], limit_revisions: int, max_bytes: int)
 
 
 def _fetch_events(
-    connection: duckdb.DuckDBPyConnection, where: str, values: dict[str, object], prev: bool
+    connection: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any], prev: bool
 ) -> list[EventRow]:
-    columns = "e.revision, e.sub, e.type, e.key, e.value, e.create_revision, e.version, e.lease"
-    join = ""
-    if prev:
-        columns += ", p.value, p.create_revision, p.revision, p.version, p.lease"
-        join = "LEFT JOIN history AS p ON p.revision = e.prev_revision AND p.key = e.key"
     found = connection.execute(
-        f"SELECT {columns} FROM history AS e {join} WHERE {where} ORDER BY e.revision, e.sub",
+        f"SELECT e.revision, e.sub, e.type, e.prev_revision, e.key, e.value, e.create_revision, "
+        f"e.revision, e.version, e.lease FROM history AS e WHERE {where} "
+        f"ORDER BY e.revision, e.sub",
         values,
     ).fetchall()
-    return [_event(row) for row in found]
+    replaced = sorted({row[3] for row in found if row[3]}) if prev else []
+    before = _records_at(connection, replaced) if replaced else {}
+    return [
+        EventRow(revision, sub, kind, Record(*fields), before.get((fields[0], prev_revision)))
+        for revision, sub, kind, prev_revision, *fields in found
+    ]
 
 
-def _event(row: tuple[Any, ...]) -> EventRow:
-    revision, sub, kind, key, value, create, version, lease, *before = row
-    previous = Record(key, *before) if before and before[2] is not None else None
-    record = Record(key, value, create, revision, version, lease)
-    return EventRow(revision, sub, kind, record, previous)
+def _records_at(
+    connection: duckdb.DuckDBPyConnection, revisions: list[int]
+) -> dict[tuple[bytes, int], Record]:
+    """What was put at these revisions, by key and revision.
+
+    A second question costs a seventh of a join of the history with itself (17 ms against 124 for a
+    thousand revisions among half a million).
+    """
+    found = connection.execute(
+        """
+        SELECT key, value, create_revision, revision, version, lease FROM history
+        WHERE revision IN (SELECT unnest($revisions)) AND type = 0
+        """,
+        {"revisions": revisions},
+    ).fetchall()
+    return {(row[0], row[3]): Record(*row) for row in found}
 
 
 def key_history(
@@ -281,7 +314,7 @@ def _check_compacted(revision: int, progress: Progress) -> None:
         raise HistoryCompacted(progress.compact_revision)
 
 
-def _key_range(key: bytes, range_end: bytes, prefix: str = "") -> tuple[str, dict[str, object]]:
+def _key_range(key: bytes, range_end: bytes, prefix: str = "") -> tuple[str, dict[str, Any]]:
     """A condition on the key, after etcd's rules, with its values."""
     if not range_end:
         return f"{prefix}key = $key", {"key": key}
