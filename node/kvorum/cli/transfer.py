@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 import time
 from collections.abc import Iterator
@@ -203,9 +203,12 @@ def _left_off(file: Path) -> tuple[Head, bytes]:
 @contextmanager
 def _writing(output: str, *, resume: bool, force: bool) -> Iterator[IO[str]]:
     if output == "-":
-        # JSON Lines are UTF-8 whatever the locale; closing must leave the real stdout open.
-        with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", newline="\n") as target:
+        # JSON Lines are UTF-8 whatever the locale; what is ours is flushed, and stdout stays open.
+        target = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
+        try:
             yield target
+        finally:
+            target.detach()
         return
     mode = "a" if resume else ("w" if force else "x")
     try:

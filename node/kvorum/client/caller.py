@@ -31,11 +31,16 @@ _AUTHENTICATE = method("/etcdserverpb.Auth/Authenticate")
 
 
 class Caller:
-    """Makes calls over the endpoints of one picker."""
+    """Makes calls over the endpoints of one picker.
 
-    def __init__(self, pool: Pool, picker: Picker) -> None:
+    A ``patient`` one keeps trying to connect until the dial timeout; one that is not says at once
+    that its member cannot be reached, which is what somebody who looks at that member wants.
+    """
+
+    def __init__(self, pool: Pool, picker: Picker, *, patient: bool = True) -> None:
         self.pool = pool
         self.picker = picker
+        self._patient = patient
 
     async def call(
         self,
@@ -87,7 +92,7 @@ class Caller:
         tried: set[Endpoint] = set()
         while True:
             endpoint = self.picker.pick(time.monotonic())
-            await asyncio.sleep(self.picker.wait_s(endpoint, time.monotonic()))
+            await self._wait(endpoint, deadline_s)
             tried.add(endpoint)
             token = self.pool.token
             try:
@@ -102,6 +107,8 @@ class Caller:
                 pause_s = self.picker.wait_s(self.picker.pick(now_s), now_s)
                 dialled = failure.sent or len(tried) < len(self.picker.endpoints)
                 limit_s = deadline_s if dialled else dial_until_s
+                if not failure.sent and not self._patient:
+                    step = Next.STOP
                 if step is Next.STOP or now_s + pause_s >= limit_s:
                     raise final_error(
                         failure,
@@ -114,6 +121,13 @@ class Caller:
                 may_login = False
                 self.pool.forget_token(token)
                 await self.login(deadline_s)
+
+    async def _wait(self, endpoint: Endpoint, deadline_s: float) -> None:
+        """Keep away from an endpoint that has failed, but leave time to try it all the same."""
+        if self._patient:
+            now_s = time.monotonic()
+            left_s = max(0.0, deadline_s - now_s)
+            await asyncio.sleep(min(self.picker.wait_s(endpoint, now_s), left_s / 2))
 
     def _noted(self, endpoint: Endpoint, failure: Failure, step: Next) -> None:
         """Keep what the failure says about the endpoint itself."""
@@ -213,7 +227,7 @@ class Caller:
         may_login, first = self.pool.may_login, True
         while True:
             endpoint = self.picker.pick(time.monotonic())
-            await asyncio.sleep(self.picker.wait_s(endpoint, time.monotonic()))
+            await self._wait(endpoint, deadline_s)
             token = self.pool.token
             try:
                 stream = await self.open(called, endpoint, timeout_s=timeout_s)
@@ -229,6 +243,8 @@ class Caller:
                 others = len(self.picker.endpoints) > 1
                 step = after(failure, repeatable=reads, others=others, may_login=may_login)
                 self._noted(endpoint, failure, step)
+                if not failure.sent and not self._patient:
+                    step = Next.STOP
                 if step is Next.STOP or not first or time.monotonic() >= deadline_s:
                     where = str(endpoint)
                     raise final_error(

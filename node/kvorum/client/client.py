@@ -10,13 +10,14 @@ from kvorum.client.caller import Caller
 from kvorum.client.cluster import Cluster
 from kvorum.client.connection import TLS
 from kvorum.client.endpoints import Picker, parse_endpoint, parse_endpoints
-from kvorum.client.faults import Faults
-from kvorum.client.inspect import Inspect
 from kvorum.client.pool import Pool, RpcRecord
 from kvorum.client.session import Session
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from kvorum.client.faults import Faults
+    from kvorum.client.inspect import Inspect
 
 
 class MemberClient(Session):
@@ -32,6 +33,8 @@ class MemberClient(Session):
     @property
     def inspect(self) -> Inspect:
         """What a kvorum member tells beyond etcd's API; a real etcd raises ``Unsupported``."""
+        from kvorum.client.inspect import Inspect  # Its messages cost 40 ms that few clients need.
+
         return Inspect(self._caller)
 
     @property
@@ -39,6 +42,8 @@ class MemberClient(Session):
         """The faults that a kvorum member can inflict on itself; a real etcd raises
         ``Unsupported``.
         """
+        from kvorum.client.faults import Faults
+
         return Faults(self._caller)
 
 
@@ -124,10 +129,14 @@ class Client(Session):
         return self._pool.read_only
 
     def member(self, endpoint: str) -> MemberClient:
-        """The same calls on one member only, over the same connection, token and observer."""
+        """The same calls on one member only, over the same connection, token and observer.
+
+        They are not patient: when the member cannot be reached they say so at once.
+        """
         parsed = parse_endpoint(endpoint, tls=self._pool.tls is not None)
         found = self._members.get(str(parsed))
         if found is None:
-            caller = Caller(self._pool, Picker([parsed], self._rng, shuffle=False))
+            picker = Picker([parsed], self._rng, shuffle=False)
+            caller = Caller(self._pool, picker, patient=False)
             found = self._members[str(parsed)] = MemberClient(caller)
         return found

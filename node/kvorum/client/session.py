@@ -72,6 +72,7 @@ class Session(KV):
             no_delete=no_delete,
             progress=progress,
             first_answer_s=self._caller.pool.timeout_s,
+            dial_s=self._caller.pool.dial_timeout_s,
         )
 
     @property

@@ -116,6 +116,12 @@ class SharedStream(ABC, Generic[Req, Rep]):
             self._restart_reason = error
             self._session.cancel()
 
+    @property
+    def unreachable(self) -> ConnectError | None:
+        """Why no member can be connected to, as far as the last try tells; None when one can."""
+        last = self.last_error
+        return last if isinstance(last, ConnectError) and not self._up else None
+
     async def aclose(self) -> None:
         """End the stream and wait until its tasks are gone."""
         supervisor, self._supervisor = self._supervisor, None

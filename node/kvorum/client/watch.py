@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Self
 
 from kvorum_proto import etcdserverpb as pb
 
-from kvorum.client.errors import ClientError, ConnectError
+from kvorum.client.errors import ConnectError
 from kvorum.client.types import Event, Key, key_range
 from kvorum.client.watcher import WatchBatch, Watcher
 from kvorum.errors import Code
@@ -60,10 +60,13 @@ class Watch:
     one that nobody holds any more ends by itself.
     """
 
-    def __init__(self, stream: WatchStream, watcher: Watcher, first_answer_s: float) -> None:
+    def __init__(
+        self, stream: WatchStream, watcher: Watcher, *, first_answer_s: float, dial_s: float
+    ) -> None:
         self._stream = stream
         self._watcher = watcher
         self._first_answer_s = first_answer_s
+        self._dial_s = min(dial_s, first_answer_s)
         self._batch: list[Event] = []
 
     async def __aenter__(self) -> Self:
@@ -91,19 +94,27 @@ class Watch:
         watcher = self._watcher
         self._stream.add(watcher)
         if not watcher.started.is_set():
-            try:
-                async with asyncio.timeout(self._first_answer_s):
-                    await watcher.started.wait()
-            except TimeoutError:
+            # When nobody can even be connected to, the answer is not waited for.
+            if not await self._wait_started(self._dial_s) and self._stream.unreachable is not None:
                 self.close()
-                last = self._stream.last_error
-                if isinstance(last, ClientError):
-                    raise last from None
+                raise self._stream.unreachable
+            if not await self._wait_started(max(0.0, self._first_answer_s - self._dial_s)):
+                self.close()
+                if self._stream.last_error is not None:
+                    raise self._stream.last_error
                 text = f"no member answered within {self._first_answer_s:.3g} s"
-                raise ConnectError(text, code=Code.UNAVAILABLE) from None
+                raise ConnectError(text, code=Code.UNAVAILABLE)
         if watcher.error is not None and watcher.empty:
             raise watcher.error
         return watcher.first_revision
+
+    async def _wait_started(self, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._watcher.started.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def __aiter__(self) -> Self:
         return self
@@ -180,6 +191,7 @@ def watch(
     no_delete: bool,
     progress: bool,
     first_answer_s: float,
+    dial_s: float,
 ) -> Watch:
     """A watch on a stream; :meth:`kvorum.client.session.Session.watch` says what the arguments
     mean.
@@ -195,4 +207,5 @@ def watch(
         prev_kv=prev_kv,
         fragment=True,
     )
-    return Watch(stream, Watcher(request, progress=progress), first_answer_s)
+    watcher = Watcher(request, progress=progress)
+    return Watch(stream, watcher, first_answer_s=first_answer_s, dial_s=dial_s)

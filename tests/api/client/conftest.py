@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import itertools
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +79,3 @@ def live(cluster: ClusterHandle) -> Callable[[Scenario], None]:
         asyncio.run(body())
 
     return run
-
-
-KVORUM = [sys.executable, "-m", "kvorum"]

@@ -218,7 +218,7 @@ class Relay:
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Wait until something holds; a bound that only a hang reaches."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110  (any condition, not one that sets an event)
+        while not condition():
             await asyncio.sleep(0.005)
 
 
