@@ -92,7 +92,8 @@ more go through a joint configuration that needs both majorities (4.3) and is le
 Learners receive the log and do not count (4.2.1), but they answer vote requests: they may be
 voters by a change they have yet to hear of. A leader that applies its own removal counts itself no
 more, and leads on until a quorum of the rest knows that the change is committed (4.2.2): counting
-by the old configuration, they could otherwise be left without any log that can win.
+by the old configuration, they could otherwise be left without any log that can win. For the same
+reason a refused vote tells the candidate what is committed (`Raft._learn_commit`).
 
 A cluster begins with its first voters as the configuration at index 0, which is no entry. A
 member that joins later knows no configuration at all; it refuses entries and votes as asked, and
@@ -109,9 +110,9 @@ Where this leaves the thesis
 ============================
 
 Configurations at apply instead of append; pre-vote grants do not reset timers; refusals carry a
-hint with a term; heartbeats are messages of their own; entries leave in windows, not one by one;
-the joiner's refusal of index 0; the removed leader's farewell. All but the last two are etcd's
-choices.
+hint with a term, and refused votes a commit index; heartbeats are messages of their own; entries
+leave in windows, not one by one; the joiner's refusal of index 0; the removed leader's farewell.
+etcd does all of this but the last two and the commit index in refused votes.
 
 Code names
 ==========

@@ -357,6 +357,8 @@ class Raft:
         if type(message) is VoteRequest:
             self._on_vote_request(message)
             return
+        if type(message) is VoteResponse:
+            self._learn_commit(message)
         handler = self.state.handlers.get(type(message))
         if handler is not None:
             handler(self.state, message)
@@ -397,9 +399,7 @@ class Raft:
             if self.config.check_quorum or self.config.pre_vote:
                 self.send_once_term_durable(AppendResponse(message.sender, self.id, self.term, 0))
         elif isinstance(message, VoteRequest) and message.pre:
-            self.send_once_term_durable(
-                VoteResponse(message.sender, self.id, self.term, granted=False, pre=True)
-            )
+            self._refuse_vote(message)
         return kind is ForwardProposal
 
     def _on_vote_request(self, m: VoteRequest) -> None:
@@ -417,12 +417,37 @@ class Raft:
             self.vote = m.sender
             self.state.elapsed = 0
             self.out.after_persist.append(VoteResponse(m.sender, self.id, self.term, True))
+        elif granted:
+            self.send_once_term_durable(VoteResponse(m.sender, self.id, m.term, True, pre=True))
         else:
-            term = m.term if granted else self.term
-            self.send_once_term_durable(VoteResponse(m.sender, self.id, term, granted, m.pre))
+            self._refuse_vote(m)
         self.note(
             TraceKind.VOTE, to=m.sender, granted=granted, pre=m.pre, term=m.term, own_vote=self.vote
         )
+
+    def _refuse_vote(self, m: VoteRequest) -> None:
+        """Say no, in the own term, and how far the log is known to be committed."""
+        commit = self.log.commit
+        commit_term = self.log.term_at(commit) or 0
+        self.send_once_term_durable(
+            VoteResponse(m.sender, self.id, self.term, False, m.pre, commit, commit_term)
+        )
+
+    def _learn_commit(self, m: VoteResponse) -> None:
+        """Commit what the refuser of a vote knows to be committed, where both logs agree on it.
+
+        Configurations are in force once applied (M2), so the voters that remain after a change can
+        depend on the vote of one that the change removed, and whose longer log has to refuse it.
+        What they lack is only the knowledge that the change is committed. A candidate that learns
+        of one goes back to apply it first (E8).
+        """
+        log = self.log
+        if m.commit <= log.commit or isinstance(self.state, Leader):
+            return
+        if log.term_at(m.commit) == m.commit_term:
+            self.commit_to(m.commit)
+            if isinstance(self.state, Candidate) and self._has_unapplied_conf_change():
+                self.become_follower(self.term, NOBODY)
 
     def start_campaign(self, transfer: bool = False) -> None:
         """Campaign if this member may (rule E8); ordered by a leader (`transfer`): no pre-vote."""

@@ -58,13 +58,19 @@ class VoteRequest(NamedTuple):
 
 
 class VoteResponse(NamedTuple):
-    """A vote, or the refusal of one."""
+    """A vote, or the refusal of one.
+
+    A refusal tells the candidate how far the sender knows the log to be committed, and the term of
+    the entry there: it may be refused for want of just that (see `Raft._learn_commit`).
+    """
 
     to: int
     sender: int
     term: int
     granted: bool
     pre: bool = False
+    commit: int = 0
+    commit_term: int = 0
 
 
 class Heartbeat(NamedTuple):

@@ -58,7 +58,14 @@ def _vote(x: m.VoteRequest) -> v1.RaftMessage:
 
 
 def _vote_response(x: m.VoteResponse) -> v1.RaftMessage:
-    return v1.RaftMessage(kind=_K.VOTE_RESPONSE, term=x.term, reject=not x.granted, pre_vote=x.pre)
+    return v1.RaftMessage(
+        kind=_K.VOTE_RESPONSE,
+        term=x.term,
+        reject=not x.granted,
+        pre_vote=x.pre,
+        commit=x.commit,
+        log_term=x.commit_term,
+    )
 
 
 def _forward(x: m.ForwardProposal) -> v1.RaftMessage:
@@ -136,7 +143,7 @@ _DECODERS: dict[int, Callable[[int, int, v1.RaftMessage], m.Message]] = {
         to, sender, x.term, x.index, x.log_term, x.pre_vote, x.transfer
     ),
     _K.VOTE_RESPONSE: lambda to, sender, x: m.VoteResponse(
-        to, sender, x.term, not x.reject, x.pre_vote
+        to, sender, x.term, not x.reject, x.pre_vote, x.commit, x.log_term
     ),
     _K.HEARTBEAT: lambda to, sender, x: m.Heartbeat(to, sender, x.term, x.commit, x.context),
     _K.HEARTBEAT_RESPONSE: lambda to, sender, x: m.HeartbeatResponse(to, sender, x.term, x.context),

@@ -103,6 +103,9 @@ def show_message(message: messages.Message) -> str:
             continue
         elif name == "meta":
             parts.append(f"at={value.index}/{value.term} conf={show_conf(value.conf)}")
+        elif name == "commit" and "commit_term" in message._fields:
+            if value:
+                parts.append(f"commit={value}/{message.commit_term}")
         elif value is True:
             parts.append(name)
         elif value is False:
