@@ -51,5 +51,5 @@ async def running(
 ) -> AsyncIterator[Pilot[None]]:
     """The app on a session, headless."""
     app = KvorumApp(session, "test", control=control, first_tab=tab)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         yield pilot

@@ -30,7 +30,6 @@ DURATIONS_S = (5, 10, 15, 30, 60, 120, 300, 600)
 NO_FAULTS_ETCD = (
     "etcd has no fault service; kvorum nodes have one (start them with --enable-faults)"
 )
-NO_FAULTS = "this node was started without --enable-faults"
 NO_CONTROL = "this terminal does not run the nodes; kvorum demo and kvorum up do"
 
 
@@ -132,7 +131,7 @@ class DrillsPane(Pane):
         )
         reason = self._no_faults(self.kv.cluster.rows()[0]) if self.kv.cluster.rows() else ""
         if reason:
-            lines += [[(part, "dim")] for part in textwrap.wrap(reason, 38)]
+            lines += [[(part, "dim")] for part in textwrap.wrap(reason, 38, break_on_hyphens=False)]
         for state, fault, left in faults:
             text = self.kv.cluster.fault_text(fault)
             lines.append([(f"{left / 1000:>4.0f} s ", "warn"), (f"{state.name}: {text}", "text")])
@@ -184,7 +183,9 @@ class DrillsPane(Pane):
             return f"{state.name} has not answered yet"
         if state.report.source != "kvorum":
             return NO_FAULTS_ETCD
-        return "" if state.report.faults_enabled else NO_FAULTS
+        if not state.report.faults_enabled:
+            return f"{state.name} was started without --enable-faults"
+        return ""
 
     # --- links ------------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ class WatchBox(Vertical):
         self.log_view.focus()
 
 
-class WatchPane(Pane):
+class WatchPane(Pane, can_focus=True):
     """Live panes, tiled."""
 
     tab = "watch"
@@ -165,7 +165,7 @@ class WatchPane(Pane):
     def first_focus(self) -> Widget | None:
         """The current pane."""
         box = self.current
-        return box.log_view if box is not None else None
+        return box.log_view if box is not None else self
 
     def refresh_at(self, now: float) -> None:
         """Rates fall while nothing comes."""

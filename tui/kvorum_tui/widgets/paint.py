@@ -4,6 +4,7 @@ of many.
 
 from __future__ import annotations
 
+import textwrap
 from functools import lru_cache
 from typing import ClassVar
 
@@ -203,7 +204,11 @@ class LineList(ScrollView, can_focus=True):
         rows = self.row_count()
         number = y - self.headed + self.scroll_offset.y
         if not rows:
-            texts = self.empty_text()
+            texts = [
+                (part, ink)
+                for text, ink in self.empty_text()
+                for part in textwrap.wrap(text, max(10, width - 4)) or [""]
+            ]
             place = y - self.headed - 1
             line = self.line()
             if 0 <= place < len(texts):

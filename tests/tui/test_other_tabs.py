@@ -1,0 +1,459 @@
+"""The Watch, Cluster, Drills and Leases tabs, the palette and the help, on a fake cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from kvorum_tui.app import KvorumApp
+from kvorum_tui.model.records import FaultView, LeaseInfo, LogEntryView
+from kvorum_tui.screens.drills import DrillsPane
+from kvorum_tui.screens.leases import LeasesPane
+from kvorum_tui.screens.watch import WatchPane
+from kvorum_tui.theme import LIGHT
+from kvorum_tui.widgets.dialogs import Form, Reader
+from kvorum_tui.widgets.log_strip import LogStrips
+from textual.command import CommandPalette
+from textual.pilot import Pilot
+from textual.widgets import Input
+from tui.fake_session import FakeControl, FakeSession
+from tui.frames import frame, running, shows, until
+
+Body = Callable[[Pilot[None], FakeSession, KvorumApp], Awaitable[None]]
+
+
+def on_tab(
+    tab: str,
+    body: Body,
+    session: FakeSession | None = None,
+    control: bool = False,
+    size: tuple[int, int] = (120, 40),
+) -> None:
+    """Run a test body on a tab."""
+    fake = session or FakeSession({b"/a/1": b"one", b"/a/2": b"two", b"b": b"x"})
+
+    async def run() -> None:
+        deeds = FakeControl(fake) if control else None
+        async with running(fake, size, tab, deeds) as pilot:
+            app = pilot.app
+            assert isinstance(app, KvorumApp)
+            await shows(pilot, "3/3 up")
+            await body(pilot, fake, app)
+
+    asyncio.run(run())
+
+
+async def answer(pilot: Pilot[None], app: KvorumApp, *keys: str) -> None:
+    """Wait for a dialog and press keys in it."""
+    await until(pilot, lambda: len(app.screen_stack) == 2, "a dialog")
+    await pilot.press(*keys)
+
+
+# --- Watch ----------------------------------------------------------------------------------------
+
+
+def test_a_watch_pane_shows_changes_with_the_value_before() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "No watch is open", "a  adds one")
+        app.watch_key(b"/a/", True)
+        await shows(pilot, "/a/*", "nothing changed since revision")
+        fake.write(b"/a/1", b"uno")
+        fake.write(b"/a/new", b"tres")
+        fake.write(b"elsewhere", b"not watched")
+        fake.remove(b"/a/2")
+        text = await shows(pilot, "one → uno", "new tres", "deleted", "was two", "3 events")
+        assert "not watched" not in text
+
+    on_tab("watch", body)
+
+
+def test_pause_holds_and_lets_in() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        app.watch_key(b"b", False)
+        await shows(pilot, "nothing changed")
+        await pilot.press("p")
+        fake.write(b"b", b"while paused")
+        await shows(pilot, "PAUSED, 1 held")
+        assert "while paused" not in frame(app)
+        await pilot.press("p")
+        await shows(pilot, "while paused")
+
+    on_tab("watch", body)
+
+
+def test_filter_of_a_pane() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        app.watch_key(b"", True)
+        await shows(pilot, "all keys", "nothing changed")
+        fake.write(b"/a/1", b"first")
+        fake.write(b"b", b"second")
+        await shows(pilot, "first", "second")
+        await pilot.press("slash", *"!first", "enter")
+        await shows(pilot, "filter !first hides 1")
+        assert "x → first" not in frame(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "filter !first" not in frame(app))
+
+    on_tab("watch", body)
+
+
+def test_six_panes_from_a_form_and_no_seventh() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, Form))
+        app.screen.query_one("#in-key", Input).value = "/a/*"
+        app.screen.query_one("#in-start", Input).value = "nonsense"
+        await pilot.press("enter", "enter")
+        await shows(pilot, "a revision is a number above 0")
+        app.screen.query_one("#in-start", Input).value = "1"
+        await pilot.press("enter")
+        await shows(pilot, "/a/*", "2 events", "new one", "new two")
+        pane = app.pane_of(WatchPane)
+        for number in range(5):
+            pane.add_pane(b"key%d" % number, False, 0)
+        await until(pilot, lambda: len(pane.boxes) == 6)
+        assert "6 panes are open" in pane.why_not("watch_add")
+        await pilot.press("x")
+        await until(pilot, lambda: len(pane.boxes) == 5)
+        assert pane.why_not("watch_add") == ""
+
+    on_tab("watch", body)
+
+
+def test_an_event_leads_to_its_key() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        app.watch_key(b"/a/", True)
+        await shows(pilot, "nothing changed")
+        fake.write(b"/a/2", b"look at me")
+        await shows(pilot, "look at me")
+        await pilot.press("g")
+        await shows(pilot, "[1 Keys]", "look at me", "version 2")
+
+    on_tab("watch", body)
+
+
+def test_a_watch_storm_leaves_the_screen_alive() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        app.watch_key(b"/a/", True)
+        await shows(pilot, "nothing changed")
+        box = app.pane_of(WatchPane).boxes[0]
+        before = box.feed.pulse.told
+        for number in range(20_000):
+            fake.write(b"/a/1", b"%d" % number)
+        await shows(pilot, "20,000 events", "19998 → 19999")
+        assert len(box.buffer.entries) == 5_000
+        assert box.feed.pulse.told - before < 200
+
+    on_tab("watch", body)
+
+
+# --- Cluster --------------------------------------------------------------------------------------
+
+
+def test_the_member_table_and_aligned_logs() -> None:
+    fake = FakeSession({b"a": b"1"})
+    for node in fake.nodes:
+        node.term = 4
+        node.log = tuple(LogEntryView(i, 2 if i < 6 else 4, f"put {i}") for i in range(1, 12))
+        node.commit = 9
+    fake.nodes[2].applied = 3
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "L leader", "F follower", "6 entries", "BBBBBDDDDdd", "n1 leads term 4")
+        await pilot.press("l")
+        await until(pilot, lambda: app.query_one(LogStrips).has_focus)
+        await pilot.press("left")
+        await shows(pilot, "index 10:", "term 4 (D)", "put 10 on n1, n2, n3")
+        await pilot.press("escape", "m")
+        await shows(pilot, "leader, as it believes", "oldest kept revision", "peer n2")
+
+    on_tab("cluster", body, fake)
+
+
+def test_a_lost_member_keeps_its_row_and_a_new_leader_is_timed() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        fake.nodes[0].error = "connection refused"
+        fake.report()
+        await shows(
+            pilot, "n1 does not answer", "leader n1 lost in term 1", "no leader for", "2/3 up"
+        )
+        fake.elect("n2", 2)
+        await shows(pilot, "n2 leads term 2, ", "ms after n1 was lost", "leader n2 t2", "s old")
+        text = frame(app)
+        assert "n1" in text
+        fake.nodes[0].error = ""
+        await shows(pilot, "n1 is back", "3/3 up")
+
+    on_tab("cluster", body)
+
+
+def test_without_a_quorum_the_header_says_so() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        for node in fake.nodes[:2]:
+            node.error = "connection refused"
+        fake.report()
+        await shows(pilot, "1/3 NO QUORUM", "no leader")
+        await pilot.press("1")
+        await shows(pilot, "[1 Keys]")
+
+    on_tab("cluster", body)
+
+
+def test_a_real_etcd_is_greyed_with_the_reason() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "etcd keeps its raft log to itself", "(l log)")
+        await pilot.press("l")
+        await shows(pilot, "log: etcd keeps its raft log to itself")
+        await pilot.press("4")
+        await shows(pilot, "etcd has no fault service", "(i isolate)", "(k kill)", "t transfer")
+
+    on_tab("cluster", body, FakeSession({b"a": b"1"}, kind="etcd"))
+
+
+# --- Drills ---------------------------------------------------------------------------------------
+
+
+def test_cutting_and_healing_one_direction() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "n1 → n2")
+        await pilot.press("space")
+        await shows(pilot, "✗ 30 s", "1 fault on", "n1: cut to n2")
+        assert ("sever", "http://n1:2379", 2, "outbound", 30_000) in fake.calls
+        await pilot.press("space")
+        await shows(pilot, "no fault is on", "cut to n2 is over")
+        assert ("lift", "http://n1:2379", 1) in fake.calls
+
+    on_tab("drills", body)
+
+
+def test_cutting_both_with_another_duration() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press("plus")
+        await shows(pilot, "a fault lasts 60 s")
+        await pilot.press("right", "b")
+        await until(
+            pilot, lambda: ("sever", "http://n1:2379", 3, "both", 60_000) in fake.calls, "severed"
+        )
+        await pilot.press("X")
+        await shows(pilot, "healed all: 1 fault lifted", "no fault is on")
+
+    on_tab("drills", body)
+
+
+def test_a_link_of_a_silent_member_is_cut_at_the_other_end() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        fake.nodes[0].error = "connection refused"
+        fake.report()
+        await pilot.press("space")
+        await until(
+            pilot,
+            lambda: ("sever", "http://n2:2379", 1, "inbound", 30_000) in fake.calls,
+            "mirrored",
+        )
+
+    on_tab("drills", body)
+
+
+def test_isolating_the_leader_asks_first_and_says_what_it_means() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press("i")
+        await shows(pilot, "Isolate n1?", "2 of 3 voters stay up", "writes wait for an election")
+        await pilot.press("right", "enter")
+        await until(
+            pilot, lambda: ("sever", "http://n1:2379", 0, "both", 30_000) in fake.calls, "severed"
+        )
+        fake.elect("n3", 2)
+        await shows(pilot, "time to new leader, last time:", "n3 leads term 2")
+
+    on_tab("drills", body)
+
+
+def test_processes_are_paused_killed_and_restarted() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        deeds = app.control
+        assert isinstance(deeds, FakeControl)
+        await pilot.press("down", "p")
+        await answer(pilot, app, "right", "enter")
+        await shows(pilot, "paused (p resumes)")
+        await pilot.press("p")
+        await until(pilot, lambda: ("resume", "n2") in deeds.calls, "resumed")
+        await pilot.press("k")
+        await shows(pilot, "Kill n2?", "Its disk stays")
+        await answer(pilot, app, "right", "enter")
+        await shows(pilot, "killed (r restarts)", "killed n2")
+        await pilot.press("k")
+        await shows(pilot, "n2 is not running")
+        await pilot.press("r")
+        await until(pilot, lambda: ("restart", "n2") in deeds.calls, "restarted")
+        await until(pilot, lambda: not app.pane_of(DrillsPane).dead)
+
+    on_tab("drills", body, control=True)
+
+
+def test_without_control_killing_says_why_not() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press("k")
+        await shows(pilot, "kill: this terminal does not run the nodes")
+        fake.faults_enabled = False
+        fake.report()
+        await shows(pilot, "--enable-faults")
+
+    on_tab("drills", body)
+
+
+def test_leadership_goes_to_the_chosen_member() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press("t")
+        await shows(pilot, "n1 leads already")
+        await pilot.press("down", "down", "t")
+        await shows(pilot, "Hand leadership to n3?")
+        await answer(pilot, app, "enter")
+        await shows(pilot, "n3 leads term 2", "asked n1 to hand leadership to n3", "leader n3 t2")
+
+    on_tab("drills", body)
+
+
+def test_quitting_with_faults_on_asks() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        fake.nodes[1].faults = (FaultView(5, "cut", 60_000, 1, "both"),)
+        fake.report()
+        await shows(pilot, "1 fault on")
+        await pilot.press("ctrl+q")
+        await shows(pilot, "Leave?", "1 fault still on")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+    on_tab("drills", body)
+
+
+# --- Leases ---------------------------------------------------------------------------------------
+
+
+def leased() -> FakeSession:
+    fake = FakeSession({b"/a/1": b"1"})
+    fake.lease_table = {
+        0xA1: LeaseInfo(0xA1, 60, 45, (b"/a/1",)),
+        0xB2: LeaseInfo(0xB2, 3_600, 5),
+    }
+    return fake
+
+
+def test_leases_with_bars_and_keys() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        text = await shows(pilot, "b2", "a1", "█", "!", "no key is attached")
+        assert text.index(" b2 ") < text.index(" a1 ")
+        await pilot.press("down")
+        await shows(pilot, "/a/1")
+        await pilot.press("enter")
+        await shows(pilot, "[1 Keys]", "version 1")
+
+    on_tab("leases", body, leased())
+
+
+def test_grant_renew_hold_and_revoke() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "Leases · 2")
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, Form))
+        app.screen.query_one(Input).value = "0"
+        await pilot.press("enter")
+        await shows(pilot, "whole seconds from 1")
+        app.screen.query_one(Input).value = "120"
+        await pilot.press("enter")
+        await until(pilot, lambda: ("grant", 120) in fake.calls, "granted")
+        await shows(pilot, "Leases · 3")
+        table = app.pane_of(LeasesPane).table
+        await pilot.press("home", "K")
+        await until(pilot, lambda: ("keep_alive", 0xB2) in fake.calls, "renewed")
+        assert table.held() == [0xB2]
+        await pilot.press("ctrl+q")
+        await shows(pilot, "1 lease kept alive by this terminal will run out")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        pane = app.pane_of(LeasesPane)
+        pane.list.cursor = next(n for n, row in enumerate(pane.list.shown) if row.info.id == 0xA1)
+        await pilot.press("v")
+        await shows(pilot, "Revoke this lease?", "Deletes 1 key", "/a/1")
+        await answer(pilot, app, "right", "enter")
+        await until(pilot, lambda: ("revoke", 0xA1) in fake.calls, "revoked")
+        await until(pilot, lambda: b"/a/1" not in fake.store, "its key is gone")
+
+    on_tab("leases", body, leased())
+
+
+# --- Everywhere -----------------------------------------------------------------------------------
+
+
+def test_number_keys_change_tabs_and_help_explains() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        for key, title in zip(
+            "12345", ("Keys", "Watch", "Cluster", "Drills", "Leases"), strict=True
+        ):
+            await pilot.press(key)
+            await shows(pilot, f"[{key} {title}]")
+            await pilot.press("f1")
+            await until(pilot, lambda: isinstance(app.screen, Reader))
+            await pilot.press("escape")
+            await until(pilot, lambda: len(app.screen_stack) == 1)
+            await pilot.press("question_mark")
+            await shows(pilot, f"In {title}", "Everywhere")
+            await pilot.press("escape")
+            await until(pilot, lambda: len(app.screen_stack) == 1)
+
+    on_tab("keys", body)
+
+
+def test_the_palette_finds_actions_members_and_keys() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press("colon")
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"n2")
+        await shows(pilot, "member n2")
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"/a/2")
+        await shows(pilot, "/a/2")
+        await pilot.press("down", "enter")
+        await shows(pilot, "two", "version 1")
+
+    on_tab("keys", body)
+
+
+def test_the_light_theme_and_no_colour_alone() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press("f2")
+        await until(pilot, lambda: app.theme == LIGHT.name)
+        await shows(pilot, "[3 Cluster]", "L leader", "●●●")
+        fake.nodes[2].error = "gone"
+        fake.report()
+        await shows(pilot, "●●○", "x ")
+
+    on_tab("cluster", body)
+
+
+def test_every_tab_fits_the_smallest_screen() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        for key in "12345":
+            await pilot.press(key)
+            await pilot.pause()
+            lines = frame(app).split("\n")
+            assert len(lines) == 24
+            assert all(len(line) <= 80 for line in lines)
+            assert "quit" in "\n".join(lines[-2:])
+
+    on_tab("keys", body, leased(), size=(80, 24))
+
+
+def test_members_found_beyond_the_endpoints_given() -> None:
+    class OneEndpoint(FakeSession):
+        @property
+        def endpoints(self) -> tuple[str, ...]:
+            return (self.nodes[0].endpoint,)
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "n3", "●●●")
+        assert [state.name for state in app.cluster.rows()] == ["n1", "n2", "n3"]
+
+    on_tab("cluster", body, OneEndpoint())
