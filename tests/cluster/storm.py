@@ -43,6 +43,7 @@ class Storm:
         self._endpoints = list(endpoints)
         self._writers = writers
         self._stop = asyncio.Event()
+        self._written_out = asyncio.Event()
         self.written = Written()
         self.seen = Seen()
         self.first_revision = 0
@@ -50,15 +51,18 @@ class Storm:
     async def run(self, worst: Callable[[Storm], Awaitable[None]]) -> None:
         """Write and watch while ``worst`` happens, then check everything."""
         async with Client(self._endpoints) as client:
-            self.first_revision = (await client.put("storm-begins", "x")).revision + 1
-        tasks = [asyncio.create_task(self._write(n)) for n in range(self._writers)]
-        tasks.append(asyncio.create_task(self._watch()))
+            self.first_revision = (await client.put("storm-begins", "x")).header.revision + 1
+        writers = [asyncio.create_task(self._write(n)) for n in range(self._writers)]
+        watcher = asyncio.create_task(self._watch())
         try:
             await worst(self)
         finally:
             self._stop.set()
             async with asyncio.timeout(_CALM_S):
-                await asyncio.gather(*tasks)
+                await asyncio.gather(*writers)
+                # Only now is the last acknowledged revision known.
+                self._written_out.set()
+                await watcher
         await self._judge()
 
     async def writes(self, more: int, timeout_s: float = _CALM_S) -> None:
@@ -83,7 +87,7 @@ class Storm:
                     self.written.refused.add(value)
                     await asyncio.sleep(0.05)
                 else:
-                    self.written.acknowledged[value] = done.revision
+                    self.written.acknowledged[value] = done.header.revision
                     now = time.monotonic()
                     stall_s, last = now - last, now
                     self.written.longest_stall_s = max(self.written.longest_stall_s, stall_s)
@@ -92,7 +96,7 @@ class Storm:
         async with Client(self._endpoints) as client:
             watch = client.watch(_PREFIX, prefix=True, start_revision=self.first_revision)
             async with watch:
-                while not (self._stop.is_set() and self._complete()):
+                while not (self._written_out.is_set() and self._complete()):
                     try:
                         async with asyncio.timeout(0.5):
                             batch = await watch.next_batch()
