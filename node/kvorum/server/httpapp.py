@@ -17,6 +17,7 @@ from kvorum.machine.commands import Range
 from kvorum.server.runtime import Node
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+NodeHandler = Callable[[Node, web.Request], Awaitable[web.StreamResponse]]
 
 _TEXT = {"X-Content-Type-Options": "nosniff", "Content-Type": "text/plain; charset=utf-8"}
 _ALARM_NAMES = {1: "NOSPACE", 2: "CORRUPT"}
@@ -24,18 +25,26 @@ _ALARM_NAMES = {1: "NOSPACE", 2: "CORRUPT"}
 
 def client_app(node: Node) -> web.Application:
     """What the client port answers over HTTP/1.1."""
-    app = web.Application(middlewares=[_plain_errors])
-    app.router.add_route("*", "/version", lambda request: _version(node, request))
-    app.router.add_route("*", "/health", lambda request: _health(node, request))
-    return app
+    return _app(node, {"/version": _version, "/health": _health})
 
 
 def peer_app(node: Node) -> web.Application:
     """What the peer port answers over HTTP/1.1."""
+    return _app(node, {"/version": _version, "/members": _members})
+
+
+def _app(node: Node, routes: dict[str, NodeHandler]) -> web.Application:
     app = web.Application(middlewares=[_plain_errors])
-    app.router.add_route("*", "/version", lambda request: _version(node, request))
-    app.router.add_route("*", "/members", lambda request: _members(node, request))
+    for path, handler in routes.items():
+        app.router.add_route("*", path, _on(node, handler))
     return app
+
+
+def _on(node: Node, handler: NodeHandler) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return _refused_method(request) or await handler(node, request)
+
+    return handle
 
 
 @web.middleware
@@ -47,7 +56,7 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return web.Response(status=404, body=b"404 page not found\n", headers=_TEXT)
 
 
-def _only_get(request: web.Request) -> web.Response | None:
+def _refused_method(request: web.Request) -> web.Response | None:
     if request.method == "GET":
         return None
     headers = {**_TEXT, "Allow": "GET"}
@@ -55,9 +64,6 @@ def _only_get(request: web.Request) -> web.Response | None:
 
 
 async def _version(node: Node, request: web.Request) -> web.Response:
-    refused = _only_get(request)
-    if refused is not None:
-        return refused
     told = {
         "etcdserver": ETCD_VERSION,
         "etcdcluster": node.machine.cluster_version or "not_decided",
@@ -67,9 +73,6 @@ async def _version(node: Node, request: web.Request) -> web.Response:
 
 
 async def _health(node: Node, request: web.Request) -> web.Response:
-    refused = _only_get(request)
-    if refused is not None:
-        return refused
     excluded = frozenset(request.query.getall("exclude", []))
     serializable = request.query.get("serializable") == "true"
     reason = await _ailment(node, excluded, serializable)
@@ -95,9 +98,6 @@ async def _ailment(node: Node, excluded: frozenset[str], serializable: bool) -> 
 
 
 async def _members(node: Node, request: web.Request) -> web.Response:
-    refused = _only_get(request)
-    if refused is not None:
-        return refused
     told = []
     for member in node.members():
         entry: dict[str, object] = {"id": member.id, "peerURLs": list(member.peer_urls)}
