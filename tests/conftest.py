@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from support.clusters import ClusterHandle, make_spec
 from support.programs import need_program
+
+# Several times what the longest test takes on a busy machine.
+TEST_SECONDS_MAX = 240
 
 FAILED = pytest.StashKey[bool]()
 
@@ -18,6 +24,36 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "slow: takes more than some seconds; left out by tests/check.py --quick"
     )
+
+
+@contextmanager
+def bounded(item: pytest.Item, phase: str) -> Iterator[None]:
+    """Fail a test that hangs, wherever it does, so that the others still run and the end comes."""
+
+    def expired(number: int, frame: FrameType | None) -> None:
+        pytest.fail(f"{phase} took more than {TEST_SECONDS_MAX} s: {item.nodeid}")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, TEST_SECONDS_MAX)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Bound a test's fixtures."""
+    with bounded(item, "setup"):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Bound the test itself."""
+    with bounded(item, "the test"):
+        yield
 
 
 @pytest.hookimpl(wrapper=True)
