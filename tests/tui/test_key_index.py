@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections.abc import Callable
 
 import pytest
 from kvorum_tui.model.key_index import KeyIndex, Row
@@ -159,3 +161,43 @@ def test_many_children_move_to_the_sorted_list() -> None:
 def test_an_empty_separator_is_refused() -> None:
     with pytest.raises(ValueError, match="separator"):
         KeyIndex(b"")
+
+
+def work(deed: Callable[[], object]) -> int:
+    """How many Python functions a deed calls, built-in ones too: a cost that no clock disturbs."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        deed()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_cost_does_not_grow_with_the_number_of_keys(flat: bool) -> None:
+    costs = []
+    for size in (2_000, 200_000):
+        index = KeyIndex()
+        index.flat = flat
+        index.extend(b"/r/%05d/%03d" % (n // 100, n % 100) for n in range(size))
+        for path in (b"/r/", b"/r/00003/", b"/r/00012/"):
+            index.set_open(path, True)
+        middle = b"/r/00012/050+"
+
+        def deed(index: KeyIndex = index, middle: bytes = middle) -> None:
+            index.insert(middle)
+            row = index.row_of(middle)
+            assert row is not None
+            index.rows(row, 40)
+            index.set_open(b"/r/00003/", False)
+            index.set_open(b"/r/00003/", True)
+            index.delete(middle)
+
+        costs.append(work(deed))
+    assert costs[1] <= costs[0] * 1.5, costs

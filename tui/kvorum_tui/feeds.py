@@ -22,7 +22,7 @@ RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 2.0
 DISCOVER_S = 5.0
 NAMES_S = 0.5
-EXTEND_CHUNK = 2_000  # Keys put into the index in one turn of the event loop.
+EXTEND_CHUNK = 1_000  # Keys put into the index in one turn of the event loop.
 
 Clock = Callable[[], float]
 
