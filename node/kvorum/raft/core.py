@@ -6,8 +6,8 @@ on the same state give the same bundles. What depends on the role is in `followe
 `leader`; this module holds the rules that come before any role: which terms are listened to, who
 gets a vote, when a member may campaign (thesis 3.3, 3.4, 4.2.3, 9.6).
 
-The length has a reason: every door stands in one class, and each rule before the roles reads term,
-vote, leader and log together; cut apart, the pieces would hand all of that to one another.
+Long because every door stands in one class, and each rule before the roles reads term, vote, leader
+and log together; cut apart, the pieces would hand all of that to one another.
 """
 
 from __future__ import annotations

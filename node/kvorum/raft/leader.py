@@ -1,8 +1,10 @@
 """The leader: makes every log equal to its own, decides what is committed, confirms reads.
 
 Thesis 3.5, 3.6, 6.4; membership 4, transfer 3.10, snapshots 5. What has state of its own lives
-elsewhere (progress, reads, transfer, departure); the rest is long because a leader's duties meet in
-one place: each answer may move progress, commitment, a read round and a transfer at once.
+elsewhere (progress, reads, transfer, departure).
+
+Long because a leader's duties meet in one place: each answer may move progress, commitment, a read
+round and a transfer at once.
 
 What to send follows from the state alone: handlers only change progress, and `flush`, called once
 when the next Ready is made, sends each member what its progress calls for. Proposals taken in

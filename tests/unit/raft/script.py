@@ -21,6 +21,8 @@ A script is comments (`#`) and one verb a line. Members are numbers. Verbs:
     log [1 ..]            status [1 ..]     progress 1     timer 1     network
 
 `quietly` before a verb records nothing of what follows from it.
+
+Long because every verb is a method here, a few lines each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One member through its public doors: what it takes, what it refuses, what its Readies hold."""
+"""One member through its public doors: what it takes, what it refuses, what its Readies hold.
+
+Long because it goes through all the doors, and one member is set up alike for each.
+"""
 
 from __future__ import annotations
 
