@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from kvorum.cluster.file import ClusterSpec, NodeSpec
 from kvorum.cluster.process import log_tail
 from kvorum.cluster.rundir import RunDir
 from kvorum.cluster.supervisor import NodeView, Supervisor
+
+T = TypeVar("T")
 
 WAIT_S = 60.0  # A bound for conditions, far beyond what any of them takes on a slow machine.
 
@@ -23,6 +28,16 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = WAIT
         time.sleep(0.05)
 
 
+def outside_loop(deed: Callable[[], T]) -> T:
+    """Do something that brings its own event loop; from a coroutine, in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return deed()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(deed).result()
+
+
 class ClusterHandle:
     """A running cluster, with the deeds tests need. Names are ``n1``, ``n2``, ..."""
 
@@ -33,7 +48,7 @@ class ClusterHandle:
 
     def start(self, timeout_s: float = WAIT_S) -> ClusterHandle:
         """Start every node; returns when all answer and name one leader."""
-        self.supervisor.start(timeout_s)
+        outside_loop(lambda: self.supervisor.start(timeout_s))
         return self
 
     @property
@@ -63,7 +78,7 @@ class ClusterHandle:
         found: list[str] = []
 
         def look() -> bool:
-            name = self.supervisor.leader()
+            name = outside_loop(self.supervisor.leader)
             alive = name is not None and self.view(name).state == "running"
             if alive and name is not None and name != other_than:
                 found.append(name)
@@ -103,11 +118,11 @@ class ClusterHandle:
 
     def wait_ready(self, timeout_s: float = WAIT_S) -> str:
         """Wait until every node answers and all name one leader; returns its name."""
-        return self.supervisor.wait_ready(timeout_s)
+        return outside_loop(lambda: self.supervisor.wait_ready(timeout_s))
 
     def stop(self) -> None:
         """Stop all nodes in order (SIGTERM) and give the run directory back."""
-        self.supervisor.stop()
+        outside_loop(self.supervisor.stop)
 
     def end(self) -> None:
         """kill -9 whatever still runs, by pid, and give the run directory back."""
