@@ -1,10 +1,9 @@
-"""The headless commands on live clusters: data on standard output, words on standard error, exit
-codes.
+"""The headless commands on live clusters: data on standard output, words on standard error,
+exit codes.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -15,7 +14,6 @@ from typing import IO
 
 import pytest
 from api.client.commands import environment, etcdctl, kvorum
-from kvorum.cli.jsonlines import Head, read_line
 from support.clusters import ClusterHandle
 from support.programs import need_program
 from unit.client.fakes import unused_endpoint
@@ -238,74 +236,6 @@ def test_a_write_of_unknown_fate_leaves_with_5(cluster: ClusterHandle, prefix: s
         assert b"may have taken effect" in err
 
 
-def test_dump_and_load_are_byte_exact(cluster: ClusterHandle, prefix: str, tmp_path: Path) -> None:
-    at = cluster.endpoints
-    lines = [{"key": f"{prefix}{n:04}", "value": f"välue\n{n}"} for n in range(250)]
-    source = "".join(json.dumps(line) + "\n" for line in lines)
-    odd_key = _b64(prefix.encode() + bytes(range(200, 256)))
-    odd = json.dumps({"key_base64": odd_key, "value_base64": "AP8="}) + "\n"
-    done = kvorum("load", endpoints=at, stdin=(source + "\n" + odd).encode())
-    assert (done.code, done.out) == (0, b"")
-    assert "251 keys written" in done.err
-    file = tmp_path / "dump.jsonl"
-    assert kvorum("dump", prefix, "-o", str(file), endpoints=at).code == 0
-    printed = kvorum("dump", prefix, endpoints=at)
-    assert printed.code == 0
-    assert printed.out.splitlines()[1:] == file.read_bytes().splitlines()[1:]
-    moved = prefix + "moved/"
-    done = kvorum("load", str(file), "--to-prefix", moved, endpoints=at)
-    assert "251 keys written" in done.err
-    copies = kvorum("dump", moved, endpoints=at).out.splitlines()[1:]
-    assert len(copies) == 251
-    for line, copy in zip(file.read_bytes().splitlines()[1:], copies, strict=True):
-        assert _pair(copy) == (moved.encode() + _pair(line)[0], _pair(line)[1])
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _pair(line: bytes) -> tuple[bytes, bytes]:
-    found = read_line(line)
-    assert found is not None
-    assert not isinstance(found, Head)
-    return found
-
-
-def test_a_broken_dump_goes_on_at_its_revision(
-    cluster: ClusterHandle, prefix: str, tmp_path: Path
-) -> None:
-    at = cluster.endpoints
-    source = "".join(json.dumps({"key": f"{prefix}{n:04}", "value": "v"}) + "\n" for n in range(40))
-    kvorum("load", endpoints=at, stdin=source.encode())
-    whole, torn = tmp_path / "whole.jsonl", tmp_path / "torn.jsonl"
-    kvorum("dump", prefix, "-o", str(whole), endpoints=at)
-    torn.write_bytes(whole.read_bytes()[:1500])
-    kvorum("put", prefix + "0039", "changed later", endpoints=at)
-    assert kvorum("dump", prefix, "-o", str(torn), endpoints=at).code == 3
-    done = kvorum("dump", prefix, "-o", str(torn), "--resume", endpoints=at)
-    assert done.code == 0
-    assert torn.read_bytes() == whole.read_bytes()
-    other = kvorum("dump", prefix + "x", "-o", str(torn), "--resume", endpoints=at)
-    assert other.code == 3
-    assert "another prefix" in other.err
-
-
-def test_a_wrong_line_is_named_and_where_to_go_on(cluster: ClusterHandle, prefix: str) -> None:
-    at = cluster.endpoints
-    good = json.dumps({"key": prefix + "a", "value": "v"}) + "\n"
-    done = kvorum("load", endpoints=at, stdin=(good + "{]\n" + good).encode())
-    assert done.code == 3
-    assert "line 2: no JSON" in done.err
-    assert "--from-line 1" in done.err
-    assert kvorum("get", prefix + "a", endpoints=at).out == b""
-    rest = kvorum("load", "--from-line", "3", endpoints=at, stdin=(good + "{]\n" + good).encode())
-    assert rest.code == 0
-    assert "1 keys written" in rest.err
-    checked = kvorum("load", "--check", endpoints=at, stdin=good.encode())
-    assert "can be loaded" in checked.err
-
-
 def test_output_nobody_reads_is_no_traceback(cluster: ClusterHandle, prefix: str) -> None:
     at = cluster.endpoints
     source = "".join(
@@ -337,74 +267,3 @@ def test_the_headless_commands_never_load_textual() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=True)
     assert done.stdout == "[]\n"
-
-
-SAME = [
-    ["get", "{p}a"],
-    ["get", "{p}", "--prefix"],
-    ["get", "{p}a", "{p}c"],
-    ["get", "{p}", "--prefix", "--limit", "2", "-w", "json"],
-    ["get", "{p}a", "-w", "json"],
-    ["get", "{p}none", "-w", "json"],
-    ["get", "{p}", "--prefix", "--sort-by", "VALUE", "--order", "DESCEND", "-w", "json"],
-    ["get", "{p}a", "--consistency", "s", "-w", "json"],
-    ["member", "list"],
-    ["member", "list", "-w", "json"],
-    ["lease", "timetolive", "123456"],
-    ["lease", "timetolive", "123456", "-w", "json"],
-]
-
-
-def test_the_same_answers_as_etcdctl(cluster: ClusterHandle, prefix: str) -> None:
-    program = need_program("etcdctl")
-    at = cluster.endpoints[:1]
-    for name, value in (("a", "3"), ("b", "1"), ("c", "2")):
-        kvorum("put", prefix + name, value, endpoints=at)
-    for template in SAME:
-        args = [word.format(p=prefix) for word in template]
-        ours, theirs = kvorum(*args, endpoints=at), etcdctl(program, *args, endpoints=at)
-        assert (ours.code, ours.err) == (0, ""), args
-        if "json" in args:
-            assert json.loads(ours.text) == json.loads(theirs.text), args
-        else:
-            assert ours.text.strip() == theirs.text.strip(), args
-
-
-def test_the_same_writes_as_etcdctl(cluster: ClusterHandle, prefix: str) -> None:
-    program = need_program("etcdctl")
-    at = cluster.endpoints[:1]
-    txn = 'val("{p}k") = "2"\n\nput {p}k "x y"\nget {p}k\ndel {p}none\n\nget {p}k\n\n'
-
-    def outputs(ours: bool, p: str) -> list[object]:
-        found: list[object] = []
-        for args in (
-            ["put", p + "k", "1", "-w", "json"],
-            ["put", p + "k", "2", "--prev-kv", "-w", "json"],
-            ["txn", "-w", "json"],
-            ["del", p + "k", "--prev-kv", "-w", "json"],
-            ["del", p + "k", "-w", "json"],
-        ):
-            stdin = txn.format(p=p).encode() if args[0] == "txn" else b""
-            if ours:
-                done = kvorum(*args, endpoints=at, stdin=stdin)
-            else:
-                done = etcdctl(program, *args, endpoints=at, stdin=stdin)
-            found.append(_without_revisions(json.loads(done.text)))
-        return found
-
-    # The keys differ in their last letter, which the comparison takes out again.
-    ours, theirs = outputs(True, prefix + "o"), outputs(False, prefix + "t")
-    key_of_ours, key_of_theirs = _b64((prefix + "ok").encode()), _b64((prefix + "tk").encode())
-    assert json.dumps(ours).replace(key_of_ours, key_of_theirs) == json.dumps(theirs)
-
-
-def _without_revisions(document: object) -> object:
-    """The document with every number of a revision replaced, and in one order of names."""
-    if isinstance(document, list):
-        return [_without_revisions(one) for one in document]
-    if isinstance(document, dict):
-        return {
-            name: 0 if name.endswith("revision") else _without_revisions(value)
-            for name, value in sorted(document.items())
-        }
-    return document

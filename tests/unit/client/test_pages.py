@@ -13,7 +13,7 @@ from kvorum.errors import Condition
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto import mvccpb
 from unit.client.fakes import FakeMember, header, members, put_event, refuse
-from unit.client.test_watch import Call, serve
+from unit.client.watch_calls import Call, serve
 
 RANGE = "/etcdserverpb.KV/Range"
 
