@@ -72,6 +72,8 @@ class KvorumApp(App[None]):
         self.first_tab = self._front = first_tab
         self._notified: dict[str, float] = {}
         self._panes: dict[str, Pane] = {}
+        self.header = HeaderBar(self.cluster, title, session.read_only)
+        self.bar = ActionBar()
         self._foot = Pulse(self._show_actions)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -79,13 +81,13 @@ class KvorumApp(App[None]):
 
     def compose(self) -> ComposeResult:
         """Header, tabs, panes, foot."""
-        yield HeaderBar(self.cluster, self.cluster_title, self.session.read_only)
+        yield self.header
         yield TabBar()
         panes: list[Pane] = [KeysPane(), WatchPane(), ClusterPane(), DrillsPane(), LeasesPane()]
         self._panes = {pane.tab: pane for pane in panes}
         with ContentSwitcher(initial=f"pane-{self.first_tab}"):
             yield from panes
-        yield ActionBar()
+        yield self.bar
 
     async def on_load(self) -> None:
         """Before anything is shown: the client is there (it connects when it is first used)."""
@@ -98,7 +100,6 @@ class KvorumApp(App[None]):
         self.set_keymap(keys)
         for text in wrong:
             self.tell(text, "warning")
-        self.header = self.query_one(HeaderBar)
         self.feed = ClusterFeed(self.session, self.cluster, self.clock, self.cluster_changed)
         self.run_worker(self.feed.run(), group="cluster-feed")
         self.set_interval(TICK_S, self.tick)
@@ -176,7 +177,7 @@ class KvorumApp(App[None]):
             (action, not pane.reason(action)) for action in actions.of(pane.tab) if action.shown
         ]
         items += [(action, True) for action in actions.of("app") if action.shown]
-        self.query_one(ActionBar).show_actions(items)
+        self.bar.show_actions(items)
 
     async def guarded(self, work: Coroutine[Any, Any, Any]) -> None:
         """Wait for some work; a refusal of the cluster is shown, with member, RPC and code."""

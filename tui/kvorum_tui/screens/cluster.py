@@ -44,24 +44,21 @@ class ClusterPane(Pane):
 
     def __init__(self) -> None:
         super().__init__(id="pane-cluster")
+        self.members = MemberTable(self.kv.cluster, id="members")
+        self.strips = LogStrips(self.kv.cluster, id="strips")
+        self.ribbon = RibbonList(self.kv.cluster.ribbon, id="cluster-ribbon")
 
     def compose(self) -> ComposeResult:
         """Members, logs, ribbon."""
         with Vertical(classes="box") as box:
             box.border_title = "Members"
-            yield MemberTable(self.kv.cluster, id="members")
+            yield self.members
         with Vertical(classes="box") as box:
             box.border_title = "Raft logs, aligned by index"
-            yield LogStrips(self.kv.cluster, id="strips")
+            yield self.strips
         with Vertical(classes="box grow") as box:
             box.border_title = "What happened"
-            yield RibbonList(self.kv.cluster.ribbon, id="cluster-ribbon")
-
-    def on_mount(self) -> None:
-        """Widgets that are painted again and again."""
-        self.members = self.query_one(MemberTable)
-        self.strips = self.query_one(LogStrips)
-        self.ribbon = self.query_one(RibbonList)
+            yield self.ribbon
 
     def first_focus(self) -> Widget:
         """The members."""

@@ -63,28 +63,29 @@ class DrillsPane(Pane):
     def __init__(self) -> None:
         super().__init__(id="pane-drills")
         self.duration_s = FAULT_MS_DEFAULT // 1000
+        self.matrix = LinkMatrix(self.kv.cluster, id="matrix")
+        self.now_lines = TextLines(id="now")
+        self.ribbon = RibbonList(self.kv.cluster.ribbon, id="drill-ribbon")
+        self.score = Static("", id="score")
+        self.links = Vertical(self.matrix, classes="box", id="links")
         self.paused: set[str] = set()
         self.dead: set[str] = set()
 
     def compose(self) -> ComposeResult:
         """Matrix and state above, ribbon below."""
         with Horizontal(id="top"):
-            with Vertical(classes="box", id="links"):
-                yield LinkMatrix(self.kv.cluster, id="matrix")
+            yield self.links
             with Vertical(classes="box", id="state") as box:
                 box.border_title = "Now"
-                yield TextLines(id="now")
+                yield self.now_lines
         with Vertical(classes="box", id="ribbon-box") as box:
             box.border_title = "What happened"
-            yield RibbonList(self.kv.cluster.ribbon, id="drill-ribbon")
-        yield Static("", id="score")
+            yield self.ribbon
+        yield self.score
 
     def on_mount(self) -> None:
         """Widgets that are painted again and again."""
-        self.matrix = self.query_one(LinkMatrix)
-        self.now_lines = self.query_one("#now", TextLines)
         self.now_lines.can_focus = False
-        self.ribbon = self.query_one(RibbonList)
         if self.kv.control is not None:
             self.run_worker(self._watch_nodes(), group="nodes")
 
@@ -96,17 +97,16 @@ class DrillsPane(Pane):
         """Everything here is the present."""
         self.matrix.refresh_at(now)
         self.ribbon.arrived()
-        links = self.query_one("#links", Vertical)
-        links.border_title = Content(f"Links · a fault lasts {self.duration_s} s (+ −)")
+        self.links.border_title = Content(f"Links · a fault lasts {self.duration_s} s (+ −)")
         source, target = self.matrix.source, self.matrix.target
         chosen = (
             f"{source.name} → {target.name}" if source and target and source is not target else ""
         )
-        links.border_subtitle = Content(chosen or (source.name if source else ""))
+        self.links.border_subtitle = Content(chosen or (source.name if source else ""))
         lines = self._state_lines(now)
         if lines != self.now_lines.shown_lines:
             self.now_lines.show(lines)
-        self.query_one("#score", Static).update(Content(self._score(now)))
+        self.score.update(Content(self._score(now)))
         self.kv.refresh_actions()
 
     def _state_lines(self, now: float) -> Rich:

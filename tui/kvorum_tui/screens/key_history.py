@@ -103,16 +103,13 @@ class KeyHistory(Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.form = ""
+        self.list = HistoryList()
+        self.body = TextLines()
 
     def compose(self) -> ComposeResult:
         """List above, difference below."""
-        yield HistoryList()
-        yield TextLines()
-
-    @property
-    def list(self) -> HistoryList:
-        """The revisions."""
-        return self.query_one(HistoryList)
+        yield self.list
+        yield self.body
 
     async def follow(self, watch: AsyncIterator[WatchBatch]) -> None:
         """Show what a watch from the first revision brings, until cancelled."""
@@ -120,7 +117,7 @@ class KeyHistory(Vertical):
         shown.events, shown.gap_to, shown.cursor = [], 0, 0
         shown.note = [("reading every kept revision…", "dim")]
         shown.changed()
-        self.query_one(TextLines).show([])
+        self.body.show([])
         async for batch in watch:
             shown.gap_to = batch.gap_to or shown.gap_to
             if batch.events:
@@ -137,15 +134,14 @@ class KeyHistory(Vertical):
         """The difference that the chosen revision made."""
         self.post_message(self.Moved())
         event, before = self.list.current, self.list.previous
-        body = self.query_one(TextLines)
         if event is None:
-            body.show([])
+            self.body.show([])
             return
         old = before.value if before is not None and before.kind == "put" else None
         new = event.value if event.kind == "put" else None
         if before is None and new is not None:
-            body.show(value_rich(decode(new, self.form)))
+            self.body.show(value_rich(decode(new, self.form)))
             return
         lines = diff_values(old, new)
         against = f"against revision {before.revision:,}: {summary(lines)}" if before else ""
-        body.show([[(against, "dim")], *diff_rich(lines)])
+        self.body.show([[(against, "dim")], *diff_rich(lines)])

@@ -76,25 +76,24 @@ class KeysPane(Pane):
         self.row: Row | None = None
         self.changes = KeyChanges(self)
         self._read_revision = 0
+        self.key_tree = KeyTree(self.index, id="tree")
+        self.value_view = TextLines(id="value")
+        self.history = KeyHistory(id="history")
+        self.head = Static("", id="head")
+        self.foot = Static("", id="foot")
+        self.field = Input(placeholder="keys that contain…", id="filter", compact=True)
+        self.left = Vertical(self.field, self.key_tree, classes="left")
+        self.right = Vertical(self.head, self.history, self.value_view, self.foot, classes="right")
         self.feed: KeysFeed
 
     def compose(self) -> ComposeResult:
         """Tree and detail."""
         with Horizontal():
-            with Vertical(classes="left"):
-                yield Input(placeholder="keys that contain…", id="filter", compact=True)
-                yield KeyTree(self.index, id="tree")
-            with Vertical(classes="right"):
-                yield Static("", id="head")
-                yield KeyHistory(id="history")
-                yield TextLines(id="value")
-                yield Static("", id="foot")
+            yield self.left
+            yield self.right
 
     def on_mount(self) -> None:
         """Start reading."""
-        self.key_tree = self.query_one(KeyTree)
-        self.value_view = self.query_one("#value", TextLines)
-        self.history = self.query_one(KeyHistory)
         self.feed = KeysFeed(self.kv.session, self.index, self.keys_changed)
         self.run_worker(self.feed.run(), group="keys-feed")
         self.key_tree.note = [("reading the keys…", "dim")]
@@ -131,7 +130,6 @@ class KeysPane(Pane):
                 self.found.insert(key)
 
     def _title(self) -> None:
-        left = self.query_one(".left", Vertical)
         feed = self.feed
         if feed.loading and feed.total:
             title = f"Keys · reading {len(self.index):,} of {feed.total:,}"
@@ -139,10 +137,10 @@ class KeysPane(Pane):
             title = f"Keys · {len(self.found):,} of {len(self.index):,} contain {self.filter}"
         else:
             title = f"Keys · {len(self.index):,}"
-        left.border_title = Content(title)
+        self.left.border_title = Content(title)
         state = "live" if feed.live else "not live" if feed.error else ""
         kind = "flat" if self.key_tree.index.flat else f"by {printable(self.index.separator)}"
-        left.border_subtitle = Content(f"{kind} · rev {feed.revision:,} {state}".rstrip())
+        self.left.border_subtitle = Content(f"{kind} · rev {feed.revision:,} {state}".rstrip())
 
     @on(KeyTree.AtKey)
     def _at_key(self, message: KeyTree.AtKey) -> None:
@@ -166,7 +164,7 @@ class KeysPane(Pane):
             return
         if moved:
             self.record = None
-            self.query_one("#head", Static).update(Content(printable(row.path)))
+            self.head.update(Content(printable(row.path)))
             if self.view == "history":
                 self.do_key_history()
             self.aside(self.load_value(row.path), "value", exclusive=True)
@@ -175,18 +173,17 @@ class KeysPane(Pane):
     def _still_reading(self, key: bytes) -> None:
         """Do not let another key's value stand under this one's name."""
         if self.record is None and self.row is not None and self.row.path == key:
-            self.query_one("#foot", Static).update("")
+            self.foot.update("")
             if self.view != "history":
                 self.value_view.show([], "reading…")
 
     def _show_branch(self, row: Row | None) -> None:
-        head, foot = self.query_one("#head", Static), self.query_one("#foot", Static)
-        foot.update("")
+        self.foot.update("")
         if row is None:
-            head.update("")
+            self.head.update("")
             self.value_view.show([], "no key chosen")
             return
-        head.update(Content(printable(row.path)))
+        self.head.update(Content(printable(row.path)))
         self.value_view.show(branch_rich(self.key_tree.index.count_below(row.path)))
 
     async def load_value(self, key: bytes) -> None:
@@ -199,7 +196,7 @@ class KeysPane(Pane):
                 self.value_view.show(
                     [[("the value cannot be read", "warn")], [(str(error), "dim")]]
                 )
-            self.query_one("#foot", Static).update(Content(f"not read: {error.message}"))
+            self.foot.update(Content(f"not read: {error.message}"))
             return
         if self.row is None or self.row.path != key:
             return
@@ -210,12 +207,12 @@ class KeysPane(Pane):
 
     def show_record(self) -> None:
         """Paint the record in the chosen view."""
-        record, foot = self.record, self.query_one("#foot", Static)
+        record = self.record
         if record is None:
             self.value_view.show(
                 [[("this key is deleted", "warn")], [("h shows its history", "dim")]]
             )
-            foot.update("")
+            self.foot.update("")
             return
         decoded = decode(record.value, self.form)
         form = decoded.kind + (" (chosen)" if self.form else "")
@@ -224,7 +221,7 @@ class KeysPane(Pane):
         text = f"rev {record.mod_revision:,} · version {record.version:,} · {size} · {form}{lease}"
         if record.one_member:
             text = "NO QUORUM, one member's view · " + text
-        foot.update(Content(text))
+        self.foot.update(Content(text))
         if self.view == "info":
             self.value_view.show(meta_rich(record, max(self._read_revision, record.mod_revision)))
         elif self.view == "value":
@@ -235,8 +232,7 @@ class KeysPane(Pane):
         if view != "history":
             self.workers.cancel_group(self, "keys-history")
         self.set_class(view == "history", "history")
-        right = self.query_one(".right", Vertical)
-        right.border_title = {"value": "Value", "info": "Info", "history": "History"}[view]
+        self.right.border_title = {"value": "Value", "info": "Info", "history": "History"}[view]
 
     # --- actions: looking -------------------------------------------------------------------------
 
@@ -256,9 +252,8 @@ class KeysPane(Pane):
 
     def do_key_filter(self) -> None:
         """Open the filter line."""
-        field = self.query_one("#filter", Input)
-        field.add_class("on")
-        field.focus()
+        self.field.add_class("on")
+        self.field.focus()
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
@@ -291,12 +286,11 @@ class KeysPane(Pane):
 
     def back(self) -> bool:
         """Escape: leave the history, then the filter."""
-        field = self.query_one("#filter", Input)
         if self.view != "value":
             self.do_key_value()
-        elif field.has_class("on") or self.filter:
-            field.remove_class("on")
-            field.value = ""
+        elif self.field.has_class("on") or self.filter:
+            self.field.remove_class("on")
+            self.field.value = ""
         elif self.key_tree.has_focus:
             return False
         self.key_tree.focus()
@@ -388,7 +382,7 @@ class KeysPane(Pane):
     def goto(self, key: bytes) -> None:
         """Stand on a key, from another tab or the palette."""
         if self.filter:
-            self.query_one("#filter", Input).value = ""
+            self.field.value = ""
             self.filter = ""
             self.key_tree.show_index(self.index)
         if not self.key_tree.goto(key):

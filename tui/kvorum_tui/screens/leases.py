@@ -121,23 +121,24 @@ class LeasesPane(Pane):
         self.total = 0
         self.error: SessionError | None = None
         self._renew_at: dict[int, float] = {}
+        self.list = LeaseList(self.table)
+        self.said = Static("", id="lease-said")
+        self.keys_box = TextLines(id="lease-keys")
+        self.left = Vertical(self.said, self.list, classes="list")
 
     def compose(self) -> ComposeResult:
         """Leases at the left, the chosen one's keys at the right."""
         with Horizontal():
-            with Vertical(classes="list") as box:
-                box.border_title = "Leases"
-                yield Static("", id="lease-said")
-                yield LeaseList(self.table)
+            yield self.left
             with Vertical(classes="keys") as box:
                 box.border_title = "Its keys"
-                yield TextLines(id="lease-keys")
+                yield self.keys_box
 
     def on_mount(self) -> None:
         """Start asking."""
-        self.list = self.query_one(LeaseList)
+        self.left.border_title = "Leases"
         self.list.note = [("asking for leases…", "dim")]
-        self.query_one("#lease-said").display = False
+        self.said.display = False
         self.run_worker(self._poll(), group="leases-feed")
         self.run_worker(self._hold(), group="leases-hold")
 
@@ -149,11 +150,10 @@ class LeasesPane(Pane):
         """Bars run down."""
         self.list.refresh_at(now)
         self._show_keys()
-        said = self.query_one("#lease-said", Static)
-        said.display = self.error is not None
+        self.said.display = self.error is not None
         if self.error is not None:
             told = f"told {words.age(now - self.table.seen_at)}; " if self.table.loaded else ""
-            said.update(Content(f"{told}{self.error}"))
+            self.said.update(Content(f"{told}{self.error}"))
 
     async def _poll(self) -> None:
         while True:
@@ -174,14 +174,14 @@ class LeasesPane(Pane):
         title = f"Leases · {self.total:,}"
         if self.total > POLL_MAX:
             title += f", the first {POLL_MAX:,} shown"
-        self.query_one(".list", Vertical).border_title = Content(title)
+        self.left.border_title = Content(title)
         self.list.refresh_at(self.kv.clock())
         self.kv.refresh_actions()
 
     def _show_keys(self) -> None:
         row = self.list.current
         lines = [[(printable(key), "text")] for key in row.info.keys] if row is not None else []
-        box = self.query_one("#lease-keys", TextLines)
+        box = self.keys_box
         if lines != box.shown_lines or not lines:
             box.show(lines, "no key is attached" if row is not None else "no lease chosen")
 
