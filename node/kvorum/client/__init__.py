@@ -24,6 +24,9 @@ The layers, from the bottom:
 - ``kv``, ``txn``, ``watch``, ``lease`` and the others are the calls; ``session`` joins them;
   ``client`` is the door.
 
+A call that is cancelled (by a task group, by ``asyncio.timeout``) may have been carried out all the
+same; whoever cancels a write has to find out.
+
 Three rules hold everywhere. Every call has a deadline, which the server is told. A write of
 unknown fate raises :class:`UnknownOutcome` and is not repeated. Every error is a
 :class:`ClientError` that says which member, which RPC and what the server said.

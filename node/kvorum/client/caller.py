@@ -88,7 +88,11 @@ class Caller:
         """Try until there is a reply, an error that stands, or no time left."""
         repeatable = only_reads(called, request)
         payload = encode(request)
-        dial_until_s = min(deadline_s, time.monotonic() + self.pool.dial_timeout_s)
+        began_s = time.monotonic()
+        dial_until_s = min(deadline_s, began_s + self.pool.dial_timeout_s)
+        # A write that was refused is not tried again so late that the deadline would leave its fate
+        # unknown.
+        reserve_s = 0.0 if repeatable else min(0.5, (deadline_s - began_s) / 4)
         tried: set[Endpoint] = set()
         while True:
             endpoint = self.picker.pick(time.monotonic())
@@ -106,7 +110,7 @@ class Caller:
                 now_s = time.monotonic()
                 pause_s = self.picker.wait_s(self.picker.pick(now_s), now_s)
                 dialled = failure.sent or len(tried) < len(self.picker.endpoints)
-                limit_s = deadline_s if dialled else dial_until_s
+                limit_s = deadline_s - reserve_s if dialled else dial_until_s
                 if not failure.sent and not self._patient:
                     step = Next.STOP
                 if step is Next.STOP or now_s + pause_s >= limit_s:

@@ -15,6 +15,7 @@ from kvorum.client import (
     Get,
     InvalidRequestError,
     Key,
+    KeyValue,
     LeaseNotFoundError,
     Put,
     RangeResult,
@@ -147,7 +148,7 @@ def test_pages_show_one_revision_while_keys_change(live: Live, prefix: str) -> N
         for at in range(0, count, 19):
             puts = tuple(Put(f"{prefix}{n:03}", "old") for n in range(at, at + 19))
             await client.commit(Txn(then=puts))
-        seen = []
+        seen: list[KeyValue] = []
         async for page in client.pages(prefix, prefix=True, page_size=10):
             seen += page.kvs
             await client.put(f"{prefix}{len(seen):03}", "new")

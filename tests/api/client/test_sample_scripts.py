@@ -89,7 +89,7 @@ def test_lock(live: Live, cluster: ClusterHandle, prefix: str) -> None:
             script(cluster, "lock", *arguments) as one,
             script(cluster, "lock", *arguments) as two,
         ):
-            assert await asyncio.gather(one.ended(), two.ended()) == [0, 0]
+            assert list(await asyncio.gather(one.ended(), two.ended())) == [0, 0]
         assert (await client.get(prefix + "counter")).value == b"8"
 
     live(scenario)

@@ -70,7 +70,7 @@ async def ask(
     await server.start(sock=sock, ssl=context)
     try:
         endpoint = f"https://127.0.0.1:{sock.getsockname()[1]}"
-        async with Client(endpoint, tls=tls, dial_timeout_s=0.3) as client:
+        async with Client(endpoint, tls=tls, dial_timeout_s=1.0) as client:
             assert (await client.get("a")).header.revision == 5
     finally:
         server.close()

@@ -59,11 +59,11 @@ class Lessor:
 def test_a_lease_is_renewed_and_revoked_at_the_end() -> None:
     async def scenario() -> None:
         async with members() as (one,), Client(one.endpoint) as client:
-            lessor = Lessor(one)
-            async with client.lease(1) as lease:
+            lessor = Lessor(one, ttl_s=3)
+            async with client.lease(3) as lease:
                 await until(lambda: lease.renewals >= 3)
                 assert not lease.lost.is_set()
-                assert 0 < lease.remaining_s <= 1
+                assert 0 < lease.remaining_s <= 3
             assert lessor.revoked == [lease.id]
             await until(lambda: client_tasks() == [])
 
@@ -73,8 +73,8 @@ def test_a_lease_is_renewed_and_revoked_at_the_end() -> None:
 def test_all_leases_share_one_stream() -> None:
     async def scenario() -> None:
         async with members() as (one,), Client(one.endpoint) as client:
-            lessor = Lessor(one)
-            async with client.lease(1) as first, client.lease(1, id=99) as second:
+            lessor = Lessor(one, ttl_s=3)
+            async with client.lease(3) as first, client.lease(3, id=99) as second:
                 await until(lambda: first.renewals >= 2 and second.renewals >= 2)
             assert lessor.streams == 1
             assert lessor.revoked == [99, first.id]

@@ -32,7 +32,7 @@ class Call:
 
     async def request(self) -> pb.WatchRequest:
         """The next request."""
-        found = await self._stream.recv_message()
+        found: pb.WatchRequest | None = await self._stream.recv_message()
         assert found is not None, "the client ended the stream"
         return found
 
