@@ -66,7 +66,7 @@ class Applier:
         self._accused: dict[
             int, int
         ] = {}  # member -> index at which its digest was found to differ
-        self._sweep_due = True  # the history may not have done what was agreed before this start
+        self._sweep_due = True  # nothing was handled yet
 
     # --- entries ----------------------------------------------------------------------------------
 
@@ -174,14 +174,16 @@ class Applier:
         elif request_id:
             state.done(request_id, result)
 
-    def sweep(self) -> None:
-        """After a start or an installed snapshot: let the history do what compactions were agreed.
+    def started(self) -> None:
+        """Let the history do what compactions were agreed before this start.
 
-        The command may lie below the snapshot, so that it will not be applied again, and the crash
-        may have come before the history had heard of it.
+        Their command may lie below the snapshot, so that it will not be applied again, and the
+        crash may have come before the history had done it.
         """
-        if not self._sweep_due:
-            return
+        if self._sweep_due:
+            self._sweep()
+
+    def _sweep(self) -> None:
         self._sweep_due = False
         state = self._state
         if state.machine.compact_revision > 0:
@@ -200,8 +202,8 @@ class Applier:
         self._digests.clear()
         self._peer_digests.clear()
         self._skip_rows_to = 0
-        self._sweep_due = True
         self.history_applied = machine.applied_index
+        self._sweep()
         self._state.out.append(MembersChanged())
 
     # --- digests ----------------------------------------------------------------------------------

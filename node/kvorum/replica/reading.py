@@ -171,7 +171,7 @@ class Reading:
             self._abandon(missing, Condition.COMPACTED, "")
             return
         if answer.failure:
-            self._abandon(missing, Condition.TIMEOUT_APPLY, answer.failure)
+            self._abandon(missing, Condition.TIMEOUT, answer.failure)
             return
         frames = [record.frame for record in answer.records]
         missing.answers[answer.token] = select(

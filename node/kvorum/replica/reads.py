@@ -78,8 +78,11 @@ class ReadRounds:
     def retry(self, now: int, wanted: Callable[[object], bool]) -> None:
         """Put reads of unanswered rounds back into the queue, for messages may have been lost; and
         let go of those that nobody waits for any more.
+
+        Not without a leader: then raft is about to say that it has given the rounds up.
         """
-        late = [c for c, r in self._rounds.items() if now - r.started >= self._retry_ticks]
+        asked = self._rounds.items() if self._raft.leader else ()
+        late = [c for c, r in asked if now - r.started >= self._retry_ticks]
         if not late and now % self._retry_ticks:
             return
         again = [read for context in late for read in self._rounds.pop(context).reads]

@@ -210,11 +210,11 @@ class Replica:
     def _advance(self) -> None:
         state = self._state
         raft = state.raft
+        self._applier.started()
         self._reading.issue()
         while raft.has_ready():
             self._take(raft.ready())
         self._snapshots.settle()
-        self._applier.sweep()
         self._reading.serve()
         self._catch_up.turn()
         state.out.extend(self._hub.deliveries(state.term))

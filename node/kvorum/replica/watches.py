@@ -113,7 +113,7 @@ class WatchHub:
         """A mark for the whole stream, if it may claim that all has been delivered; else silence.
 
         It may not while a watcher is behind, nor below a revision that a watcher starts at: its
-        client would go back to before what it asked for (etcd#15220, #19179).
+        client would go back to before what it asked for (etcd#15220, #20221).
         """
         stream = self.streams.get(number)
         if stream is None or not stream.watchers:

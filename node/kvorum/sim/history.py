@@ -2,8 +2,8 @@
 promises.
 
 Rows become durable in batches and with the applied index that they reach; a crash takes what was
-not yet durable. Reads are
-answered from everything that was appended.
+not yet durable. Reads are answered from everything that was appended, and refused below what a
+compaction has taken.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class SimHistory:
         self.durable_rows = 0
         self.durable_applied = 0
         self.durable_revision = 1
+        self.compact_revision = 0
 
     def append(self, batch: AppendHistory) -> None:
         """Take rows; not durable yet. What is there already (after a restart) must not come
@@ -55,22 +56,30 @@ class SimHistory:
         twin.rows = [row for row in self.rows if row.event.revision <= revision]
         twin.revision = revision
         twin.applied_index = applied_index
+        twin.compact_revision = self.compact_revision
         twin.flush()
         return twin
 
     def compact(self, revision: int) -> None:
         """Drop what no allowed read or watch can need (the machine's rule)."""
+        self.compact_revision = max(self.compact_revision, revision)
         following: dict[bytes, int] = {}
         kept: list[HistoryRow] = []
-        for row in reversed(self.rows):
-            event = row.event
+        durable = 0
+        for position in reversed(range(len(self.rows))):
+            event = self.rows[position].event
             later = following.get(event.key)
             following[event.key] = event.revision
             if survives(event.revision, later, event.kind == DELETE, revision):
-                kept.append(row)
+                kept.append(self.rows[position])
+                durable += position < self.durable_rows
         kept.reverse()
         self.rows = kept
-        self.durable_rows = min(self.durable_rows, len(kept))
+        self.durable_rows = durable
+
+    def refusal(self, revision: int) -> str:
+        """Why nothing can be read from ``revision`` on; empty when it can."""
+        return "compacted" if revision < self.compact_revision else ""
 
     def records(self, query: Range) -> list[Record]:
         """Live records of the range at ``query.revision``, in key order."""

@@ -37,6 +37,8 @@ class Nemesis:
             node.clock_rate = rng.uniform(0.85, 1.2) if rng.random() < 0.3 else 1.0
             node.sync_us_max = rng.choice((1_000, 5_000, 40_000, 150_000))
             node.crash_chance = rng.choice((0.0, 0.0, 0.0005, 0.003))
+            # A vote is a promise that matters most right after it was given.
+            node.vote_crash_chance = rng.choice((0.0, 0.0, 0.1, 0.4))
         for fault in (self._crash, self._partition, self._pause, self._sync_error, self._all_down):
             mean_s = rng.choice((0, 2, 5, 15))
             if fault in (self._sync_error, self._all_down):
@@ -60,6 +62,7 @@ class Nemesis:
         self._network.weather = Weather()
         for node in self._nodes:
             node.clock_rate, node.sync_us_max, node.crash_chance = 1.0, 4_000, 0.0
+            node.vote_crash_chance = 0.0
             node.heal_disks()
             node.pause(False)
             if not node.alive:

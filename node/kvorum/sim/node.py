@@ -14,7 +14,7 @@ from typing import Any
 
 from kvorum.machine.apply import Machine, decode_image, encode_image
 from kvorum.machine.members import Member
-from kvorum.raft.messages import ForwardProposal
+from kvorum.raft.messages import ForwardProposal, VoteResponse
 from kvorum.raft.types import ConfState, HardState, SnapshotMeta
 from kvorum.replica import effects as e
 from kvorum.replica import inputs as i
@@ -42,6 +42,12 @@ class Crashed(Exception):
     """The node dies here, between two effects."""
 
 
+def _gives_vote(effect: e.Effect) -> bool:
+    return isinstance(effect, e.Send) and any(
+        isinstance(m, VoteResponse) and m.granted and not m.pre for m in effect.messages
+    )
+
+
 class SimNode:
     """One member. ``alive`` False: its process is gone, its disks remain."""
 
@@ -60,6 +66,7 @@ class SimNode:
         self.clock_rate = 1.0
         self.sync_us_max = 4_000
         self.crash_chance = 0.0
+        self.vote_crash_chance = 0.0
         self.nodes: dict[int, SimNode] = {}
         self.boots = 0
         self.sinks: dict[int, Delivered] = {}
@@ -201,12 +208,19 @@ class SimNode:
         rng = self._world.rng
         for effect in effects:
             if self.crash_chance and rng.random() < self.crash_chance:
-                self._world.note(f"n{self.id} dies before {type(effect).__name__}")
-                self.crash(power=rng.random() < 0.7)
-                if self.on_death is not None:
-                    self.on_death(self)
+                self._die(f"before {type(effect).__name__}", power=rng.random() < 0.7)
                 return
             self._performers[type(effect)](effect)
+            chance = self.vote_crash_chance if _gives_vote(effect) else 0.0
+            if chance and rng.random() < chance:
+                self._die("after a vote", power=True)
+                return
+
+    def _die(self, when: str, power: bool) -> None:
+        self._world.note(f"n{self.id} dies {when}")
+        self.crash(power)
+        if self.on_death is not None:
+            self.on_death(self)
 
     def _later(self, delay_us: int, action: Callable[[], None]) -> None:
         """Something of this life of the process; void when it is over."""
@@ -403,13 +417,18 @@ class SimNode:
 
     def _read_range(self, effect: e.ReadHistoryRange) -> None:
         def read() -> None:
-            records = self._history.records(effect.query)
-            self.handle(i.HistoryRecords(effect.token, tuple(records), len(records)))
+            why = self._history.refusal(effect.query.revision)
+            records = () if why else tuple(self._history.records(effect.query))
+            self.handle(i.HistoryRecords(effect.token, records, len(records), why))
 
         self._later(self._world.rng.randint(500, 20_000), read)
 
     def _read_events(self, effect: e.ReadHistoryEvents) -> None:
         def read() -> None:
+            why = self._history.refusal(effect.from_revision)
+            if why:
+                self.handle(i.HistoryEvents(effect.token, (), 0, why))
+                return
             events, through = self._history.events(
                 effect.key,
                 effect.range_end,

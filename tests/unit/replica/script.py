@@ -1,0 +1,471 @@
+"""The language of the replica scripts: verbs in, a readable trace of answers and deliveries out.
+
+A script is comments (`#`) and one verb a line. Member 1 leads at the start. `on=2` sends a request
+to another member than 1. Verbs:
+
+    nodes 1|3 [buffer=BYTES] [batch=REVISIONS] [window=EVENTS] [snapshot_count=N] [...]
+    put KEY VALUE [lease=ID] [prev]      del KEY [END]      compact REVISION [physical]
+    txn put a 1 ; put b 2 ; del c        fill KEY FIRST LAST [size=BYTES]   (quiet puts of numbers)
+    grant ID TTL      revoke ID          renew ID..        ttl ID.. [keys]       leases
+    get KEY [END] [rev=N] [serializable] [limit=N]          read-txn get a ; get b rev=2
+    barrier           hash [REVISION]    propose-late KEY VALUE [timeout=TICKS]   abandon REQUEST
+    watch STREAM KEY [END] [start=N] [id=N] [prev] [marks] [fragment] [noput] [nodelete]
+    cancel STREAM ID  progress STREAM    progress-due STREAM    close STREAM
+    stop-reading STREAM      taken STREAM (what it was given leaves)   read-on STREAM
+    tick [N] [on=N]   (all members, everything settled between, unless on= is given: then at once)
+    hold-disk N       write N [COUNT]    release-disk N
+    hold-history N    answer N [COUNT]   release-history N    history-fault N REASON|none
+    hold-links        deliver [COUNT]    release-links
+    cut 1>2 ..        isolate N          heal                 pause N     resume N
+    crash N           restart N          transfer N           status [N ..]   waiting [N]
+
+Several inputs in one turn of the loop are joined by `&`. `quietly` before a verb tells nothing.
+Keys and values are text; `*` as END is "to the last key", `KEY/ +` the prefix's end.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from kvorum import limits
+from kvorum.machine import commands
+from kvorum.machine.digest import HashResult
+from kvorum.machine.events import DELETE, Event
+from kvorum.machine.record import Record
+from kvorum.machine.results import (
+    CompactResult,
+    DeleteResult,
+    LeaseGrantResult,
+    LeaseRevokeResult,
+    PutResult,
+    RangeResult,
+    TxnResult,
+)
+from kvorum.replica import catchup, watchers
+from kvorum.replica import effects as e
+from kvorum.replica import inputs as i
+from kvorum.replica.requests import Done, LeaseClock, WatchSpec
+from unit.replica.world import Node, World
+
+_QUIET = (
+    e.Persist, e.Send, e.AppendHistory, e.RoleChanged, e.MembersChanged, e.SendDigest, e.CutLog,
+)  # fmt: skip
+
+
+def run_script(text: str, patch: pytest.MonkeyPatch) -> str:
+    """Run the verbs of `text`; the echo of each, with what it led to indented below."""
+    script = Script(patch)
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            script.run(line.strip())
+    return "\n".join(script.lines) + "\n"
+
+
+def end_of(key: bytes, word: str) -> bytes:
+    """A range's end as scripts write it."""
+    if word == "*":
+        return b"\0"
+    if word == "+":
+        return key[:-1] + bytes((key[-1] + 1,))
+    return word.encode()
+
+
+def show_record(record: Record) -> str:
+    """One record."""
+    text = f"{record.key.decode()}={_short(record.value)}"
+    text += f" mod={record.mod_revision} version={record.version}"
+    return text + (f" lease={record.lease}" if record.lease else "")
+
+
+def _short(value: bytes) -> str:
+    return value.decode() if len(value) <= 20 else f"({len(value)} bytes)"
+
+
+def show_event(event: Event, with_prev: bool) -> str:
+    """One event."""
+    text = f"{event.revision} DELETE {event.key.decode()}"
+    if event.kind != DELETE:
+        text = f"{event.revision} PUT {event.key.decode()}={_short(event.record.value)}"
+    if with_prev:
+        text += f" (was {_short(event.prev.value)})" if event.prev is not None else " (was nothing)"
+    return text
+
+
+def show_events(events: tuple[Event, ...], with_prev: bool) -> str:
+    """Events; of many only the ends."""
+    shown = [show_event(event, with_prev) for event in events]
+    if len(shown) > 6:
+        shown = [*shown[:2], f".. {len(shown)} events ..", shown[-1]]
+    return ", ".join(shown)
+
+
+def show_delivery(item: e.Delivery) -> str:
+    """One item of a stream."""
+    match item:
+        case e.Created(refused=""):
+            return f"created id={item.watch_id} revision={item.revision}"
+        case e.Created():
+            return f"refused id={item.watch_id} revision={item.revision}: {item.refused}"
+        case e.Canceled():
+            why = f" compacted at {item.compact_revision}" if item.compact_revision else ""
+            return f"canceled id={item.watch_id} revision={item.revision}{why}"
+        case e.Progress():
+            return f"mark id={item.watch_id} revision={item.revision}"
+    events = show_events(item.events, item.prev_kv)
+    return f"events id={item.watch_id} revision={item.revision}: {events}"
+
+
+def show_value(value: object) -> str:
+    """A result in words."""
+    match value:
+        case None:
+            return "done"
+        case PutResult():
+            was = f", was {show_record(value.prev)}" if value.prev is not None else ""
+            return f"put at {value.revision}{was}"
+        case DeleteResult():
+            return f"deleted {value.deleted} at {value.revision}"
+        case RangeResult():
+            shown = [show_record(record) for record in value.records]
+            more = " and more" if value.more else ""
+            return f"[{', '.join(shown)}]{more} of {value.count} at {value.revision}"
+        case TxnResult():
+            return f"txn at {value.revision}: " + "; ".join(map(show_value, value.responses))
+        case CompactResult():
+            return f"compacted to {value.compact_revision}"
+        case LeaseGrantResult():
+            return f"granted {value.id} for {value.ttl_s} s"
+        case LeaseRevokeResult():
+            return f"revoked with {value.deleted} keys"
+        case HashResult():
+            return f"hash at {value.revision}, compacted {value.compact_revision}"
+        case tuple():
+            return ", ".join(show_clock(clock) for clock in value)
+    return repr(value)
+
+
+def show_clock(clock: LeaseClock) -> str:
+    """A lease's clock."""
+    if not clock.granted_s:
+        return f"lease {clock.id} is gone"
+    keys = f" keys {' '.join(key.decode() for key in clock.keys)}" if clock.keys else ""
+    return f"lease {clock.id} has {clock.remaining_s} of {clock.granted_s} s{keys}"
+
+
+class Script:
+    """One run: the world and the lines recorded so far."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.lines: list[str] = []
+        self._patch = patch
+        self._quiet = False
+        self._answers_shown = True
+        self._world: World
+        self._requests = 0
+        self._stopped: dict[int, int] = {}  # streams that do not read -> bytes not taken
+        self._hosts: dict[int, int] = {}
+        self._verbs: dict[str, Callable[..., None]] = {
+            name[5:].replace("_", "-"): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("verb_")
+        }
+
+    def say(self, line: str) -> None:
+        """One line of the trace."""
+        if not self._quiet:
+            self.lines.append("  " + line)
+
+    def run(self, line: str) -> None:
+        """One line: one verb, or requests that arrive in the same turn."""
+        self.lines.append(line)
+        self._quiet = line.startswith("quietly ")
+        line = line.removeprefix("quietly ")
+        parts = [part.strip() for part in line.split(" & ")]
+        if len(parts) > 1:
+            batch = [self._input(shlex.split(part)) for part in parts]
+            member = batch[0][0]
+            assert all(to == member for to, _ in batch)
+            self._world.give(member, *[happened for _, happened in batch])
+        else:
+            words = shlex.split(parts[0])
+            verb = self._verbs.get(words[0])
+            if verb is not None:
+                plain, named = _options(words[1:])
+                verb(*plain, **named)
+            else:
+                member, happened = self._input(words)
+                self._world.give(member, happened)
+        self._world.settle()
+
+    # --- requests ---------------------------------------------------------------------------------
+
+    def _input(self, words: list[str]) -> tuple[int, i.Input]:
+        """A line that is one input: the member it is for, and the input."""
+        plain, named = _options(words[1:])
+        member = int(named.pop("on", "1"))
+        stream = int(plain[0]) if plain and plain[0].isdigit() else 0
+        match words[0]:
+            case "watch":
+                self._hosts[stream] = member
+                return member, i.WatchCreate(stream, _spec(plain[1:], named))
+            case "cancel":
+                return self._hosts.get(stream, 1), i.WatchCancel(stream, int(plain[1]))
+            case "progress":
+                return self._hosts.get(stream, 1), i.WatchProgress(stream)
+            case "progress-due":
+                return self._hosts.get(stream, 1), i.WatchProgressDue(stream)
+            case "close":
+                return self._hosts.get(stream, 1), i.WatchClose(stream)
+            case "tick":
+                return member, i.Tick()
+        self._requests += 1
+        number = self._requests
+        match words[0]:
+            case "get" | "read-txn":
+                query: Any = _read_txn(words[1:]) if words[0] == "read-txn" else _range(words[1:])
+                return member, i.Read(number, query, "serializable" not in plain)
+            case "barrier":
+                return member, i.Barrier(number)
+            case "hash":
+                return member, i.HashAt(number, int(plain[0]) if plain else 0)
+            case "renew" | "ttl":
+                keys = "keys" in plain
+                ids = tuple(int(word) for word in plain if word != "keys")
+                return member, i.LeaseAsk(number, ids, words[0] == "renew", keys)
+            case "transfer":
+                return member, i.TransferLeader(number, int(plain[0]))
+        timeout = int(named.pop("timeout", "70"))
+        return member, i.Propose(number, _command(words), 0, timeout_ticks=timeout)
+
+    def verb_nodes(self, count: str, **settings: str) -> None:
+        bounds = {name: int(value) for name, value in settings.items()}
+        for name, module, constant in (
+            ("buffer", watchers, "WATCH_STREAM_BUFFER_BYTES"),
+            ("bytes", catchup, "WATCH_CATCHUP_BYTES"),
+            ("batch", catchup, "WATCH_CATCHUP_REVISIONS"),
+            ("stretches", catchup, "WATCH_CATCHUP_STRETCHES"),
+            ("failures", catchup, "WATCH_HISTORY_FAILURES"),
+            ("window", limits, "WINDOW_EVENTS"),
+        ):
+            if name in bounds:
+                self._patch.setattr(module, constant, bounds.pop(name))
+        self._world = World(int(count), self._observe, **bounds)
+        leader = self._world.nodes[1].replica
+        while leader.leader != 1:
+            self._world.give(1, i.Tick())
+            self._world.settle()
+        self._world.settle()
+
+    def verb_fill(self, key: str, first: str, last: str, size: str = "0") -> None:
+        self._answers_shown = False
+        for number in range(int(first), int(last) + 1):
+            put = commands.Put(key.encode(), str(number).encode().ljust(int(size), b"."))
+            self._requests += 1
+            self._world.give(1, i.Propose(self._requests, put, 0))
+            self._world.settle()
+        self._answers_shown = True
+
+    def verb_abandon(self, request: str, on: str = "1") -> None:
+        self._world.give(int(on), i.Cancel(int(request)))
+
+    def verb_leases(self, on: str = "1") -> None:
+        self.say(f"n{on} leases: {self._world.nodes[int(on)].replica.lease_ids()}")
+
+    # --- streams ----------------------------------------------------------------------------------
+
+    def verb_stop_reading(self, stream: str) -> None:
+        self._stopped[int(stream)] = 0
+
+    def verb_taken(self, stream: str) -> None:
+        number = int(stream)
+        size, self._stopped[number] = self._stopped[number], 0
+        self._world.give(self._hosts[number], i.WatchTaken(number, size))
+
+    def verb_read_on(self, stream: str) -> None:
+        size = self._stopped.pop(int(stream))
+        self._world.give(self._hosts[int(stream)], i.WatchTaken(int(stream), size))
+
+    # --- the world --------------------------------------------------------------------------------
+
+    def verb_tick(self, count: str = "1", on: str = "") -> None:
+        if on:
+            self._world.give(int(on), *[i.Tick()] * int(count))
+            return
+        for _ in range(int(count)):
+            for member in self._world.nodes:
+                self._world.give(member, i.Tick())
+            self._world.settle()
+
+    def _node(self, member: str) -> Node:
+        return self._world.nodes[int(member)]
+
+    def verb_hold_disk(self, member: str) -> None:
+        self._node(member).holds_disk = True
+
+    def verb_write(self, member: str, count: str = "1") -> None:
+        for _ in range(int(count)):
+            self._node(member).write()
+
+    def verb_release_disk(self, member: str) -> None:
+        self._node(member).holds_disk = False
+
+    def verb_hold_history(self, member: str) -> None:
+        self._node(member).holds_history = True
+
+    def verb_answer(self, member: str, count: str = "1") -> None:
+        for _ in range(int(count)):
+            self._node(member).answer()
+
+    def verb_release_history(self, member: str) -> None:
+        self._node(member).holds_history = False
+
+    def verb_history_fault(self, member: str, reason: str) -> None:
+        self._node(member).history_fault = "" if reason == "none" else reason
+
+    def verb_hold_links(self) -> None:
+        self._world.holds_links = True
+
+    def verb_release_links(self) -> None:
+        self._world.holds_links = False
+
+    def verb_cut(self, *links: str) -> None:
+        for link in links:
+            sender, to = link.split(">")
+            self._world.cuts[int(sender), int(to)] = None
+
+    def verb_isolate(self, member: str) -> None:
+        for other in self._world.nodes:
+            if other != int(member):
+                self.verb_cut(f"{member}>{other}", f"{other}>{member}")
+
+    def verb_heal(self) -> None:
+        self._world.cuts.clear()
+
+    def verb_pause(self, member: str) -> None:
+        self._node(member).paused = True
+
+    def verb_resume(self, member: str) -> None:
+        self._node(member).paused = False
+
+    def verb_crash(self, member: str) -> None:
+        self._node(member).crash()
+
+    def verb_restart(self, member: str) -> None:
+        self._node(member).start()
+
+    def verb_status(self, *members: str) -> None:
+        for member in members or tuple(map(str, self._world.nodes)):
+            node = self._node(member)
+            s = node.replica.statistics()
+            line = f"n{member}: {node.replica.role.value} leader={node.replica.leader}"
+            line += f" applied={s.applied} revision={s.revision} compacted={s.compact_revision}"
+            self.say(line + f" watchers={s.watchers} behind={s.slow_watchers}")
+
+    def verb_waiting(self, member: str = "1") -> None:
+        s = self._node(member).replica.statistics()
+        self.say(f"n{member}: {s.pending_requests} requests wait, {s.pending_reads} for a read")
+
+    # --- what is told -----------------------------------------------------------------------------
+
+    def _observe(self, node: Node, effect: e.Effect) -> None:
+        if isinstance(effect, e.Deliver):
+            for item in effect.items:
+                self.say(f"stream {effect.stream}: {show_delivery(item)}")
+            if effect.stream in self._stopped:
+                self._stopped[effect.stream] += effect.size_bytes
+            else:
+                node.inbox.append(i.WatchTaken(effect.stream, effect.size_bytes))
+        elif isinstance(effect, e.Reply):
+            if not self._answers_shown:
+                return
+            outcome = effect.outcome
+            if isinstance(outcome, Done):
+                text = f"{show_value(outcome.value)} (revision {outcome.stamp.revision})"
+            else:
+                text = outcome.condition.message
+            self.say(f"n{node.id} #{effect.request_id}: {text}")
+        elif isinstance(effect, e.ReadHistoryEvents):
+            wanted = f"{effect.key.decode()} {effect.from_revision}..{effect.to_revision}"
+            self.say(f"n{node.id} asks its history for events of {wanted}")
+        elif isinstance(effect, e.ReadHistoryRange):
+            wanted = f"{effect.query.key!r} at {effect.query.revision}"
+            self.say(f"n{node.id} asks its history for {wanted}")
+        elif isinstance(effect, e.SendLeaseAsk):
+            self.say(f"n{node.id} asks n{effect.to} about leases {list(effect.lease_ids)}")
+        elif isinstance(effect, e.SendLeaseAnswer):
+            said = "does not lead" if effect.not_leader else "answers"
+            self.say(f"n{node.id} {said} n{effect.to}")
+        elif isinstance(effect, e.InstallSnapshot | e.SaveSnapshot):
+            self.say(f"n{node.id} {type(effect).__name__} at {effect.meta.index}")
+        elif isinstance(effect, e.SendSnapshot):
+            self.say(f"n{node.id} SendSnapshot at {effect.meta.index} to n{effect.to}")
+        elif isinstance(effect, e.CompactHistory):
+            self.say(f"n{node.id} lets its history compact to {effect.revision}")
+        elif isinstance(effect, e.Fatal):
+            self.say(f"n{node.id} gives up: {effect.reason}")
+        elif not isinstance(effect, _QUIET):
+            self.say(f"n{node.id} {effect}")
+
+
+def _options(words: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Plain words, and those with `=`."""
+    plain = [word for word in words if "=" not in word]
+    return plain, dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def _spec(plain: list[str], named: dict[str, str]) -> WatchSpec:
+    flags = {"prev", "marks", "fragment", "noput", "nodelete"}
+    key, *end = [word for word in plain if word not in flags]
+    return WatchSpec(
+        key.encode(),
+        end_of(key.encode(), end[0]) if end else b"",
+        int(named.get("start", "0")),
+        int(named.get("id", "0")),
+        prev_kv="prev" in plain,
+        progress_notify="marks" in plain,
+        no_put="noput" in plain,
+        no_delete="nodelete" in plain,
+        fragment="fragment" in plain,
+    )
+
+
+def _range(words: list[str]) -> commands.Range:
+    plain, named = _options(words)
+    key, *end = [word for word in plain if word != "serializable"]
+    return commands.Range(
+        key.encode(),
+        end_of(key.encode(), end[0]) if end else b"",
+        limit=int(named.get("limit", "0")),
+        revision=int(named.get("rev", "0")),
+        serializable="serializable" in plain,
+    )
+
+
+def _read_txn(words: list[str]) -> commands.Txn:
+    parts = " ".join(word for word in words if not word.startswith("on=")).split(" ; ")
+    return commands.Txn((), tuple(_range(part.split()[1:]) for part in parts), ())
+
+
+def _command(words: list[str]) -> commands.Command:
+    plain, named = _options(words[1:])
+    match words[0]:
+        case "put":
+            lease = int(named.get("lease", "0"))
+            return commands.Put(plain[0].encode(), plain[1].encode(), lease, "prev" in plain)
+        case "del":
+            key = plain[0].encode()
+            return commands.DeleteRange(key, end_of(key, plain[1]) if len(plain) > 1 else b"")
+        case "compact":
+            return commands.Compact(int(plain[0]), "physical" in plain)
+        case "grant":
+            return commands.LeaseGrant(int(plain[0]), int(plain[1]))
+        case "revoke":
+            return commands.LeaseRevoke(int(plain[0]))
+        case "txn":
+            parts = " ".join(words[1:]).split(" ; ")
+            operations: Any = tuple(_command(part.split()) for part in parts)
+            return commands.Txn((), operations, ())
+    raise KeyError(words[0])
