@@ -30,6 +30,8 @@ from kvorum.server.runtime import Node
 
 log = logging.getLogger(__name__)
 
+# Timers of one instant run in any order; a hair apart they keep theirs.
+_HAIR_S = 1e-6
 REMOVED = "the member has been permanently removed from the cluster"
 INSTALL_PATH = "/kvorum.v1.Peer/InstallSnapshot"
 MEMBERS_PATH = "/kvorum.v1.Peer/Members"
@@ -148,7 +150,7 @@ class PeerService:
             if not self._gate.passes(rule):
                 return
             due = self._loop.time() + self._gate.delay_s(rule)
-            incoming.delayed_until = max(incoming.delayed_until, due)
+            incoming.delayed_until = max(incoming.delayed_until + _HAIR_S, due)
         if incoming.delayed_until > self._loop.time():
             self._loop.call_at(
                 incoming.delayed_until, self._hear, link, size, frame.sent_ns, frame.echo_ns, inputs

@@ -50,6 +50,7 @@ BROKEN = (OSError, TimeoutError, GRPCError, StreamTerminatedError, ProtocolError
 _ROUND_TRIP_WEIGHT = 0.2
 # How often a paused node's stream looks whether it may speak again.
 _PAUSED_LOOK_S = 0.05
+_HAIR_S = 1e-6
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,9 @@ class PeerLink:
         """Hold messages back; a message never overtakes an earlier one, as on a real link."""
         now = self._loop.time()
         delay_s = self._gate.delay_s(rule) if rule is not None else 0.0
-        due = max(self._delayed_until, now + delay_s)
-        if due <= now:
+        # Timers of one instant run in any order; a hair apart they keep theirs.
+        due = max(self._delayed_until + _HAIR_S, now + delay_s)
+        if due <= now + _HAIR_S:
             self._delayed_until = 0.0
             self._enqueue(messages)
             return

@@ -35,11 +35,11 @@ from kvorum.limits import (
     PUBLISH_RETRY_S,
     SHUTDOWN_GRACE_S,
 )
-from kvorum.machine.commands import ClusterVersionSet, MemberPublish
+from kvorum.machine.commands import ClusterVersionSet, Compact, MemberPublish
 from kvorum.replica.inputs import Persisted
 from kvorum.replica.replica import Replica
 from kvorum.replica.state import ReplicaConfig
-from kvorum.server import boot
+from kvorum.server import boot, compactor
 from kvorum.server.boot import DataDir, FirstMembers, FoundState
 from kvorum.server.callers import id_base
 from kvorum.server.crash import Crash
@@ -49,7 +49,7 @@ from kvorum.server.faults import FaultGate
 from kvorum.server.historydesk import HistoryDesk
 from kvorum.server.httpapp import client_app, peer_app
 from kvorum.server.link import BROKEN, Self, channel_to
-from kvorum.server.listener import Listener, ProtocolFactory, bind
+from kvorum.server.listener import Listener, bind
 from kvorum.server.peers import Peers
 from kvorum.server.runtime import Node
 from kvorum.server.snapshotdesk import SnapshotDesk
@@ -83,6 +83,8 @@ class Member:
         self._ready = asyncio.Event()
         self.client_sockets: list[socket.socket] = []
         self.peer_sockets: list[socket.socket] = []
+        self._metrics_sockets: list[socket.socket] = []
+        self._listeners: list[Listener] = []
         self.node: Node
 
     # --- start ------------------------------------------------------------------------------------
@@ -93,28 +95,54 @@ class Member:
         # Nobody may connect to the peer port before it can answer: see _refuse_second_life.
         self.peer_sockets = bind(self.config.listen_peer_urls, listen=False, reuse_port=reuse)
         try:
-            urls = (*self.config.listen_client_urls, *self.config.listen_metrics_urls)
-            self.client_sockets = bind(urls, reuse_port=reuse)
+            self.client_sockets = bind(self.config.listen_client_urls, reuse_port=reuse)
+            self._metrics_sockets = bind(self.config.listen_metrics_urls, reuse_port=reuse)
         except BaseException:
-            for sock in self.peer_sockets:
-                sock.close()
+            self._close_sockets()
             raise
+
+    def _close_sockets(self) -> None:
+        for sock in (*self.peer_sockets, *self.client_sockets, *self._metrics_sockets):
+            sock.close()
 
     async def start(self) -> None:
         """Boot, and take part in the cluster; clients are not answered yet."""
         self._places = DataDir(self.config)
         if self._places.is_new:
             await self._refuse_second_life()
-        found = boot.find(self.config, self._places)
+        try:
+            found = boot.find(self.config, self._places)
+        except BaseException:
+            self._places.lock.release()
+            raise
         self._make(found)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
-        self._peer_listener = await self._listen_peers()
-        self._client_listener = await self._make_client_listener()
+        peers, clients, metrics = (
+            await self._listener(self.peer_sockets, self._peer_server(), peer_app),
+            await self._listener(self.client_sockets, self._client_server(), client_app),
+            # Health and metrics are told to whoever asks here, ready or not.
+            await self._listener(self._metrics_sockets, KvorumServer([]), client_app),
+        )
+        self._client_listener = clients
+        await peers.start()
+        await metrics.start()
         self.node.gate.on_change(self._pause_changed)
         self.node.start(self._late_ticks(found))
         self._crash.spawn(self._keep_house(), "housekeeping")
+        plan = compactor.plan_of(self.config.compaction)
+        if plan is not None:
+            node = self.node
+            self._crash.spawn(
+                compactor.run(
+                    plan,
+                    lambda: node.machine.revision,
+                    lambda: node.is_leader,
+                    lambda revision: node.propose(Compact(revision)),
+                ),
+                "compactor",
+            )
 
     async def _refuse_second_life(self) -> None:
         """A member that ran before, on an empty disk, would break what it voted and promised."""
@@ -199,37 +227,35 @@ class Member:
         alone = len(found.boot.snapshot.conf.voters) == 1
         return self.config.election_ticks - 1 if alone or found.is_new else 0
 
-    async def _listen_peers(self) -> Listener:
-        server = KvorumServer([self._peer_service], max_message_bytes=PEER_MESSAGE_BYTES)
-        listener = Listener(
-            self.peer_sockets, server, await self._http_protocol(peer_app(self.node))
-        )
-        await listener.start()
-        return listener
+    def _peer_server(self) -> KvorumServer:
+        return KvorumServer([self._peer_service], max_message_bytes=PEER_MESSAGE_BYTES)
 
-    async def _make_client_listener(self) -> Listener:
+    def _client_server(self) -> KvorumServer:
         config = self.config
-        server = KvorumServer(
+        return KvorumServer(
             self._services(self.node),
             max_message_bytes=config.max_request_bytes + GRPC_OVERHEAD_BYTES,
             max_streams=config.max_concurrent_streams,
             keepalive_interval_s=config.keepalive_interval_s,
             keepalive_timeout_s=config.keepalive_timeout_s,
         )
-        return Listener(
-            self.client_sockets, server, await self._http_protocol(client_app(self.node))
-        )
 
-    async def _http_protocol(self, app: web.Application) -> ProtocolFactory:
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    async def _listener(
+        self,
+        sockets: list[socket.socket],
+        server: KvorumServer,
+        app: Callable[[Node], web.Application],
+    ) -> Listener:
+        runner = web.AppRunner(app(self.node), access_log=None, handle_signals=False)
         await runner.setup()
         self._http.append(runner)
-        server = runner.server
-        assert server is not None, "set up just now"
-        return server
+        assert runner.server is not None, "set up just now"
+        listener = Listener(sockets, server, runner.server)
+        self._listeners.append(listener)
+        return listener
 
     def _pause_changed(self) -> None:
-        for listener in (self._peer_listener, self._client_listener):
+        for listener in self._listeners:
             if self.node.gate.paused:
                 listener.hold()
             else:
@@ -281,17 +307,20 @@ class Member:
     async def stop(self) -> None:
         """End in order; bounded in time."""
         if not hasattr(self, "node"):
-            for sock in (*self.peer_sockets, *self.client_sockets):
-                sock.close()
+            self._close_sockets()
             return
         node = self.node
         node.gate.lift()
         if node.is_leader:
             await self._hand_over()
-        await self._client_listener.stop(SHUTDOWN_GRACE_S)
+        # Clients first (they are last in the list's order of start): their calls need the peers.
+        for listener in reversed(self._listeners[1:]):
+            await listener.stop(SHUTDOWN_GRACE_S)
         node.stop()
         self._peers.close()
-        await self._peer_listener.stop(SHUTDOWN_GRACE_S)
+        for listener in self._listeners[:1]:
+            await listener.stop(SHUTDOWN_GRACE_S)
+        self._close_sockets()
         await self._crash.cancel_all()
         node.gate.close()
         for runner in self._http:

@@ -13,15 +13,18 @@ open watch streams and read ``statistics()``; every refusal is a KvorumError of 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from kvorum.config import NodeConfig
+from kvorum.errors import Condition, KvorumError
 from kvorum.machine.apply import Machine
-from kvorum.machine.commands import Command
+from kvorum.machine.commands import AlarmSet, Command
 from kvorum.machine.members import Member
+from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_NOSPACE
 from kvorum.raft.core import Raft
 from kvorum.raft.types import Role
 from kvorum.replica import effects as fx
@@ -51,6 +54,7 @@ from kvorum.server.ports import (
     PeersPort,
     SnapshotsPort,
 )
+from kvorum.server.quota import Quota
 from kvorum.server.statistics import NodeStatistics, collect
 from kvorum.server.watching import Sink, WatchStream, WatchStreams
 
@@ -90,6 +94,8 @@ class Node:
         self._inputs: list[Input] = []
         self._scheduled = False
         self._stopped = False
+        self._quota: Quota | None = None
+        self._raising = False
         self._to_disk: list[fx.Persist] = []
         self._guarded_turn = crash.guard(self._turn)
         self._role_listeners: list[RoleListener] = []
@@ -116,6 +122,7 @@ class Node:
     ) -> None:
         """The hands. Before this the node does nothing."""
         self.disk, self.history, self.snapshots, self.peers = disk, history, snapshots, peers
+        self._quota = Quota(self.config.quota_bytes, lambda: history.size_bytes)
         self._performers.update(
             {
                 fx.Send: peers.send,
@@ -211,6 +218,8 @@ class Node:
     def _install(self, effect: fx.InstallSnapshot) -> None:
         self._hand_over()
         self.snapshots.install(effect)
+        # The state is another one: its objects, too, are not worth the collector's walks.
+        gc.freeze()
 
     def _cut(self, effect: fx.CutLog) -> None:
         self._hand_over()
@@ -264,10 +273,31 @@ class Node:
         ``timeout_s`` None takes the node's (5 s + 2 election timeouts). Raises KvorumError; after a
         condition of ``errors.UNKNOWN_OUTCOME`` the command may still take effect.
         """
+        if self._quota is not None and self._quota.refuses(command):
+            self._raise_no_space()
+            raise KvorumError(Condition.NO_SPACE)
         ticks, at_ms = self._timeout_ticks(timeout_s), self.wall.now_ms()
         return await self.callers.ask(
             lambda id_: Propose(id_, command, at_ms, user, auth_revision, ticks), timed=True
         )
+
+    def _raise_no_space(self) -> None:
+        """Raise the alarm for all members, unless it is raised or on its way."""
+        alarm = AlarmSet(ALARM_ACTIVATE, self.member_id, ALARM_NOSPACE)
+        raised = any(x.alarm == ALARM_NOSPACE for x in self.machine.alarms.all())
+        if not raised and not self._raising:
+            self._raising = True
+            self.crash.spawn(self._raise(alarm), "alarm NOSPACE")
+
+    async def _raise(self, alarm: AlarmSet) -> None:
+        try:
+            await self.propose(alarm)
+            log.warning("the data outgrew the quota: alarm NOSPACE raised")
+        except KvorumError as error:
+            # The next write that is refused tries again.
+            log.warning("cannot raise alarm NOSPACE", extra={"error": str(error)})
+        finally:
+            self._raising = False
 
     async def read(
         self, query: ReadQuery, *, linearizable: bool = True, timeout_s: float | None = None

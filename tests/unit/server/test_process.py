@@ -212,6 +212,7 @@ def test_sigterm_stops_in_order_and_the_log_is_json(tmp_path: Path, nodes: list[
     assert said.index("published local member to cluster through raft") < ready
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost_when_all_are_killed(
     tmp_path: Path, nodes: list[Nodes]
 ) -> None:

@@ -49,6 +49,8 @@ class FakeReplica:
 class Hands:
     """Every port at once; writes down what is asked of it."""
 
+    size_bytes = 0
+
     def __init__(self) -> None:
         self.done: list[Any] = []
 
