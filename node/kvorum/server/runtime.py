@@ -8,6 +8,8 @@ has threads, snapshots have one.
 ``Node`` is what the services of floor 4 see. They ask (``propose``, ``read``, ``lease_ask``, ...),
 open watch streams and read ``statistics()``; every refusal is a KvorumError of the table in
 :mod:`kvorum.errors`.
+
+Long because services see one class: every question they may put to a node is a method of it.
 """
 
 from __future__ import annotations
