@@ -372,3 +372,17 @@ def test_the_editor_has_the_parts_of_textual_it_leans_on() -> None:
         assert [kind for _, _, kind in area._highlights[1]] == ["key", "punct", "number"]
 
     on_keys(body)
+
+
+def test_leaving_with_an_unsaved_edit_asks() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await go(pilot, app, b"/app/web/name")
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor")
+        app.screen.query_one(JsonArea).text = "typed"
+        await pilot.press("ctrl+q")
+        await shows(pilot, "Leave?", "What you typed in the editor is not saved")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor again")
+
+    on_keys(body)

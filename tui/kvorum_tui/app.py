@@ -22,6 +22,7 @@ from kvorum_tui.palette import KvorumCommands
 from kvorum_tui.screens import help as help_text
 from kvorum_tui.screens.cluster import ClusterPane
 from kvorum_tui.screens.drills import DrillsPane
+from kvorum_tui.screens.key_edit import EditScreen
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.leases import LeasesPane
 from kvorum_tui.screens.pane import Pane
@@ -245,7 +246,9 @@ class KvorumApp(App[None]):
 
     async def do_quit(self) -> None:
         """Leave, unless something would be lost and the user thinks better of it."""
-        lines = help_text.losses(self.pane_of(LeasesPane).table.held(), self.cluster, self.clock())
+        held = self.pane_of(LeasesPane).table.held()
+        unsaved = any(isinstance(s, EditScreen) and s.edited for s in self.screen_stack)
+        lines = help_text.losses(held, self.cluster, self.clock(), unsaved)
         if lines and not await self.push_screen_wait(
             Confirm("Leave?", lines, "Leave", danger=False)
         ):

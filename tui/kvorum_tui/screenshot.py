@@ -4,6 +4,10 @@
     python -m kvorum_tui.screenshot http://127.0.0.1:2379 tui/keys.svg --tab keys \\
         --press down,right --wait-for version
 
+``--scene split`` first cuts the leader off and lets both sides be written to: its log then ends in
+entries that are not committed, the others' in those of a new term. It needs kvorum nodes with
+``--enable-faults`` and heals them again.
+
 Each key of ``--press`` is pressed as a user would; ``wait:2`` among them waits two seconds.
 """
 
@@ -11,9 +15,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from textual.pilot import Pilot
 
 from kvorum_tui.actions import TABS
 from kvorum_tui.app import KvorumApp
@@ -23,6 +30,9 @@ from kvorum_tui.theme import DARK, LIGHT
 
 PATIENCE_S = 20.0
 STEP_S = 0.05
+FONTS = "Fira Code, DejaVu Sans Mono, Menlo, Consolas, monospace"
+CUT_MS = 20_000
+WRITE_S = 2.5
 
 
 def screen_text(app: KvorumApp) -> str:
@@ -36,6 +46,7 @@ async def take(
     keys: Sequence[str] = (),
     wait_for: str = "",
     theme: str = DARK.name,
+    scene: str = "",
 ) -> str:
     """Run the app without a terminal, press keys, wait for a text; returns an SVG.
 
@@ -46,6 +57,8 @@ async def take(
         async with asyncio.timeout(PATIENCE_S):
             while "connecting" in screen_text(app) or "reading the keys" in screen_text(app):
                 await pilot.pause(STEP_S)
+        if scene == "split":
+            await split(app, pilot)
         for key in keys:
             if key.startswith("wait:"):
                 await pilot.pause(float(key.removeprefix("wait:")))
@@ -55,7 +68,43 @@ async def take(
         async with asyncio.timeout(PATIENCE_S):
             while wait_for not in screen_text(app):
                 await pilot.pause(STEP_S)
-        return app.export_screenshot(title=f"kvorum · {app.cluster_title}")
+        picture = own_fonts(app.export_screenshot(title=f"kvorum · {app.cluster_title}"))
+        if scene:
+            await asyncio.gather(*(app.session.heal(m.endpoint) for m in app.cluster.rows()))
+        return picture
+
+
+def own_fonts(svg: str) -> str:
+    """The picture without fonts from elsewhere: a reader's own fixed-width font will do."""
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return svg.replace("font-family: Fira Code, monospace", f"font-family: {FONTS}")
+
+
+async def split(app: KvorumApp, pilot: Pilot[None]) -> None:
+    """Cut the leader off and write to both sides, until the logs differ to look at."""
+    session = app.session
+    assert isinstance(session, LiveSession)
+    async with asyncio.timeout(PATIENCE_S):
+        while (old := app.cluster.leader(app.clock())) is None or len(app.cluster.order) < 3:
+            await pilot.pause(STEP_S)
+        await write(session, old.endpoint, 12)
+        await session.sever(old.endpoint, 0, "both", CUT_MS)
+        app.cluster.expect_loss(old.id, app.clock())
+        lost = write(session, old.endpoint, 7)
+        waiting = asyncio.create_task(lost)
+        while (new := app.cluster.leader(app.clock())) is None or new.id == old.id:
+            await pilot.pause(STEP_S)
+        await write(session, new.endpoint, 21)
+        await waiting
+
+
+async def write(session: LiveSession, endpoint: str, count: int) -> None:
+    """Some writes to one member, all at once; a member without a quorum answers none of them."""
+    member = session.client.member(endpoint)
+    await asyncio.gather(
+        *(member.put(f"/picture/{n}", "x", timeout_s=WRITE_S) for n in range(count)),
+        return_exceptions=True,
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,6 +118,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--size", default="116x32", help="columns x rows")
     parser.add_argument("--light", action="store_true")
     parser.add_argument("--title", default="")
+    parser.add_argument("--scene", choices=["", "split"], default="")
     given = parser.parse_args(arguments)
     endpoints = endpoints_from([given.endpoints])
     columns, _, rows = given.size.partition("x")
@@ -77,7 +127,9 @@ def main(arguments: Sequence[str]) -> int:
     theme = LIGHT.name if given.light else DARK.name
     keys = [key for key in given.press.split(",") if key]
     try:
-        picture = asyncio.run(take(app, (int(columns), int(rows)), keys, given.wait_for, theme))
+        picture = asyncio.run(
+            take(app, (int(columns), int(rows)), keys, given.wait_for, theme, given.scene)
+        )
     except TimeoutError:
         print(f"{given.wait_for!r} never appeared", file=sys.stderr)
         return 1

@@ -83,9 +83,11 @@ def errors_help(errors: Iterable[tuple[float, SessionError]]) -> Rich:
     return lines or [[("no error so far", "dim")]]
 
 
-def losses(held: list[int], cluster: ClusterModel, now: float) -> Rich:
+def losses(held: list[int], cluster: ClusterModel, now: float, unsaved: bool = False) -> Rich:
     """What leaving would end or leave behind; empty when nothing."""
     lines: Rich = []
+    if unsaved:
+        lines.append([("What you typed in the editor is not saved.", "warn")])
     if held:
         leases = words.plural(len(held), "lease")
         lines.append([(f"{leases} kept alive by this terminal will run out.", "warn")])

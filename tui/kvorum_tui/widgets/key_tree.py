@@ -110,7 +110,9 @@ class KeyTree(LineList):
         self._window_from = -1
         super().changed()
         self.cursor = row
-        self.keep_in_sight()
+        top, page = self.scroll_offset.y, self.page_rows
+        if not top + 1 < row < top + page - 2:
+            self.scroll_to(y=max(0, row - page // 2), animate=False, immediate=True, force=True)
         self._moved()
         return True
 

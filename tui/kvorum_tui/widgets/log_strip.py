@@ -107,7 +107,9 @@ class LogStrips(Painted, can_focus=True):
         cells = max(8, width - NAME_CELLS - 2)
         first = self._end - cells + 1
         for index in range(first, self._end + 1):
-            if index % 10 == 0 and index > 0 and line.width - NAME_CELLS - 1 <= index - first:
+            free = line.width - NAME_CELLS - 1 <= index - first
+            fits = NAME_CELLS + 1 + index - first + len(str(index)) <= width
+            if index % 10 == 0 and index > 0 and free and fits:
                 line.to(NAME_CELLS + 1 + index - first).add(str(index), "dim")
         return line
 

@@ -7,6 +7,7 @@ from kvorum_tui.model.cluster_model import ClusterModel, MemberState
 from kvorum_tui.model.records import ROLE_LETTERS
 from kvorum_tui.widgets.paint import Line, LineList
 
+SHORT = {"pre-candidate": "pre-vote"}
 ROLE_INKS = {"leader": "good", "candidate": "warn", "pre-candidate": "warn", "learner": "accent"}
 
 # (heading, width, least width of the table that shows it)
@@ -97,10 +98,10 @@ class MemberTable(LineList):
         trails = self.model.trails_by(state, self.now)
         behind = trails if trails is not None else 0
         age = words.age(state.age(self.now))
-        role = f"{ROLE_LETTERS.get(report.role, '?')} {report.role}" if fresh else f"x {age}"
+        role = f"{ROLE_LETTERS.get(report.role, '?')} {SHORT.get(report.role, report.role)}"
         return {
             "member": (state.name, "bold" if fresh else "gone"),
-            "role": (role, ROLE_INKS.get(report.role, "text")),
+            "role": (role if fresh else f"x {age}", ROLE_INKS.get(report.role, "text")),
             "term": (str(report.term), "text"),
             "commit": (words.count(report.commit), "text"),
             "applied": (words.count(report.applied), "text"),
