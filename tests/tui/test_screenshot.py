@@ -1,4 +1,4 @@
-"""The README pictures can be made: headless, without fonts from elsewhere, and they show the app."""
+"""The README pictures can be made: headless, without others' fonts, and they show the app."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ def test_values_are_recognised() -> None:
     assert decode(b"").kind == "empty"
     assert decode(b"abc", "hex").kind == "hex"
     assert decode(b"\xffabc", "text").lines == ("\\xffabc",)
-    assert decode(b"a\x1bb").lines == ("a\\x1bb",)
+    assert decode(b"a long text with one \x1b in it").lines == ("a long text with one \\x1b in it",)
+    assert decode(b"a\x1bb").kind == "hex"
 
 
 def test_large_values_are_cut_and_say_so() -> None:

@@ -15,11 +15,20 @@ from textual.binding import Binding, BindingType
 
 from kvorum_tui.actions import BY_NAME, of
 
+ALWAYS = {"quit"}  # Work in dialogs and the editor, too.
+
 
 def bindings(target: str) -> list[BindingType]:
     """The bindings of a tab or of the app; each carries its action's name as id."""
     return [
-        Binding(action.key, f"do('{action.name}')", action.about, show=False, id=action.name)
+        Binding(
+            action.key,
+            f"do('{action.name}')",
+            action.about,
+            show=False,
+            id=action.name,
+            priority=action.name in ALWAYS,
+        )
         for action in of(target)
         if action.key not in ("", "enter")
     ]
