@@ -46,7 +46,7 @@ class Cluster:
         self._serving: list[asyncio.Future[None] | None] = [None] * size
 
     def config(self, number: int) -> NodeConfig:
-        """What member ``number`` is told: ticks of 20 ms, elections after 200."""
+        """What member ``number`` is told: ticks of 50 ms, elections after 500."""
         client = f"http://127.0.0.1:{self.client_ports[number]}"
         peer = f"http://127.0.0.1:{self._peer_ports[number]}"
         cluster = ",".join(
@@ -61,8 +61,8 @@ class Cluster:
                 f"--listen-peer-urls={peer}",
                 f"--initial-advertise-peer-urls={peer}",
                 f"--initial-cluster={cluster}",
-                "--heartbeat-interval=20",
-                "--election-timeout=200",
+                "--heartbeat-interval=50",
+                "--election-timeout=500",
                 "--enable-faults",
             ],
             {},
