@@ -69,7 +69,7 @@ def test_work_goes_on_when_the_leader_is_killed(own_cluster: Start) -> None:
                     seen.extend((event.revision, event.key) for event in batch.events)
 
             tasks = [asyncio.create_task(writer.run()), asyncio.create_task(watch())]
-            async with client.lease(5) as lease:
+            async with client.lease(10) as lease:
                 await client.put("/lease", "v", lease=lease.id)
                 await writer.wrote(50)
                 leader = await asyncio.to_thread(cluster.leader)
