@@ -26,8 +26,10 @@ TOP = Path(__file__).resolve().parent.parent
 # The order in which tests run: what fails fastest and explains most comes first. A kind is a
 # folder below tests/; one that is missing here runs last.
 KINDS = ["house", "unit", "scripts", "disk", "sim", "api", "tui", "cluster", "compat", "fuzz"]
-# Left out by --quick: real clusters, other people's programs, long random runs.
-SLOW_KINDS = {"cluster", "compat", "fuzz"}
+# Left out by --quick: real processes, other people's programs, long random runs.
+SLOW_KINDS = {"api", "cluster", "compat", "fuzz", "sim"}
+# Two workers for --quick, whose kinds share no machine: nothing there listens or measures.
+WORKERS = ["-n", "2", "--dist", "loadfile"]
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def command_of(stage: str, kinds: list[str], quick: bool, extra: list[str]) -> l
     if stage == "contracts":
         # import-linter has no `python -m`; its command lies beside this Python.
         return [str(Path(sysconfig.get_path("scripts")) / "lint-imports"), "--no-logo"]
-    marks = ["-m", "not slow"] if quick else []
-    return [*python, "pytest", *(f"tests/{kind}" for kind in kinds), *marks, *extra]
+    hurry = ["-m", "not slow", *WORKERS] if quick else []
+    return [*python, "pytest", *(f"tests/{kind}" for kind in kinds), *hurry, *extra]
 
 
 def run(stage: str, command: list[str], quick: bool) -> Result:
