@@ -214,6 +214,12 @@ class FakeSession:
         self._may(changes=False)
         return self.store.get(key)
 
+    async def times(self, key: bytes) -> dict[int, int]:
+        self._may(changes=False)
+        if self.kind != "kvorum":
+            return {}
+        return {e.revision: 1_000_000_000_000 for e in self.events if e.key == key}
+
     async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:
         self._may(changes=False)
         keys = sorted(key for key in self.store if key.startswith(prefix))

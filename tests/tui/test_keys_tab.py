@@ -260,7 +260,7 @@ def test_history_with_deletions_and_restore() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await go(pilot, app, b"k")
         await pilot.press("h")
-        await shows(pilot, "History", "deleted", "one", "two", "three")
+        await shows(pilot, "History", "deleted", "one", "two", "three", "when", "09-0")
         await pilot.press("down", "down")
         await shows(pilot, "against revision 2", "− one", "+ two")
         fake.write(b"k", b"four")

@@ -8,6 +8,7 @@ import pytest
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import (
     MAX_VIEW_BYTES,
+    changed_part,
     decode,
     json_tokens,
     key_from_text,
@@ -73,6 +74,14 @@ def test_one_line_is_never_longer_than_asked() -> None:
     assert one_line(b"short", 10) == "short"
     assert one_line(b"x" * 50, 10) == "x" * 9 + "…"
     assert len(one_line(bytes(range(256)), 20)) <= 20
+
+
+def test_long_values_are_shown_where_they_differ() -> None:
+    assert changed_part(b"a", b"b", 10) == ("a", "b")
+    old, new = changed_part(b"same" * 20 + b"X tail", b"same" * 20 + b"Y tail", 16)
+    assert old == "…mesamesameX ta…"
+    assert new == "…mesamesameY ta…"
+    assert changed_part(b"x" * 99, b"x" * 98, 12)[1] == "…" + "x" * 10
 
 
 def test_json_tokens_tell_keys_from_strings() -> None:

@@ -231,6 +231,18 @@ class LiveSession:
             )
         return _record(found.kv, alone) if found.kv is not None else None
 
+    async def times(self, key: bytes) -> dict[int, int]:
+        """From the history of a kvorum node; nothing from an etcd."""
+        times: dict[int, int] = {}
+        with _translated():
+            try:
+                inspect = self.client.member(self.endpoints[0]).inspect
+                async for batch in inspect.history(key, timeout_s=CALL_S):
+                    times.update((r.revision, r.at_ms) for r in batch.revisions)
+            except Unsupported:
+                pass  # etcd keeps no times.
+        return times
+
     async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:
         """Count and first keys of a prefix."""
         with _translated():

@@ -82,6 +82,11 @@ class Session(Protocol):
     async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
         """One key, now or at a revision. Without a quorum: what one member has, marked so."""
 
+    async def times(self, key: bytes) -> dict[int, int]:
+        """When each kept revision of a key was written, in milliseconds since 1970; empty where the
+        server does not tell (etcd).
+        """
+
     async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:
         """How many keys a prefix holds, and the first of them."""
 

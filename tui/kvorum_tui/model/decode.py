@@ -11,6 +11,7 @@ from typing import Any
 
 MAX_VIEW_BYTES = 64 * 1024  # More than this is shown cut: painting it would hold up the screen.
 HEX_WIDTH = 16
+CONTEXT_CHARS = 10  # Shown before the first difference of two long values.
 
 _UNSAFE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
@@ -154,6 +155,24 @@ def one_line(data: bytes, width: int) -> str:
     return (
         text if len(text) <= width and len(data) <= width * 4 else text[: max(0, width - 1)] + "…"
     )
+
+
+def changed_part(old: bytes, new: bytes, width: int) -> tuple[str, str]:
+    """Two values in at most ``width`` characters each, from a little before their first difference
+    on when they would not fit whole.
+    """
+    before, after = printable(old[: width * 8]), printable(new[: width * 8])
+    cut = 0
+    if max(len(before), len(after)) > width:
+        same = next(
+            (n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b),
+            min(len(before), len(after)),
+        )
+        cut = max(0, same - CONTEXT_CHARS)
+    head = "…" if cut else ""
+    parts = [head + text[cut:] for text in (before, after)]
+    left, right = (p if len(p) <= width else p[: max(0, width - 1)] + "…" for p in parts)
+    return left, right
 
 
 _JSON_TOKEN = re.compile(

@@ -40,7 +40,7 @@ class KeyPage:
 
 @dataclass(frozen=True, slots=True)
 class KeyEvent:
-    """One change of one key. ``at_ms`` and ``user`` are known on kvorum nodes only."""
+    """One change of one key."""
 
     kind: str  # "put" or "delete"
     key: bytes
@@ -50,7 +50,6 @@ class KeyEvent:
     version: int = 0
     lease: int = 0
     prev_value: bytes | None = None
-    at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

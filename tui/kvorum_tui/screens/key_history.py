@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from textual import on
 from textual.app import ComposeResult
@@ -30,6 +30,7 @@ class HistoryList(LineList):
         super().__init__(id=id)
         self.events: list[KeyEvent] = []
         self.gap_to = 0
+        self.times: dict[int, int] = {}  # revision -> milliseconds since 1970
         self.note: list[tuple[str, str]] = []
 
     @property
@@ -61,14 +62,10 @@ class HistoryList(LineList):
         )
         text = f"kept from revision {self.gap_to:,} on" if self.gap_to else "value"
         return (
-            line.cell("when", 9, "head").add(text, "head")
-            if self._timed
+            line.cell("when", 11, "head").add(text, "head")
+            if self.times
             else line.add(text, "head")
         )
-
-    @property
-    def _timed(self) -> bool:
-        return any(event.at_ms for event in self.events)
 
     def paint_row(self, number: int, width: int) -> Line:
         """One revision."""
@@ -77,11 +74,8 @@ class HistoryList(LineList):
         line = self.line().cell(words.count(event.revision), 10, "text", right=True)
         line.cell("−" if gone else "+", 1, "bad" if gone else "good")
         line.cell("" if gone else str(event.version), 5, "dim", right=True)
-        if self._timed:
-            at = (
-                time.strftime("%H:%M:%S", time.localtime(event.at_ms / 1000)) if event.at_ms else ""
-            )
-            line.cell(at, 9, "dim")
+        if self.times:
+            line.cell(_when(self.times.get(event.revision)), 11, "dim")
         if gone:
             return line.add("deleted", "bad")
         if event.lease:
@@ -115,6 +109,7 @@ class KeyHistory(Vertical):
         """Show what a watch from the first revision brings, until cancelled."""
         shown = self.list
         shown.events, shown.gap_to, shown.cursor = [], 0, 0
+        shown.times.clear()
         shown.note = [("reading every kept revision…", "dim")]
         shown.changed()
         self.body.show([])
@@ -128,6 +123,12 @@ class KeyHistory(Vertical):
             shown.note = [("no revision of this key is kept", "dim")]
             shown.changed()
             self.show_chosen()
+
+    async def add_times(self, ask: Awaitable[dict[int, int]]) -> None:
+        """Add when each revision was written, where the server knows it."""
+        times = await ask
+        self.list.times.update(times)
+        self.list.changed()
 
     @on(LineList.Moved)
     def show_chosen(self) -> None:
@@ -145,3 +146,12 @@ class KeyHistory(Vertical):
         lines = diff_values(old, new)
         against = f"against revision {before.revision:,}: {summary(lines)}" if before else ""
         self.body.show([[(against, "dim")], *diff_rich(lines)])
+
+
+def _when(at_ms: int | None) -> str:
+    """A wall-clock time: of today by the second, of other days by the minute."""
+    if at_ms is None:
+        return ""
+    at = time.localtime(at_ms / 1000)
+    today = time.strftime("%F", at) == time.strftime("%F")
+    return time.strftime("%H:%M:%S" if today else "%m-%d %H:%M", at)

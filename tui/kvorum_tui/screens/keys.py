@@ -323,6 +323,7 @@ class KeysPane(Pane):
         self._set_view("history")
         watch = self.kv.session.watch(self.row.path, False, 1)
         self.aside(self.history.follow(watch), "history", exclusive=True)
+        self.aside(self.history.add_times(self.kv.session.times(self.row.path)), "history")
         self.history.list.focus()
 
     @on(KeyHistory.Moved)

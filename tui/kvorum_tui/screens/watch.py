@@ -43,7 +43,7 @@ class WatchBox(Vertical):
         self.key = key
         self.prefix = prefix
         self.buffer = WatchBuffer()
-        self.log_view = EventLog(self.buffer)
+        self.log_view = EventLog(self.buffer, show_keys=prefix)
         self.feed = WatchFeed(
             pane.kv.session, self.buffer, key, prefix, start_revision, pane.kv.clock, self.arrived
         )

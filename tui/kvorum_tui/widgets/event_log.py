@@ -4,7 +4,7 @@ value side by side.
 
 from __future__ import annotations
 
-from kvorum_tui.model.decode import one_line, printable
+from kvorum_tui.model.decode import changed_part, one_line, printable
 from kvorum_tui.model.watch_buffer import Gap, WatchBuffer
 from kvorum_tui.widgets.paint import Line, LineList
 
@@ -14,9 +14,12 @@ SIGNS = {"put": ("+", "good"), "delete": ("−", "bad")}
 class EventLog(LineList):
     """Events of one watch, newest below. Follows the end until the user scrolls away."""
 
-    def __init__(self, buffer: WatchBuffer, *, id: str | None = None) -> None:
+    def __init__(
+        self, buffer: WatchBuffer, show_keys: bool = True, *, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
         self.buffer = buffer
+        self.show_keys = show_keys
         self.follow = True
         self.note: list[tuple[str, str]] = []
         self._seen = 0
@@ -68,8 +71,8 @@ class EventLog(LineList):
             )
         sign, ink = SIGNS[entry.kind]
         line.cell(str(entry.revision), 8, "dim", right=True).add(sign + " ", ink)
-        key = printable(entry.key)
-        line.add(key, "bold")
+        if self.show_keys:
+            line.add(printable(entry.key), "bold")
         room = max(8, width - line.width - 4)
         if entry.kind == "delete":
             line.add("  deleted", "bad")
@@ -77,9 +80,8 @@ class EventLog(LineList):
                 line.add("  was ", "dim").add(one_line(entry.prev_value, room), "minus")
             return line
         if entry.prev_value is not None and entry.version > 1:
-            line.add("  ").add(one_line(entry.prev_value, max(8, room // 2 - 4)), "minus").add(
-                " → ", "dim"
-            )
-        else:
-            line.add("  new " if entry.version == 1 else "  ", "dim")
+            half = max(8, (room - 5) // 2)
+            old, new = changed_part(entry.prev_value, entry.value, half)
+            return line.add("  ").add(old, "minus").add(" → ", "dim").add(new, "plus")
+        line.add("  new " if entry.version == 1 else "  ", "dim")
         return line.add(one_line(entry.value, room), "plus")
