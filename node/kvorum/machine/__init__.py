@@ -25,6 +25,9 @@ The state is etcd's, multi-version (contract page "semantics"):
 - ``compaction`` moves the line below which nobody reads; ``leases`` ties keys to promises of life;
   ``members`` and ``alarms`` are replicated facts about the cluster itself, subject to checks at
   apply time like everything else (thesis, section 4.1; raft checklist M10).
+- ``auth`` asks of every entry whether its caller may do what it says, when it is applied, so that a
+  permission taken away does not outlive itself in the log. ``accounts`` holds users and roles,
+  ``permissions`` unites what was granted, ``access`` tells what a command touches.
 - ``image`` cuts the whole state in one instant for a snapshot (thesis, section 5.1) and spells it
   as bytes which a suspicious reader can check record by record; ``digest`` tells whether two
   members hold the same.

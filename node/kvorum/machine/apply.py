@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from kvorum.errors import Condition
 from kvorum.machine import alarms, compaction, digest, txn
 from kvorum.machine import operations as ops
 from kvorum.machine.alarms import AlarmTable
+from kvorum.machine.auth import COMMANDS as AUTH_COMMANDS
+from kvorum.machine.auth import Auth, Caller
+from kvorum.machine.auth_ops import AuthChange, Authenticate
 from kvorum.machine.change import Change, read_range
 from kvorum.machine.digest import HashResult, HistoricalHash
 from kvorum.machine.events import Event
@@ -78,13 +81,16 @@ class MachineStatistics:
     window_floor: int
     window_events: int
     window_bytes: int
+    auth_enabled: bool
+    auth_revision: int
 
 
 class Machine:
     """The replicated state and the one function that changes it.
 
-    ``keyspace``, ``leases``, ``members``, ``alarms`` and ``window`` may be read by anybody and are
-    written here only. ``digest`` (uint64) is equal on all members at an equal ``applied_index``.
+    ``keyspace``, ``leases``, ``members``, ``alarms``, ``auth`` and ``window`` may be read by
+    anybody and are written here only. ``digest`` (uint64) is equal on all members at an equal
+    ``applied_index``.
     """
 
     def __init__(self, cluster_id: int = 0, members: tuple[Member, ...] = ()) -> None:
@@ -102,6 +108,7 @@ class Machine:
         self.leases = LeaseTable()
         self.members = MemberTable(members)
         self.alarms = AlarmTable()
+        self.auth = Auth()
         self.window = Window(self.revision)
 
     # --- entries ----------------------------------------------------------------------------------
@@ -117,6 +124,9 @@ class Machine:
             raise ApplyError(f"entry {index} of term {term} after {last}")
         command = envelope.command
         condition = self._barred(command) if len(self.alarms) else None
+        if condition is None and self.auth.enabled:
+            caller = Caller(envelope.user, envelope.auth_revision)
+            condition = self.auth.check_command(caller, command, self.leases)
         events: tuple[Event, ...]
         if condition is None:
             result, events = _APPLIERS[type(command)](self, command, term)
@@ -127,6 +137,9 @@ class Machine:
         self.applied_index = index
         self.applied_term = term
         self.digest = digest.extend(self.digest, index, term, command, condition, events)
+        if type(command) in AUTH_COMMANDS:
+            name, auth = type(command).__name__, self.auth
+            self.digest = digest.extend_auth(self.digest, name, auth.enabled, auth.revision)
         return Applied(result, events, self.revision)
 
     def _barred(self, command: ops.Command) -> Condition | None:
@@ -239,6 +252,12 @@ class Machine:
         self.cluster_version = command.version
         return VersionResult(command.version), ()
 
+    def _change_auth(self, command: AuthChange, term: int) -> _Outcome:
+        return self.auth.apply(command), ()
+
+    def _authenticate(self, command: Authenticate, term: int) -> _Outcome:
+        return self.auth.authenticate(command, self.applied_index + 1), ()
+
     def _noop(self, command: ops.Noop, term: int) -> _Outcome:
         return NoopResult(), ()
 
@@ -296,6 +315,8 @@ class Machine:
             window_floor=self.window.floor,
             window_events=self.window.event_count,
             window_bytes=self.window.size_bytes,
+            auth_enabled=self.auth.enabled,
+            auth_revision=self.auth.revision,
         )
 
     # --- images -----------------------------------------------------------------------------------
@@ -316,6 +337,7 @@ class Machine:
             leases=tuple([(lease.id, lease.ttl_s, lease.remaining_s) for lease in self.leases]),
             keys=self.keyspace.order[:],
             frames=self.keyspace.frames.copy(),
+            auth=self.auth.accounts.state(),
         )
 
     @classmethod
@@ -333,6 +355,7 @@ class Machine:
         machine.keyspace = Keyspace(image.frames)
         machine.members = MemberTable(image.members, image.removed)
         machine.alarms = AlarmTable(image.alarms)
+        machine.auth = Auth(image.auth)
         machine.window = Window(image.revision)
         machine.leases.restore(image.leases, image.frames)
         return machine
@@ -362,4 +385,6 @@ _APPLIERS: dict[type, Callable[[Machine, Any, int], _Outcome]] = {
     ops.AlarmSet: Machine._alarm,
     ops.ClusterVersionSet: Machine._version,
     ops.Noop: Machine._noop,
+    Authenticate: Machine._authenticate,
+    **dict.fromkeys(get_args(AuthChange), Machine._change_auth),
 }

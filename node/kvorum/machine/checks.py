@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from kvorum import limits
 from kvorum.errors import Condition
+from kvorum.machine.auth_ops import RoleGrantPermission
 from kvorum.machine.operations import (
     Command,
     DeleteRange,
@@ -52,6 +53,8 @@ def validate(command: Command | Range, bounds: CommandLimits | None = None) -> C
         return Condition.LEASE_TTL_TOO_LARGE
     if isinstance(command, MemberAdd | MemberUpdate):
         return None if normal_urls(command.peer_urls) else Condition.MEMBER_BAD_URLS
+    if isinstance(command, RoleGrantPermission) and command.permission is None:
+        return Condition.PERMISSION_NOT_GIVEN
     return None
 
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from kvorum import limits
 from kvorum.machine import operations as ops
+from kvorum.machine.auth_codec import AUTH_TABLE
 from kvorum.machine.operations import Command, CommandError, Envelope
 from kvorum.machine.packing import (
     I64,
@@ -359,6 +360,7 @@ _TABLE: tuple[tuple[int, type, _Writer, _Read], ...] = (
         lambda r, _: ops.ClusterVersionSet(r.text()),
     ),
     (17, ops.Noop, lambda c, out: None, lambda r, _: ops.Noop()),
+    *AUTH_TABLE,
 )
 _RANGE_KIND: Final = 3
 _NESTABLE: Final = frozenset({1, 2, 3, 4})

@@ -1,9 +1,24 @@
 """Commands: their types, their bytes and their first checks, under one name.
 
-``operations`` holds the values, ``codec`` their encoding in the log, ``checks`` what is refused
-before proposing.
+``operations`` holds the values (``auth_ops`` those on users and roles), ``codec`` their encoding in
+the log, ``checks`` what is refused before proposing.
 """
 
+from kvorum.machine.auth_ops import (
+    AuthChange,
+    AuthDisable,
+    AuthEnable,
+    Authenticate,
+    RoleAdd,
+    RoleDelete,
+    RoleGrantPermission,
+    RoleRevokePermission,
+    UserAdd,
+    UserChangePassword,
+    UserDelete,
+    UserGrantRole,
+    UserRevokeRole,
+)
 from kvorum.machine.checks import CommandLimits, normal_urls, validate
 from kvorum.machine.codec import decode, encode, encode_command, encoded_size
 from kvorum.machine.operations import (
@@ -34,6 +49,10 @@ from kvorum.machine.operations import (
 
 __all__ = [
     "AlarmSet",
+    "AuthChange",
+    "AuthDisable",
+    "AuthEnable",
+    "Authenticate",
     "ClusterVersionSet",
     "Command",
     "CommandError",
@@ -56,7 +75,16 @@ __all__ = [
     "Operation",
     "Put",
     "Range",
+    "RoleAdd",
+    "RoleDelete",
+    "RoleGrantPermission",
+    "RoleRevokePermission",
     "Txn",
+    "UserAdd",
+    "UserChangePassword",
+    "UserDelete",
+    "UserGrantRole",
+    "UserRevokeRole",
     "decode",
     "encode",
     "encode_command",

@@ -27,6 +27,7 @@ from kvorum.machine.operations import Command, DeleteRange, Put, Txn
 
 CHAIN_START: Final = 0
 _LINK = Struct("<QQQ")
+_AUTH_LINK = Struct("<Q")
 _KEY_COMMANDS = (Put, DeleteRange, Txn)
 _MASK: Final = 0xFFFF_FFFF
 
@@ -67,6 +68,14 @@ def extend(
     for event in events:
         state.update(event.frame)
     return int.from_bytes(state.digest(), "little")
+
+
+def extend_auth(chain: int, name: str, enabled: bool, revision: int) -> int:
+    """The chain after an operation on users and roles, on top of :func:`extend`: it has no events
+    to tell what it did.
+    """
+    told = b"%s %d %d" % (name.encode(), enabled, revision)
+    return int.from_bytes(blake2b(_AUTH_LINK.pack(chain) + told, digest_size=8).digest(), "little")
 
 
 def checksum_of(frames: Iterable[bytes]) -> int:

@@ -8,9 +8,12 @@ The bytes: a prelude, then sections of (kind u8, length u32, CRC-32 of kind and 
 payload), little-endian:
 
     H   head: JSON object with indexes, revisions, digest, cluster, members, alarms
+    A U R G P   users and roles, see ``auth_image``: in format 2, and only there
     L   leases: (id i64, ttl_s i64, remaining_s i64) each, ids ascending
     K   keys: frames, one after another, keys ascending over all sections
     E   end: number of keys u64, number of leases u64, checksum of the records u32
+
+Format 1 is that of a state whose users and roles were never touched; both are written and read.
 
 Equal states give equal bytes. A reader believes nothing: order, counts, sums, canonical form of
 every record, revisions within bounds and leases that exist are all checked, and an
@@ -27,12 +30,16 @@ from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from kvorum import limits
+from kvorum.machine.accounts import AuthState
 from kvorum.machine.alarms import Alarm
+from kvorum.machine.auth_image import KINDS as AUTH_KINDS
+from kvorum.machine.auth_image import AuthImageError, AuthReader, encode_auth
 from kvorum.machine.digest import checksum_of
 from kvorum.machine.members import Member
 from kvorum.machine.record import Record, RecordError, parse_checked
 
 _PRELUDE: Final = b"kvorum machine image 1\n"
+_PRELUDE_AUTH: Final = b"kvorum machine image 2\n"  # As long as the other.
 _SECTION = Struct("<cII")
 _LEASE = Struct("<qqq")
 _END = Struct("<QQI")
@@ -60,11 +67,15 @@ class MachineImage(NamedTuple):
     leases: tuple[tuple[int, int, int], ...]
     keys: list[bytes]
     frames: dict[bytes, bytes]
+    auth: AuthState = AuthState()
 
 
 def encode_image(image: MachineImage) -> Iterator[bytes]:
     """The image's bytes in chunks of about ``limits.IMAGE_CHUNK_BYTES``."""
-    yield _PRELUDE + _section(b"H", _encode_head(image))
+    auth = list(encode_auth(image.auth))
+    yield (_PRELUDE_AUTH if auth else _PRELUDE) + _section(b"H", _encode_head(image))
+    for kind, payload in auth:
+        yield _section(kind, payload)
     step = limits.IMAGE_CHUNK_BYTES // _LEASE.size
     for start in range(0, len(image.leases), step):
         yield _section(b"L", b"".join(_LEASE.pack(*x) for x in image.leases[start : start + step]))
@@ -80,13 +91,14 @@ def read_image(chunks: Iterable[bytes]) -> MachineImage:
     :class:`ImageError`.
     """
     stream = _Stream(chunks)
-    if stream.take(len(_PRELUDE), "prelude") != _PRELUDE:
-        raise ImageError("the prelude is not that of a kvorum machine image, format 1")
+    prelude = stream.take(len(_PRELUDE), "prelude")
+    if prelude not in (_PRELUDE, _PRELUDE_AUTH):
+        raise ImageError("the prelude is not that of a kvorum machine image, format 1 or 2")
     kind, payload = stream.section()
     if kind != b"H":
         raise ImageError(f"the first section is {kind!r}, not the head")
     head = _decode_head(payload)
-    body = _Body(head)
+    body = _Body(head, AuthReader() if prelude == _PRELUDE_AUTH else None)
     while True:
         kind, payload = stream.section()
         if kind == b"E":
@@ -95,7 +107,8 @@ def read_image(chunks: Iterable[bytes]) -> MachineImage:
         body.add(kind, payload)
     stream.expect_end()
     leases = tuple([(lease, *rest) for lease, rest in body.leases.items()])
-    return head._replace(leases=leases, keys=list(body.frames), frames=body.frames)
+    auth = body.auth_state()
+    return head._replace(leases=leases, keys=list(body.frames), frames=body.frames, auth=auth)
 
 
 def _section(kind: bytes, payload: bytes) -> bytes:
@@ -118,7 +131,7 @@ def _batches(image: MachineImage) -> Iterator[list[bytes]]:
 
 def _encode_head(image: MachineImage) -> bytes:
     head = image._asdict()
-    for part in ("leases", "keys", "frames"):
+    for part in ("leases", "keys", "frames", "auth"):
         del head[part]
     head["members"] = [member._asdict() for member in image.members]
     return json.dumps(head, sort_keys=True, separators=(",", ":")).encode()
@@ -143,6 +156,7 @@ def _decode_head(payload: bytes) -> MachineImage:
             leases=(),
             keys=[],
             frames={},
+            auth=AuthState(),
         )
         numbers = (*image[:6], *[member.id for member in members])
         if not all(type(number) is int for number in numbers):
@@ -197,16 +211,19 @@ class _Stream:
 
 
 class _Body:
-    """Leases and records as they come, checked."""
+    """Users and roles, leases and records as they come, checked."""
 
-    def __init__(self, head: MachineImage) -> None:
+    def __init__(self, head: MachineImage, auth: AuthReader | None) -> None:
         self._head = head
+        self._auth = auth
         self._last_key = b""
         self.leases: dict[int, tuple[int, int]] = {}
         self.frames: dict[bytes, bytes] = {}
 
     def add(self, kind: bytes, payload: bytes) -> None:
-        if kind == b"L" and not self.frames:
+        if self._auth is not None and kind in AUTH_KINDS and not (self.leases or self.frames):
+            self._add_auth(self._auth, kind, payload)
+        elif kind == b"L" and not self.frames:
             if not payload or len(payload) % _LEASE.size:
                 raise ImageError(f"a section of leases has {len(payload)} bytes")
             for lease, ttl_s, remaining_s in _LEASE.iter_unpack(payload):
@@ -218,6 +235,19 @@ class _Body:
                 self._add_frame(frame)
         else:
             raise ImageError(f"a section {kind!r} where none may be")
+
+    def _add_auth(self, auth: AuthReader, kind: bytes, payload: bytes) -> None:
+        try:
+            auth.add(kind, payload)
+        except AuthImageError as error:
+            raise ImageError(str(error)) from error
+
+    def auth_state(self) -> AuthState:
+        """Users and roles, after the end."""
+        try:
+            return AuthState() if self._auth is None else self._auth.state()
+        except AuthImageError as error:
+            raise ImageError(str(error)) from error
 
     def _add_frame(self, frame: bytes) -> None:
         try:

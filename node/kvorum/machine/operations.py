@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kvorum.machine.auth_ops import AuthChange, Authenticate
+
 # RangeRequest.SortOrder and SortTarget.
 SORT_NONE, SORT_ASCEND, SORT_DESCEND = 0, 1, 2
 TARGET_KEY, TARGET_VERSION, TARGET_CREATE, TARGET_MOD, TARGET_VALUE = 0, 1, 2, 3, 4
@@ -208,6 +210,8 @@ Command = (
     | AlarmSet
     | ClusterVersionSet
     | Noop
+    | AuthChange
+    | Authenticate
 )
 
 

@@ -146,6 +146,25 @@ class VersionResult(NamedTuple):
     version: str
 
 
+class AuthResult(NamedTuple):
+    """Users, roles or auth itself were changed, or were so already: how things stand now."""
+
+    enabled: bool
+    auth_revision: int
+
+
+class AuthenticateResult(NamedTuple):
+    """A user was given a token. ``auth_revision`` is the one under which it was."""
+
+    user: str
+    token: str
+    auth_revision: int
+
+    def __repr__(self) -> str:
+        secret = f"<{len(self.token)} characters>"
+        return f"AuthenticateResult({self.user!r}, {secret}, auth_revision={self.auth_revision})"
+
+
 class NoopResult(NamedTuple):
     """Nothing was to be done."""
 
@@ -163,6 +182,8 @@ Result = (
     | MembersResult
     | AlarmResult
     | VersionResult
+    | AuthResult
+    | AuthenticateResult
     | NoopResult
 )
 

@@ -23,6 +23,8 @@ A script is comments (`#`) and one verb a line; words may be quoted, `\0` and `\
     image                   encode, decode, and go on with the decoded machine
     replay                  apply all entries so far to a new machine and compare
 
+The verbs for users and roles are those of `auth_script`.
+
 Before an entry is applied it is validated, encoded and decoded, as on its way through the log.
 """
 
@@ -36,6 +38,7 @@ import pytest
 from kvorum import limits
 from kvorum.machine import operations as ops
 from kvorum.machine.apply import Machine, decode_image, encode_image
+from kvorum.machine.auth import Caller
 from kvorum.machine.commands import Envelope, decode, encode, validate
 from kvorum.machine.events import DELETE, Event
 from kvorum.machine.members import Member
@@ -50,6 +53,7 @@ from kvorum.machine.results import (
     Refused,
     TxnResult,
 )
+from unit.machine.auth_script import AuthVerbs, as_bytes, as_text, read_auth_command
 
 _TARGETS = {"key": 0, "version": 1, "create": 2, "mod": 3, "value": 4}
 _COMPARES = {"version": 0, "create": 1, "mod": 2, "value": 3, "lease": 4}
@@ -81,16 +85,6 @@ def run_script(text: str, monkeypatch: pytest.MonkeyPatch) -> str:
             script.say(f"> {body[-1]}", 0)
         script.run(line, body)
     return "\n".join(script.lines) + "\n"
-
-
-def as_bytes(word: str) -> bytes:
-    """A word of a script as bytes."""
-    return word.encode().decode("unicode_escape").encode("latin-1")
-
-
-def as_text(data: bytes) -> str:
-    """Bytes as a word of a script."""
-    return data.decode("latin-1").encode("unicode_escape").decode() or '""'
 
 
 def number(word: str, names: dict[str, int]) -> int:
@@ -200,7 +194,8 @@ def read_command(words: list[str], body: list[str]) -> Any:
             return ops.ClusterVersionSet(rest[0])
         case "noop":
             return ops.Noop()
-    return read_operation(words, body)
+    change = read_auth_command(words)
+    return change if change is not None else read_operation(words, body)
 
 
 def show_record(record: Record) -> str:
@@ -253,10 +248,11 @@ def show_result(result: Any) -> Iterator[str]:
             yield repr(result)
 
 
-class Script:
+class Script(AuthVerbs):
     """A machine, the entries it was given, and the trace."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.lines: list[str] = []
         self._patch = monkeypatch
         self._machine = self._new()
@@ -282,14 +278,16 @@ class Script:
     def _new() -> Machine:
         return Machine(77, (Member(1, "one", ("http://a:2380",)),))
 
-    def _propose(self, command: Any) -> None:
+    def _propose(self, command: Any, caller: Caller | None = None) -> None:
         refused = validate(command)
         if refused is not None:
             self.say(f"refused before proposing: {refused.name}")
             return
-        entry = encode(Envelope(9, 0, 1, "", 0, command))
+        entry = encode(Envelope(9, 0, 1, *(caller or self._caller()), command))
         self._entries.append((self._term, entry))
-        self._show_applied(self._apply(self._machine, len(self._entries), self._term, entry))
+        applied = self._apply(self._machine, len(self._entries), self._term, entry)
+        self._show_applied(applied)
+        self._say_tokens(command, applied.result)
 
     @staticmethod
     def _apply(machine: Machine, index: int, term: int, entry: bytes) -> Applied:
@@ -306,6 +304,10 @@ class Script:
         refused = validate(query)
         if refused is not None:
             self.say(f"refused before reading: {refused.name}")
+            return
+        refused = self._read_refusal(query)
+        if refused is not None:
+            self.say(f"refused: {refused.name}")
             return
         for line in show_result(self._machine.read(query)):
             self.say(line)
