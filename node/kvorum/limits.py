@@ -122,7 +122,7 @@ SNAPSHOT_FILES_KEPT = 5  # The newest may prove broken; etcd keeps as many.
 # --- the server ----------------------------------------------------------------------------------
 # Above this a gathered write leaves at once: joining more costs copies.
 WRITE_GATHER_BYTES = 64 * 1024
-CLOSE_LINGER_S = 2.0  # A closed connection whose other side takes no more bytes is aborted after this.
+CLOSE_LINGER_S = 2.0  # Then a closed connection whose other side takes nothing is aborted.
 SNIFF_TIMEOUT_S = 10.0  # A connection that sends no first bytes for this long is closed.
 # Ticks made up for after a stall: many elections' worth, and a short turn of the loop.
 MAX_LATE_TICKS = 200

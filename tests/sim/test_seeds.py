@@ -1,4 +1,4 @@
-"""Simulated clusters under faults: nothing acknowledged is lost, members agree, and a healed one serves.
+"""Simulated clusters under faults: nothing acknowledged is lost, members agree, healed ones serve.
 
 ``KVORUM_SEEDS`` sets how many seeds run (200 in the full check).
 """

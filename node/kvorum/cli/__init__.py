@@ -1,4 +1,4 @@
-"""The ``kvorum`` command. Each verb lives in a module of its own that is imported only when it is called."""
+"""The ``kvorum`` command: each verb lives in a module of its own, imported when it is called."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sys
 
 import click
 
-# verb -> (module, attribute, one line for --help). Help must not import the modules: a wrong install of one verb's
-# libraries must not break the others, and `kvorum --help` answers at once.
+from kvorum.cli.output import EXIT_CODES
+
+# verb -> (module, attribute, one line for --help). Help must not import the modules: a wrong
+# install of one verb's libraries must not break the others, and `kvorum --help` answers at once.
 VERBS: dict[str, tuple[str, str, str]] = {
     "demo": (
         "kvorum.cli.up",
@@ -64,7 +66,7 @@ class Verbs(click.Group):
             formatter.write_dl([(verb, VERBS[verb][2]) for verb in VERBS])
 
 
-@click.group(cls=Verbs, invoke_without_command=True)
+@click.group(cls=Verbs, invoke_without_command=True, epilog=EXIT_CODES)
 @click.version_option(package_name="kvorum")
 @click.pass_context
 def cli(ctx: click.Context) -> None:

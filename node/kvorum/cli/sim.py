@@ -75,6 +75,4 @@ def _explain(
     for line in simulation.world.trace:
         click.echo(line, err=True)
     click.echo(f"\nVIOLATION {violation}", err=True)
-    click.echo(
-        f"replay: kvorum sim --seed {seed} --nodes {nodes} --seconds {seconds:g}", err=True
-    )
+    click.echo(f"replay: kvorum sim --seed {seed} --nodes {nodes} --seconds {seconds:g}", err=True)
