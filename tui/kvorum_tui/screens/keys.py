@@ -115,7 +115,8 @@ class KeysPane(Pane):
         self.key_tree.changed()
         self._title()
         if self.row is not None and not self.row.branch and self.row.path in touched:
-            self.aside(self.load_value(self.row.path), "value", exclusive=True)
+            key = self.row.path
+            self.aside(lambda: self.load_value(key), "value", exclusive=True)
         if self.row is None or self.row.branch:
             self.show_row(self.key_tree.current)
         self.kv.refresh_actions()
@@ -167,7 +168,7 @@ class KeysPane(Pane):
             self.head.update(Content(printable(row.path)))
             if self.view == "history":
                 self.do_key_history()
-            self.aside(self.load_value(row.path), "value", exclusive=True)
+            self.aside(lambda: self.load_value(row.path), "value", exclusive=True)
             self.set_timer(READING_S, lambda: self._still_reading(row.path))
 
     def _still_reading(self, key: bytes) -> None:
@@ -257,7 +258,7 @@ class KeysPane(Pane):
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
-        self.aside(self.set_filter(event.value), "filter", exclusive=True)
+        self.aside(lambda: self.set_filter(event.value), "filter", exclusive=True)
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
@@ -321,9 +322,10 @@ class KeysPane(Pane):
         if self.row is None or self.row.branch:
             return
         self._set_view("history")
-        watch = self.kv.session.watch(self.row.path, False, 1)
-        self.aside(self.history.follow(watch), "history", exclusive=True)
-        self.aside(self.history.add_times(self.kv.session.times(self.row.path)), "history")
+        key, session = self.row.path, self.kv.session
+        watch = session.watch(key, False, 1)
+        self.aside(lambda: self.history.follow(watch), "history", exclusive=True)
+        self.aside(lambda: self.history.add_times(session.times(key)), "history")
         self.history.list.focus()
 
     @on(KeyHistory.Moved)
@@ -393,16 +395,16 @@ class KeysPane(Pane):
 
     def do_key_new(self) -> None:
         """Write a new key."""
-        self.aside(self.changes.new())
+        self.aside(self.changes.new)
 
     def do_key_edit(self) -> None:
         """Edit the value."""
-        self.aside(self.changes.edit())
+        self.aside(self.changes.edit)
 
     def do_key_delete(self) -> None:
         """Delete the key or the branch."""
-        self.aside(self.changes.delete())
+        self.aside(self.changes.delete)
 
     def do_key_restore(self) -> None:
         """Write an old value again."""
-        self.aside(self.changes.restore())
+        self.aside(self.changes.restore)

@@ -4,11 +4,12 @@ why not.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.containers import Container
 from textual.widget import Widget
+from textual.worker import Worker
 
 from kvorum_tui.actions import Action
 
@@ -45,17 +46,28 @@ class Pane(Container):
         """Do an action. Methods that wait run beside the screen, never in front of it."""
         result = getattr(self, f"do_{name}")()
         if isinstance(result, Coroutine):
-            self.aside(result)
+            self.aside(lambda: result)
 
     def action_do(self, name: str) -> None:
         """A key was pressed."""
         self.kv.do(name)
 
     def aside(
-        self, work: Coroutine[Any, Any, Any], group: str = "action", exclusive: bool = False
+        self,
+        work: Callable[[], Coroutine[Any, Any, Any]],
+        group: str = "action",
+        exclusive: bool = False,
     ) -> None:
-        """Run a coroutine beside the screen; its failure is shown, never fatal."""
-        self.run_worker(self.kv.guarded(work), group=f"{self.tab}-{group}", exclusive=exclusive)
+        """Do some work beside the screen; its failure is shown, never fatal.
+
+        ``exclusive`` work replaces what its group is doing.
+        """
+
+        async def guarded() -> None:
+            await self.kv.guarded(work())
+
+        name = f"{self.tab}-{group}"
+        _: Worker[None] = self.run_worker(guarded, group=name, exclusive=exclusive)
 
     def first_focus(self) -> Widget | None:
         """What has the focus when the tab comes to the front."""
