@@ -45,6 +45,7 @@ from kvorum.machine.members import Member
 from kvorum.machine.record import Record
 from kvorum.machine.results import (
     Applied,
+    AuthResult,
     DeleteResult,
     HistoricalRange,
     MembersResult,
@@ -244,6 +245,8 @@ def show_result(result: Any) -> Iterator[str]:
                 yield from (f"  {line}" for line in show_result(response))
         case MembersResult():
             yield from map(show_member, result.members)
+        case AuthResult():
+            yield f"{'on' if result.enabled else 'off'}, auth revision {result.auth_revision}"
         case _:
             yield repr(result)
 
