@@ -100,9 +100,7 @@ def model_row(keys: list[bytes]) -> dict[str, float]:
             lambda n: (index.set_open(b"/registry/", False), index.set_open(b"/registry/", True))
         ),
         "row of a key, us": median_us(lambda n: index.row_of(keys[rng.randrange(len(keys))])),
-        "40 rows of the flat list, us": median_us(
-            lambda n: flat.rows(rng.randrange(len(flat)), 40)
-        ),
+        "40 rows of the flat list, us": median_us(lambda n: flat.rows(rng.randrange(size), 40)),
     }
 
 
