@@ -1,9 +1,8 @@
 """One table: what can go wrong, the gRPC status it has on the wire, and etcd's own words for it.
 
 The words are part of the contract: clients compare them letter by letter (contract page "errors").
-A condition is raised
-inside the node as :class:`KvorumError`, or travels as a value where raising is not wanted (the
-machine's refusals).
+A condition is raised inside the node as :class:`KvorumError`, or travels as a value where raising
+is not wanted (the machine's refusals).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcdctl]:
         [
             sys.executable,
             "-m",
-            "kvorum.cli",
+            "kvorum",
             "up",
             "three",
             "--dir",

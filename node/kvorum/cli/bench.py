@@ -2,10 +2,9 @@
 machine.
 
 Both clusters run all the time; each round puts one workload on the one, then on the other, so that
-whatever else the machine does
-hits both alike. What is judged is the servers' CPU per request, from the kernel's accounting of
-their processes; throughput and
-latency include a Python client and are comparable only side by side.
+whatever else the machine does hits both alike. What is judged is the servers' CPU per request, from
+the kernel's accounting of their processes; throughput and latency include a Python client and are
+comparable only side by side.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ Reads one JSON object from standard input, writes one to standard output:
 ``{"requests", "failed", "seconds", "p50_us", "p99_us", "p999_us", "client_cpu_us"}``.
 
 Each client has a connection of its own and one call in flight, as independent programs have.
-Requests are encoded once; the
-answers' bodies are not decoded, because the client must cost as little as a Python client can.
+Requests are encoded once; the answers' bodies are not decoded, because the client must cost as
+little as a Python client can.
 """
 
 from __future__ import annotations

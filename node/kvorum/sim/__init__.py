@@ -1,10 +1,9 @@
 """A deterministic world for the replica that the server runs.
 
 One seed decides everything: who is slow, what the network loses, when a disk forgets, which node is
-killed between which two
-effects. Time is simulated, so that minutes pass in milliseconds, and the same seed gives the same
-run, event for event, under any
-hash seed: a failure that is found once can be looked at for ever.
+killed between which two effects. Time is simulated, so that minutes pass in milliseconds, and the
+same seed gives the same run, event for event, under any hash seed: a failure that is found once can
+be looked at for ever.
 
 - :mod:`kvorum.sim.world`: simulated time and the run itself;
 - :mod:`kvorum.sim.node`: performs a replica's effects on simulated disks, history and network;
@@ -16,6 +15,6 @@ every event; the clients' memories
   against the order of the log, at the end.
 
 A run has two phases, after TigerBeetle's simulator: in the first everything breaks and nothing may
-be lost; in the second the
-faults stop and a healthy cluster must converge and serve within a bounded time.
+be lost; in the second the faults stop and a healthy cluster must converge and serve within a
+bounded time.
 """

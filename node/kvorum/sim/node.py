@@ -2,8 +2,11 @@
 network that loses.
 
 Effects are performed in their order. A crash may come between any two of them, which is what makes
-the order matter. The log is
-the real write-ahead log over a simulated disk, so that a restart goes through real recovery.
+the order matter. The log is the real write-ahead log over a simulated disk, so that a restart goes
+through real recovery.
+
+Long because each effect of the replica has its performer here, side by side, as each has one in
+the server.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 oracle.
 
 Each property is checked where it can break, in constant time: when a leader appears, when entries
-are written, when something is
-applied. Log matching is checked by induction: every (index, term) has one content and one
-predecessor, ever.
+are written, when something is applied. Log matching is checked by induction: every (index, term)
+has one content and one predecessor, ever.
 """
 
 from __future__ import annotations

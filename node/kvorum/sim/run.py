@@ -46,9 +46,8 @@ class Simulation:
     """A cluster in a world of its own.
 
     Args:
-        seed: decides everything.
-        nodes: members; 0 lets the seed choose among 1, 3 and 5.
-        seconds: simulated length of the phase with faults.
+        seed: decides everything. nodes: members; 0 lets the seed choose among 1, 3 and 5. seconds:
+        simulated length of the phase with faults.
     """
 
     def __init__(self, seed: int, nodes: int = 0, seconds: float = 30.0) -> None:

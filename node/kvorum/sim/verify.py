@@ -1,8 +1,8 @@
 """After a run: the clients' memories against the order of the log, by a small model of its own.
 
 The model knows nothing of the machine: a dictionary, a revision, the rules of put, delete and one
-kind of transaction. etcd's
-answers carry the revision, so the order is revealed and need not be searched for.
+kind of transaction. etcd's answers carry the revision, so the order is revealed and need not be
+searched for.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Clients of a simulated cluster, and what they remember.
 
 Each client does one thing at a time at a node of its choice: writes, conditional writes, deletes,
-reads, and now and then a
-lease. It gives up after a while, and then does not know. Watchers follow everything from the first
-revision, moving on when their
-node dies. At the end all memories are held against the order of the log.
+reads, and now and then a lease. It gives up after a while, and then does not know. Watchers follow
+everything from the first revision, moving on when their node dies. At the end all memories are held
+against the order of the log.
 """
 
 from __future__ import annotations

@@ -19,9 +19,8 @@ class World:
     """The clock, the dice and the memory of a run.
 
     Attributes:
-        now_us: simulated time in microseconds.
-        rng: the only source of chance.
-        trace: the newest events in words, for whoever has to understand a failure.
+        now_us: simulated time in microseconds. rng: the only source of chance. trace: the newest
+        events in words, for whoever has to understand a failure.
     """
 
     def __init__(self, seed: int) -> None:
