@@ -69,6 +69,7 @@ class BoltFault(ValueError):
     def __init__(self, reason: str, page: int | None = None) -> None:
         where = "" if page is None else f"page {page}: "
         super().__init__(f"{self.fault}: {where}{reason}")
+        self.reason = reason
         self.page = page
 
 

@@ -40,6 +40,7 @@ from kvorum.storage.bolt_page import (
     PAGE_BYTES,
     BadFreelist,
     BadPageSize,
+    BoltFault,
     ElementOutOfBounds,
     KeysOutOfOrder,
     Meta,
@@ -232,11 +233,7 @@ class BoltFile:
     def _walk(self, bucket: BucketRef, claims: Claims, flags: int) -> Iterator[_Pair]:
         """All pairs below a bucket's root; ``flags`` is what their elements must have."""
         if bucket.inline:
-            data = bucket.inline
-            if len(data) < PAGE.size:
-                raise ElementOutOfBounds(f"an inline page of {len(data)} bytes", bucket.root)
-            _, count, _ = check_header(data, 0, LEAF)
-            yield from _leaf(data, bucket.root, count, _Range(b"", None), flags)
+            yield from _inline(bucket, flags)
             return
         if not bucket.root:
             raise ElementOutOfBounds(f"bucket {bucket.name[:64]!r} has neither page nor pairs")
@@ -256,6 +253,18 @@ class BoltFile:
                 raise TooDeep(f"more than {DEPTH_MAX} levels", page)
             else:
                 stack.append(iter(_branch(data, page, count, keys)))
+
+
+def _inline(bucket: BucketRef, flags: int) -> Iterator[_Pair]:
+    """The pairs of a bucket that lies in its parent's leaf; it has no page to be named by."""
+    data = bucket.inline
+    try:
+        if len(data) < PAGE.size:
+            raise ElementOutOfBounds(f"{len(data)} bytes")
+        _, count, _ = check_header(data, 0, LEAF)
+        yield from _leaf(data, 0, count, _Range(b"", None), flags)
+    except BoltFault as fault:
+        raise type(fault)(f"inline bucket {bucket.name[:64]!r}: {fault.reason}") from fault
 
 
 def _branch(data: bytes, page: int, count: int, keys: _Range) -> list[tuple[int, _Range]]:

@@ -90,7 +90,7 @@ def measure(buckets: Sequence[Bucket], page_bytes: int = PAGE_BYTES) -> Plan:
 def write(buckets: Sequence[Bucket], plan: Plan) -> Iterator[bytes]:
     """The file's bytes, a page or a run of pages at a time, ``plan.size_bytes`` in all.
 
-    Raises :class:`BoltWriteError`, also when the pairs are not those that were measured.
+    Raises :class:`BoltWriteError`, also when the pairs need other pages than those measured.
     """
     meta = plan.meta
     yield encode_meta(meta, 0)

@@ -269,10 +269,9 @@ def decode_member(key: bytes, value: bytes) -> Member:
 
 def decode_member_id(key: bytes) -> int:
     """A member's id from its name in hex."""
-    try:
-        return int(key, 16)
-    except ValueError as error:
-        raise BadRecord(f"member {key[:64]!r} is no hexadecimal number") from error
+    if not 0 < len(key) <= 16 or key.strip(b"0123456789abcdef"):
+        raise BadRecord(f"member {key[:64]!r} is no number of 64 bits in hex")
+    return int(key, 16)
 
 
 def encode_number(number: int) -> bytes:
