@@ -1,10 +1,10 @@
 """What stands between a call and its handler, the same for every service.
 
 - a condition of the table becomes its gRPC status, letter by letter;
-- ``hasleader`` metadata refuses calls without a leader at once, and ends streams that have been
-without one for three
-  election timeouts (semantics page, section 6.5);
 - a learner answers only what etcd lets it answer;
+- ``hasleader`` metadata refuses calls without a leader at once, and ends streams that have been
+  without one for three election timeouts (semantics page, section 6.5);
+- faults are inflicted from this machine only;
 - what nobody foresaw becomes INTERNAL for the caller and a trace in the log.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
 from grpclib.const import Cardinality, Handler, Status
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kvorum.api")
 
+FAULTS = "kvorum.v1.Faults"
+_NOT_FOR_LEARNERS = ("etcdserverpb.", "v3lockpb.", "v3electionpb.")
 _LEARNER_MAY = frozenset(
     {
         "/etcdserverpb.KV/Range",
@@ -155,12 +158,25 @@ class Guards:
 
     def _admit(self, method: Method, stream: ServerStream, request: Any) -> None:
         node = self._node
-        if not node.leader and stream.metadata.get("hasleader") == "true":
-            raise KvorumError(Condition.NO_LEADER)
-        if node.is_learner and method.service.startswith("etcdserverpb."):
+        if node.is_learner and method.service.startswith(_NOT_FOR_LEARNERS):
             serializable = getattr(request, "serializable", True)
             if method.path not in _LEARNER_MAY or not serializable:
                 raise KvorumError(Condition.NOT_SUPPORTED_FOR_LEARNER)
+        if not node.leader and stream.metadata.get("hasleader") == "true":
+            raise KvorumError(Condition.NO_LEADER)
+        if method.service == FAULTS and not _is_loopback(stream.peer):
+            raise GRPCError(Status.PERMISSION_DENIED, "faults: only from loopback")
+
+
+def _is_loopback(peer: Any) -> bool:
+    """Whether a call comes from this machine: by a loopback address or a Unix socket."""
+    address = peer.addr()
+    if isinstance(address, tuple):
+        try:
+            return ip_address(address[0]).is_loopback
+        except ValueError:
+            return False
+    return isinstance(address, (str, bytes))
 
 
 def _cardinality(method: Method) -> Cardinality:

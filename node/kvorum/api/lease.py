@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto.wire import field_bytes, field_varint
@@ -72,43 +72,49 @@ class Lease:
 
     async def leases(self, request: pb.LeaseLeasesRequest) -> bytes:
         """Ids of all leases, from this member's own state."""
-        machine = self._node.machine
-        ids = [field_bytes(2, field_varint(1, lease.id)) for lease in machine.leases]
-        return self._headers.field(machine.revision, self._node.term) + b"".join(ids)
+        node = self._node
+        ids = [field_bytes(2, field_varint(1, lease)) for lease in node.replica.lease_ids()]
+        return self._headers.field(node.machine.revision, node.term) + b"".join(ids)
 
     async def keep_alive(self, stream: ServerStream) -> None:
         """One answer a request, in order; TTL 0 for a lease that is gone. Ends when the client has
-        said its last."""
-        asked: asyncio.Queue[asyncio.Task[Done] | None] = asyncio.Queue(_PIPELINE)
+        said its last.
+        """
+        asked: asyncio.Queue[asyncio.Task[Done] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(_PIPELINE)
+        tasks: set[asyncio.Task[Done]] = set()
 
         async def listen() -> None:
             try:
                 while (request := await stream.recv_message()) is not None:
+                    await room.acquire()
                     asking = self._node.lease_ask((request.id,), renew=True, keys=False)
-                    await asked.put(asyncio.ensure_future(asking))
+                    task = asyncio.ensure_future(asking)
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                    asked.put_nowait(task)
             finally:
-                await asked.put(None)
+                asked.put_nowait(None)
 
         listening = asyncio.ensure_future(listen())
-        pending: asyncio.Task[Done] | None = None
         try:
-            while (pending := await asked.get()) is not None:
-                done = await pending
-                clock = _clock(done)
-                await stream.send_message(
-                    self._headers.field(done.stamp.revision, done.stamp.term)
-                    + field_varint(2, clock.id)
-                    + field_varint(3, clock.granted_s)
-                )
+            while (renewing := await asked.get()) is not None:
+                await stream.send_message(self._renewal(await renewing))
+                room.release()
             await listening
         finally:
-            listening.cancel()
-            if pending is not None:
-                pending.cancel()
-            while not asked.empty():
-                left = asked.get_nowait()
-                if left is not None:
-                    left.cancel()
+            left: list[asyncio.Future[Any]] = [listening, *tasks]
+            for future in left:
+                future.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def _renewal(self, done: Done) -> bytes:
+        clock = _clock(done)
+        return (
+            self._headers.field(done.stamp.revision, done.stamp.term)
+            + field_varint(2, clock.id)
+            + field_varint(3, clock.granted_s)
+        )
 
 
 def _clock(done: Done) -> LeaseClock:

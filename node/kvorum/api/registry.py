@@ -11,7 +11,7 @@ from kvorum_proto.services import SERVICES
 
 from kvorum.api.cluster import Cluster
 from kvorum.api.faults import Faults
-from kvorum.api.guards import Guards
+from kvorum.api.guards import FAULTS, Guards
 from kvorum.api.headers import Headers
 from kvorum.api.health import Health
 from kvorum.api.inspect import Inspect
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from kvorum.server.runtime import Node
 
 _PEER_ONLY = frozenset({"kvorum.v1.Peer"})
-_FAULTS = "kvorum.v1.Faults"
 
 
 class _Mapped:
@@ -58,7 +57,7 @@ def client_services(node: Node) -> list[_Mapped]:
     by_service = {service.service: service for service in built}
     mapped = []
     for name, methods in SERVICES.items():
-        if name in _PEER_ONLY or (name == _FAULTS and name not in by_service):
+        if name in _PEER_ONLY or (name == FAULTS and name not in by_service):
             continue
         mapped.append(_Mapped(_handlers(guards, methods, by_service.get(name))))
     return mapped

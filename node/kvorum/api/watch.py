@@ -1,19 +1,19 @@
 """etcdserverpb.Watch: many watchers on one stream (semantics page, section 6).
 
 Two tasks a stream. The reader turns requests into inputs of the replica; half-closing ends it, not
-the watch. The writer takes
-what the replica delivers, encodes each response around event bytes that were encoded once for all
-watchers, and hands everything
-that is ready to the connection in one write; what left is reported back, which is the stream's flow
-control.
+the watch. The writer takes what the replica delivers, encodes each response around event bytes that
+were encoded once for all watchers, and hands everything that is ready to the connection in one
+write; what left is reported back, which is the stream's flow control. A third begins with the first
+watcher that wants to be told of progress now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto.wire import field_bytes, field_varint
@@ -21,14 +21,19 @@ from kvorum_proto.wire import field_bytes, field_varint
 from kvorum.api.guards import ServerStream
 from kvorum.api.headers import Headers
 from kvorum.http2.messages import send_encoded
-from kvorum.limits import WATCH_FRAGMENT_BYTES
+from kvorum.limits import WATCH_CATCHUP_BYTES, WATCH_FRAGMENT_BYTES, WATCH_STREAM_BUFFER_BYTES
 from kvorum.replica.effects import Canceled, Created, Deliver, Delivery, Events, Progress
 from kvorum.replica.requests import WatchSpec
 
 if TYPE_CHECKING:
+    from grpclib.server import Stream
+
     from kvorum.server.runtime import Node
+    from kvorum.server.watching import WatchStream
 
 _NO_PUT, _NO_DELETE = 0, 1
+# A full buffer of events, the message that filled it, and as much of answers to requests.
+_HELD_BYTES_MAX = 2 * (WATCH_STREAM_BUFFER_BYTES + WATCH_CATCHUP_BYTES)
 _CREATED, _CANCELED, _FRAGMENT = b"\x18\x01", b"\x20\x01", b"\x38\x01"
 
 
@@ -46,43 +51,64 @@ class Watch:
         """One client stream until the client or the server ends it."""
         out = _Outbox()
         watching = self._node.open_watch_stream(out.put)
-
-        async def listen() -> None:
-            while (request := await stream.recv_message()) is not None:
-                if request.create_request is not None:
-                    watching.create(spec_of(request.create_request))
-                elif request.cancel_request is not None:
-                    watching.cancel(request.cancel_request.watch_id)
-                elif request.progress_request is not None:
-                    watching.progress()
-
-        async def write() -> None:
-            while True:
-                deliveries = await out.take()
-                payloads = [
-                    payload
-                    for delivery in deliveries
-                    for item in delivery.items
-                    for payload in self.encode(item, delivery.term)
-                ]
-                # type: ignore[arg-type] # grpclib's own stream
-                await send_encoded(stream, payloads)
-                watching.taken(sum(delivery.size_bytes for delivery in deliveries))
-
-        tasks = [asyncio.ensure_future(work()) for work in (listen, write)]
-        listening = tasks[0]
+        reading = asyncio.ensure_future(self._read(stream, watching, out))
+        writing = asyncio.ensure_future(self._write(stream, watching, out))
+        tasks = (reading, writing)
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if listening in done and listening.exception() is None:
-                # A half-closed watch goes on (wire page, section 1).
-                done, _ = await asyncio.wait(tasks[1:], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done() and not writing.done():
+                reading.result()
+                # The client has said its last, which does not end a watch (wire page, section 1).
+            await writing
         finally:
             watching.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, stream: ServerStream, watching: WatchStream, out: _Outbox) -> None:
+        reminding: asyncio.Task[None] | None = None
+        try:
+            while (request := await stream.recv_message()) is not None:
+                if request.create_request is not None:
+                    watching.create(spec_of(request.create_request))
+                    if request.create_request.progress_notify and reminding is None:
+                        reminding = asyncio.ensure_future(self._remind(watching))
+                elif request.cancel_request is not None:
+                    watching.cancel(request.cancel_request.watch_id)
+                elif request.progress_request is not None:
+                    watching.progress()
+                # Answers to requests are not bounded by the replica: who does not read them is
+                # not heard either.
+                await out.has_room()
+            if reminding is not None:
+                await reminding
+        finally:
+            if reminding is not None:
+                reminding.cancel()
+
+    async def _remind(self, watching: WatchStream) -> None:
+        """Progress marks now and then; up to a tenth later, so that streams do not all want them
+        at once, as in etcd.
+        """
+        interval_s = self._node.config.watch_progress_notify_interval_s
+        while True:
+            await asyncio.sleep(interval_s * random.uniform(1.0, 1.1))
+            watching.progress_due()
+
+    async def _write(self, stream: ServerStream, watching: WatchStream, out: _Outbox) -> None:
+        while True:
+            deliveries = await out.take()
+            payloads = [
+                payload
+                for delivery in deliveries
+                for item in delivery.items
+                for payload in self.encode(item, delivery.term)
+            ]
+            await send_encoded(cast("Stream[Any, Any]", stream), payloads)
+            size = sum(delivery.size_bytes for delivery in deliveries)
+            out.sent(size)
+            watching.taken(size)
 
     def encode(self, item: Delivery, term: int) -> Iterator[bytes]:
         """The WatchResponses of one item; more than one only for a fragmented batch of events."""
@@ -122,24 +148,45 @@ class Watch:
 
 
 class _Outbox:
-    """Deliveries between the replica and the writer; the replica bounds them
-    (limits.WATCH_STREAM_BUFFER_BYTES)."""
+    """Deliveries between the replica and the writer. The replica bounds those of events
+    (limits.WATCH_STREAM_BUFFER_BYTES); :meth:`has_room` bounds the rest.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[Deliver] = deque()
+        self._held_bytes = 0
         self._ready = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
 
     def put(self, delivery: Deliver) -> None:
+        """Something for the stream."""
         self._waiting.append(delivery)
+        self._count(delivery.size_bytes)
         self._ready.set()
 
     async def take(self) -> list[Deliver]:
-        """Everything there is, at least one."""
+        """Everything there is, at least one; :meth:`sent` is due for it."""
         await self._ready.wait()
         self._ready.clear()
         taken = list(self._waiting)
         self._waiting.clear()
         return taken
+
+    def sent(self, size_bytes: int) -> None:
+        """What was taken has left."""
+        self._count(-size_bytes)
+
+    def _count(self, size_bytes: int) -> None:
+        self._held_bytes += size_bytes
+        if self._held_bytes < _HELD_BYTES_MAX:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def has_room(self) -> None:
+        """Returns when no more is held than events alone may be."""
+        await self._room.wait()
 
 
 def spec_of(request: pb.WatchCreateRequest) -> WatchSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kvorum.replica import inputs as i
 from kvorum.sim.network import Network, Weather
 from kvorum.sim.node import SimNode
 from kvorum.sim.world import World
@@ -39,7 +40,14 @@ class Nemesis:
             node.crash_chance = rng.choice((0.0, 0.0, 0.0005, 0.003))
             # A vote is a promise that matters most right after it was given.
             node.vote_crash_chance = rng.choice((0.0, 0.0, 0.1, 0.4))
-        for fault in (self._crash, self._partition, self._pause, self._sync_error, self._all_down):
+        for fault in (
+            self._crash,
+            self._partition,
+            self._pause,
+            self._contest,
+            self._sync_error,
+            self._all_down,
+        ):
             mean_s = rng.choice((0, 2, 5, 15))
             if fault in (self._sync_error, self._all_down):
                 mean_s *= 4
@@ -88,8 +96,32 @@ class Nemesis:
 
         # Often at once: what a node promised just before it died must still bind it.
         rng = self._world.rng
-        longest_us = rng.choice((20_000, 200_000, 2 * _SECOND_US, 6 * _SECOND_US))
-        self._world.after(rng.randint(5_000, longest_us), start)
+        longest_us = rng.choice((5_000, 20_000, 200_000, 2 * _SECOND_US, 6 * _SECOND_US))
+        self._world.after(rng.randint(1_000, longest_us), start)
+
+    def _contest(self) -> None:
+        """The leader's machine reboots, two others lose patience at the same moment, and whoever
+        gives one of them its vote may be gone before the other asks: only its disk remembers.
+        """
+        rng = self._world.rng
+        node = self._pick()
+        node.crash(power=True)
+        rivals = rng.sample(self._nodes, min(2, len(self._nodes)))
+        patience = [i.Tick()] * rng.randint(10, 25)
+
+        def start() -> None:
+            if self._active and not node.alive:
+                node.start()
+
+        def campaign() -> None:
+            for rival in rivals:
+                # A leader's ticks are also its leases' clocks, which must not jump.
+                if rival.alive and rival.replica.leader != rival.id:
+                    rival.handle(*patience)
+
+        self._world.after(rng.randint(1_000, 10_000), start)
+        self._world.after(rng.randint(10_000, 20_000), campaign)
+        self.revive(node)
 
     def _all_down(self) -> None:
         for node in self._nodes:
