@@ -58,7 +58,8 @@ class Coverage:
         """Whether all of a range, as a request spells it, is covered.
 
         The empty key stands for the first there can be, as for a watch. A range that can hold no
-        key is covered when both its bounds lie inside one stretch, as in etcd.
+        key is covered when both its bounds lie inside one stretch (etcd decides by the shape of its
+        tree; whoever is allowed sees nothing in either case).
         """
         key = key or b"\0"
         if not range_end:

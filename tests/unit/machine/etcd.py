@@ -39,12 +39,13 @@ _OPERANDS = ("version", "create_revision", "mod_revision", "value", "lease")  # 
 
 
 class Etcd:
-    """One connection; `do` gives results in the form of `plain`."""
+    """One connection; `do` gives results in the form of `plain`. `token` goes with all requests."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._connection = HTTPConnection(parts.hostname, parts.port, timeout=30)
+        self.token = ""
 
     def close(self) -> None:
         """Close the connection."""
@@ -52,10 +53,14 @@ class Etcd:
 
     def do(self, command: Any) -> Any:
         """Run a command; its result as a plain tuple."""
-        body = json.dumps(_request(command))
-        self._connection.request("POST", "/v3/" + _PATHS[type(command)], body)
-        answer = json.loads(self._connection.getresponse().read())
-        return _result(command, answer)
+        return _result(command, self.post(_PATHS[type(command)], _request(command)))
+
+    def post(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Any call of the gateway; the answer as it comes."""
+        headers = {"Authorization": self.token} if self.token else {}
+        self._connection.request("POST", "/v3/" + path, json.dumps(request), headers)
+        answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
+        return answer
 
 
 def _text(data: bytes) -> str:
