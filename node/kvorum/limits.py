@@ -69,6 +69,10 @@ LEASE_SCAN_MS = 500
 # --- inspection -----------------------------------------------------------------------------------
 INSPECT_INTERVAL_MS_MIN = 100
 INSPECT_LOG_TAIL_MAX = 256
+# Rows and bytes of keys and values in one batch of a key's history: a message a client takes easily
+# (a value of the largest kind more is possible), read in some milliseconds.
+INSPECT_HISTORY_ROWS = 500
+INSPECT_HISTORY_BYTES = 512 * 1024
 FAULT_DURATION_MS_MAX = 600_000
 
 # --- the local supervisor -------------------------------------------------------------------------
@@ -118,6 +122,11 @@ WAL_AHEAD_BYTES = 1024 * 1024  # Zeros written ahead of the log's end: a third o
 WAL_RECORD_BYTES = 4 * 1024 * 1024  # Entry data in one record; a reader holds one record at a time.
 SNAPSHOT_CHUNK_BYTES = 1024 * 1024  # Body bytes under one checksum, and in memory at a time.
 SNAPSHOT_FILES_KEPT = 5  # The newest may prove broken; etcd keeps as many.
+# A page of etcd's database with its overflow, in memory at once: etcd's requests are 1.5 MiB unless
+# told otherwise, and bbolt puts at most four such values into one page.
+BOLT_RUN_BYTES_MAX = 256 * 1024 * 1024
+# Branches above a leaf of it; with two children each, 2^32 pages are beyond any file.
+BOLT_DEPTH_MAX = 32
 
 # --- the server ----------------------------------------------------------------------------------
 # Above this a gathered write leaves at once: joining more costs copies.
@@ -148,6 +157,14 @@ PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its nam
 FAULTS_MAX = 1_000  # Faults in force at once.
 # A pause starts this much later, so that the answer to who asked for it leaves.
 PAUSE_BEGINS_S = 0.02
+
+# --- the JSON gateway ----------------------------------------------------------------------------
+# A body's bound is this times a message's: base64 takes a third more, names and brackets the rest.
+GATEWAY_BODY_FACTOR = 2
+# Messages up to this become JSON, and back, on the loop: in two milliseconds. Others do in a thread.
+GATEWAY_INLINE_BYTES = 64 * 1024
+# Different values of one metric's label that clients choose; the rest share one.
+METRICS_LABEL_VALUES = 64
 
 # --- history -------------------------------------------------------------------------------------
 HISTORY_BATCH_ROWS = 5_000  # Rows in one transaction: 10 ms; 1,000 reach half the rows per second.

@@ -12,6 +12,10 @@ file (thesis chapter 5), or from a peer:
 - ``interface`` the protocols above and below, and the errors.
 - ``filesystem``, ``memory``  the two disks: the real one, and the simulator's, which forgets what
   was not synced.
+- ``bolt_page``, ``bolt_write``, ``bolt_read``  the pages of bbolt, etcd's database; a bulk load and
+  a checked traversal, no engine.
+- ``etcd_records``, ``etcd_state``, ``etcd_db``  etcd's buckets on top: the file that
+  Maintenance.Snapshot streams, and what restores from one.
 
 The same log runs on both disks, so that what the simulator crashes a million times is what a node
 runs.

@@ -7,7 +7,7 @@ that share a page are found. Whatever is wrong raises the :class:`BoltFault` tha
 anything else, and nothing runs longer than the file is long; only an OSError of the disk passes
 through.
 
-In memory: one page a level, at most :data:`RUN_BYTES_MAX` for a page with its overflow,
+In memory: one page a level, at most ``limits.BOLT_RUN_BYTES_MAX`` for a page with its overflow,
 and the bits. bbolt has no checksums but those of the meta pages, so a flipped bit within a key or
 value shows only where a seal over the whole file is kept (``etcd_db``).
 
@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
 
+from kvorum.limits import BOLT_DEPTH_MAX, BOLT_RUN_BYTES_MAX
 from kvorum.storage.bolt_page import (
     BRANCH,
     BRANCH_ELEMENT,
@@ -55,12 +56,7 @@ from kvorum.storage.bolt_page import (
     decode_meta,
 )
 
-# A page with its overflow, in memory at once. etcd's requests are 1.5 MiB unless told otherwise,
-# and bbolt puts at most four such values into one page.
-RUN_BYTES_MAX: Final = 256 * 1024 * 1024
-# Branches above a leaf. A branch has two children or more: 2^32 pages are out of any file's reach.
-DEPTH_MAX: Final = 32
-_COUNT_ELSEWHERE = 0xFFFF
+_COUNT_ELSEWHERE: Final = 0xFFFF
 
 _Pair = tuple[bytes, bytes]
 
@@ -224,7 +220,7 @@ class BoltFile:
             if page + overflow >= self.meta.pages:
                 reason = f"it runs on for {overflow} pages; there are {self.meta.pages}"
                 raise PageOutOfBounds(reason, page)
-            if (overflow + 1) * size > RUN_BYTES_MAX:
+            if (overflow + 1) * size > BOLT_RUN_BYTES_MAX:
                 raise RunTooLong(f"{(overflow + 1) * size} bytes", page)
             claims.claim(page + 1, overflow)
             data += self._read((page + 1) * size, overflow * size)
@@ -249,8 +245,8 @@ class BoltFile:
                 if not count and len(stack) > 1:
                     raise ElementOutOfBounds("a leaf without elements below a branch", page)
                 yield from _leaf(data, page, count, keys, flags)
-            elif len(stack) > DEPTH_MAX:
-                raise TooDeep(f"more than {DEPTH_MAX} levels", page)
+            elif len(stack) > BOLT_DEPTH_MAX:
+                raise TooDeep(f"more than {BOLT_DEPTH_MAX} levels", page)
             else:
                 stack.append(iter(_branch(data, page, count, keys)))
 

@@ -20,23 +20,20 @@ raises the :class:`BoltFault` that names it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Final, Literal, NamedTuple, Protocol
 
 from google_crc32c import extend
 
-from kvorum.machine.alarms import Alarm
-from kvorum.machine.members import Member
+from kvorum.limits import SNAPSHOT_CHUNK_BYTES
 from kvorum.storage import etcd_records as records
 from kvorum.storage.bolt_page import PAGE_BYTES, BoltFault, Truncated
 from kvorum.storage.bolt_read import BoltFile, BucketRef, Claims
 from kvorum.storage.bolt_write import Bucket, Plan, measure, write
 from kvorum.storage.etcd_records import (
-    BadRecord,
     BadRevision,
     Change,
     LeaseRecord,
@@ -44,6 +41,7 @@ from kvorum.storage.etcd_records import (
     Role,
     User,
 )
+from kvorum.storage.etcd_state import KEY, META, SMALL, EtcdState, decode_state, encode_state
 
 __all__ = [
     "BLOCK_BYTES",
@@ -66,19 +64,14 @@ __all__ = [
 
 BLOCK_BYTES: Final = 32 * 1024  # etcd's own size of a snapshot's blob.
 SEAL_BYTES: Final = 32
-NEVER_COMPACTED: Final = -1
 
 _ALIGNMENT: Final = 512  # What etcd takes for the least size of pages.
-_READ_BYTES: Final = 1024 * 1024  # Of the file at a time, while its seal is checked.
-_REMOVED: Final = b"removed"
-_KEY, _META = b"key", b"meta"
 
 SealUse = Literal["required", "optional", "ignored"]
 """A seal must be there and right; may be missing; is not looked at (etcdctl's --skip-hash-check).
 """
 
 _Pair = tuple[bytes, bytes]
-_T = TypeVar("_T")
 
 
 class SealMissing(BoltFault):
@@ -97,31 +90,6 @@ class BucketMissing(BoltFault):
     """A bbolt file that is not etcd's: it lacks a bucket that etcd always has."""
 
     fault = "bucket missing"
-
-
-class EtcdState(NamedTuple):
-    """All that an etcd database holds besides the changes.
-
-    ``compact_revision`` is agreed, ``swept_revision`` carried out (-1: never); etcd carries out
-    what is left when it starts. ``auth_revision`` starts at 1. ``cluster_version`` and
-    ``storage_version`` may be empty; a server older than the former refuses to start.
-    """
-
-    revision: int
-    compact_revision: int = NEVER_COMPACTED
-    swept_revision: int = NEVER_COMPACTED
-    applied_index: int = 0
-    applied_term: int = 0
-    cluster_version: str = ""
-    storage_version: str = ""
-    members: tuple[Member, ...] = ()
-    removed: tuple[int, ...] = ()
-    alarms: tuple[Alarm, ...] = ()
-    leases: tuple[LeaseRecord, ...] = ()
-    auth_enabled: bool = False
-    auth_revision: int = 1
-    users: tuple[User, ...] = ()
-    roles: tuple[Role, ...] = ()
 
 
 class EtcdDbSource(Protocol):
@@ -176,49 +144,13 @@ def write_etcd_db(source: EtcdDbSource, plan: Plan | None = None) -> Iterator[by
 
 
 def _buckets(source: EtcdDbSource) -> list[Bucket]:
-    state = source.state
-    auth = {
-        b"authEnabled": bytes((state.auth_enabled,)),
-        b"authRevision": records.encode_number(state.auth_revision),
-    }
-    version = state.cluster_version.encode()
-    cluster = [(b"clusterVersion", version)] if version else []
-    removed = [(b"%x" % member, _REMOVED) for member in state.removed]
-    contents: dict[bytes, Iterable[_Pair]] = {
-        b"alarm": map(records.encode_alarm, state.alarms),
-        b"auth": auth.items(),
-        b"authRoles": map(records.encode_role, state.roles),
-        b"authUsers": map(records.encode_user, state.users),
-        b"cluster": cluster,
-        b"lease": map(records.encode_lease, state.leases),
-        b"members": map(records.encode_member, state.members),
-        b"members_removed": removed,
-        _META: _meta_pairs(state),
-    }
-    buckets = [Bucket(name, _kept(sorted(pairs))) for name, pairs in contents.items()]
-    return [*buckets, Bucket(_KEY, lambda: _change_pairs(source))]
+    small = encode_state(source.state)
+    buckets = [Bucket(name, _kept(pairs)) for name, pairs in small.items()]
+    return [*buckets, Bucket(KEY, lambda: _change_pairs(source))]
 
 
 def _kept(pairs: list[_Pair]) -> Callable[[], Iterable[_Pair]]:
     return lambda: pairs
-
-
-def _meta_pairs(state: EtcdState) -> Iterator[_Pair]:
-    yield b"consistent_index", records.encode_number(state.applied_index)
-    if state.applied_term:
-        yield b"term", records.encode_number(state.applied_term)
-    voters = [member.id for member in state.members if not member.is_learner]
-    learners = [member.id for member in state.members if member.is_learner]
-    if voters:
-        config = {"voters": voters, **({"learners": learners} if learners else {})}
-        shown = json.dumps({**config, "auto_leave": False}, separators=(",", ":"))
-        yield b"confState", shown.encode()
-    if state.compact_revision > 0:
-        yield b"scheduledCompactRev", records.revision_key(state.compact_revision)
-    if state.swept_revision > 0:
-        yield b"finishedCompactRev", records.revision_key(state.swept_revision)
-    if state.storage_version:
-        yield b"storageVersion", state.storage_version.encode()
 
 
 def _change_pairs(source: EtcdDbSource) -> Iterator[_Pair]:
@@ -262,7 +194,7 @@ def _check_seal(path: Path, seal: SealUse) -> int:
     found = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
         left = size
-        while left and (data := file.read(min(left, _READ_BYTES))):
+        while left and (data := file.read(min(left, SNAPSHOT_CHUNK_BYTES))):
             found.update(data)
             left -= len(data)
         wanted = file.read(SEAL_BYTES)
@@ -283,13 +215,13 @@ class EtcdDb:
         self._hash = 0
         self._pairs = 0
         self._buckets = file.buckets(self._claims)
-        for name in (_KEY, _META):
+        for name in (KEY, META):
             if name not in self._buckets:
                 raise BucketMissing(f"{name.decode()!r}; this is no database of etcd")
         self.changes_total = 0
         small, last = self._read_all()
         file.check_pages(self._claims)
-        self.state = _state(small, last)
+        self.state = decode_state(small, last)
         size = file.meta.pages * file.meta.page_bytes
         self.status = DbStatus(self._hash, last, self._pairs, size)
 
@@ -310,18 +242,18 @@ class EtcdDb:
 
     def changes(self) -> Iterator[Change]:
         """The kept changes by (revision, sub), read while they are asked for."""
-        for key, value in self._file.pairs(self._buckets[_KEY]):
+        for key, value in self._file.pairs(self._buckets[KEY]):
             change = records.decode_change(key, value)
             if change is not None:
                 yield change
 
     def _read_all(self) -> tuple[dict[bytes, list[_Pair]], int]:
         """Go through every bucket once; the pairs of the small ones, and the last revision."""
-        small: dict[bytes, list[_Pair]] = {name: [] for name in _DECODED}
+        small: dict[bytes, list[_Pair]] = {name: [] for name in SMALL}
         last = 0
         for name, bucket in self._buckets.items():
             self._hash = extend(self._hash, name)
-            if name == _KEY:
+            if name == KEY:
                 last = self._check_changes(bucket)
                 continue
             for pair in self._counted(bucket):
@@ -344,59 +276,3 @@ class EtcdDb:
             self._hash = extend(extend(self._hash, key), value)
             self._pairs += 1
             yield key, value
-
-
-_DECODED: Final = (
-    b"alarm",
-    b"auth",
-    b"authRoles",
-    b"authUsers",
-    b"cluster",
-    b"lease",
-    b"members",
-    b"members_removed",
-    _META,
-)
-
-
-def _state(small: dict[bytes, list[_Pair]], last: int) -> EtcdState:
-    """The state from the pairs of the small buckets; ``last`` is the newest revision kept."""
-    meta, auth, cluster = (dict(small[name]) for name in (_META, b"auth", b"cluster"))
-    swept = _compacted(meta, b"finishedCompactRev")
-    compacted = max(swept, _compacted(meta, b"scheduledCompactRev"))
-    enabled = auth.get(b"authEnabled", b"\0")
-    if enabled not in (b"\0", b"\1"):
-        raise BadRecord(f"authEnabled is {enabled[:32].hex()}")
-    # A file from before 3.5 has no term, one that never ran no index.
-    index, term = (_number(meta, name, 0) for name in (b"consistent_index", b"term"))
-    return EtcdState(
-        revision=max(1, last, compacted),
-        compact_revision=compacted,
-        swept_revision=swept,
-        applied_index=index,
-        applied_term=term,
-        cluster_version=records.decode_text(cluster.get(b"clusterVersion", b""), "clusterVersion"),
-        storage_version=records.decode_text(meta.get(b"storageVersion", b""), "storageVersion"),
-        members=_sorted(records.decode_member(*pair) for pair in small[b"members"]),
-        removed=_sorted(records.decode_member_id(key) for key, _ in small[b"members_removed"]),
-        alarms=_sorted(records.decode_alarm(key) for key, _ in small[b"alarm"]),
-        leases=_sorted(records.decode_lease(*pair) for pair in small[b"lease"]),
-        auth_enabled=enabled == b"\1",
-        auth_revision=_number(auth, b"authRevision", 1),
-        users=_sorted(records.decode_user(*pair) for pair in small[b"authUsers"]),
-        roles=_sorted(records.decode_role(*pair) for pair in small[b"authRoles"]),
-    )
-
-
-def _sorted(items: Iterable[_T]) -> tuple[_T, ...]:
-    return tuple(sorted(items))  # type: ignore[type-var]  # tuples and ints, all of them
-
-
-def _number(pairs: dict[bytes, bytes], name: bytes, missing: int) -> int:
-    value = pairs.get(name)
-    return missing if value is None else records.decode_number(value, name.decode())
-
-
-def _compacted(meta: dict[bytes, bytes], name: bytes) -> int:
-    value = meta.get(name)
-    return NEVER_COMPACTED if value is None else records.decode_revision(value)[0]

@@ -229,7 +229,7 @@ def test_a_page_with_more_overflow_than_one_holds(
 ) -> None:
     buckets = [Bucket(b"b", lambda: [(b"k", bytes(9_000))])]
     data = b"".join(write(buckets, measure(buckets)))
-    monkeypatch.setattr(bolt_read, "RUN_BYTES_MAX", 8_192)
+    monkeypatch.setattr(bolt_read, "BOLT_RUN_BYTES_MAX", 8_192)
     assert type(refused(tmp_path, data)).__name__ == "RunTooLong"
 
 
