@@ -1,4 +1,7 @@
-"""The server below grpclib: limits, refusals, streams without number, writes gathered."""
+"""The server below grpclib: limits, refusals, streams without number, writes gathered.
+
+Long because every refusal needs a raw connection of its own, and they share its few helpers.
+"""
 
 from __future__ import annotations
 

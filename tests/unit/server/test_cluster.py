@@ -1,4 +1,7 @@
-"""Whole members on real disks and ports: agreement, restarts, faults, snapshots."""
+"""Whole members on real disks and ports: agreement, restarts, faults, snapshots.
+
+Long because each scenario builds, breaks and judges a cluster, and is read best in one piece.
+"""
 
 from __future__ import annotations
 

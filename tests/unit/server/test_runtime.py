@@ -1,4 +1,7 @@
-"""The runtime around a scripted replica: batches, the order of effects, callers, the end."""
+"""The runtime around a scripted replica: batches, the order of effects, callers, the end.
+
+Long because every effect and every way of asking has its case here, over one set of fakes.
+"""
 
 from __future__ import annotations
 
