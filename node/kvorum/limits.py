@@ -161,7 +161,7 @@ PAUSE_BEGINS_S = 0.02
 # --- the JSON gateway ----------------------------------------------------------------------------
 # A body's bound is this times a message's: base64 takes a third more, names and brackets the rest.
 GATEWAY_BODY_FACTOR = 2
-# Messages up to this become JSON, and back, on the loop: in two milliseconds. Others do in a thread.
+# Messages up to this become JSON, and back, on the loop, in milliseconds; larger ones in a thread.
 GATEWAY_INLINE_BYTES = 64 * 1024
 # Different values of one metric's label that clients choose; the rest share one.
 METRICS_LABEL_VALUES = 64

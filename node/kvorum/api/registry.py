@@ -11,6 +11,7 @@ from kvorum_proto.services import SERVICES
 
 from kvorum.api.cluster import Cluster
 from kvorum.api.faults import Faults
+from kvorum.api.gateway.routes import Gateway
 from kvorum.api.guards import FAULTS, Guards
 from kvorum.api.headers import Headers
 from kvorum.api.health import Health
@@ -37,8 +38,10 @@ class _Mapped:
         return self._handlers
 
 
-def client_services(node: Node) -> list[_Mapped]:
-    """The services of the client port. Faults are there only where they are enabled."""
+def client_services(node: Node) -> list[_Mapped | Gateway]:
+    """The services of the client port, and the gateway to them. Faults are there only where they
+    are enabled.
+    """
     headers = Headers(node.cluster_id, node.member_id)
     built: list[Any] = [
         KV(node, headers),
@@ -55,7 +58,7 @@ def client_services(node: Node) -> list[_Mapped]:
         built.append(Faults(node))
     guards = Guards(node)
     by_service = {service.service: service for service in built}
-    mapped = []
+    mapped: list[_Mapped | Gateway] = [Gateway(node)]
     for name, methods in SERVICES.items():
         if name in _PEER_ONLY or (name == FAULTS and name not in by_service):
             continue

@@ -20,8 +20,11 @@ async def send_encoded(stream: Stream[Any, Any], payloads: Iterable[bytes]) -> i
     """Send encoded messages of a streaming response as one run of data; returns the bytes sent.
 
     Equal to ``send_message`` for each, at the cost of one. Waits while the client's flow control
-    window is shut.
+    window is shut. A stream that is not grpclib's takes them itself, by its own ``send_encoded``.
     """
+    own = getattr(stream, "send_encoded", None)
+    if own is not None:
+        return int(await own(payloads))
     if not stream._send_initial_metadata_done:
         await stream.send_initial_metadata()
     parts = []

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -74,15 +74,21 @@ class Listener:
     Args:
         grpc: the server that HTTP/2 connections go to.
         http: makes a protocol for an HTTP/1.1 connection.
+        ongoing: HTTP/1.1 requests under way that a stop gives time, one future each.
     """
 
     def __init__(
-        self, sockets: Sequence[socket.socket], grpc: KvorumServer, http: ProtocolFactory
+        self,
+        sockets: Sequence[socket.socket],
+        grpc: KvorumServer,
+        http: ProtocolFactory,
+        ongoing: Collection[asyncio.Future[None]] = (),
     ) -> None:
         self._sockets = tuple(sockets)
         self._server = grpc
         self.grpc: ProtocolFactory = grpc.protocol
         self.http = http
+        self._ongoing = ongoing
         self._servers: list[asyncio.AbstractServer] = []
         self._transports: set[asyncio.Transport] = set()
         self._held = False
@@ -139,9 +145,13 @@ class Listener:
         if not self._servers:
             for sock in self._sockets:
                 sock.close()
-        await self._server.shut(grace_s)
+        await asyncio.gather(self._server.shut(grace_s), self._finish(grace_s))
         for transport in self._transports:
             transport.abort()
+
+    async def _finish(self, grace_s: float) -> None:
+        if self._ongoing:
+            await asyncio.wait(tuple(self._ongoing), timeout=grace_s)
 
 
 def bind(

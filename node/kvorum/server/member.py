@@ -22,6 +22,7 @@ from typing import Any
 
 from aiohttp import web
 from grpclib.client import UnaryUnaryMethod
+from grpclib.encoding.base import CodecBase
 from kvorum_proto.kvorum import v1
 
 from kvorum import ETCD_CLUSTER_VERSION
@@ -41,15 +42,17 @@ from kvorum.replica.replica import Replica
 from kvorum.replica.state import ReplicaConfig
 from kvorum.server import boot, compactor
 from kvorum.server.boot import DataDir, FirstMembers, FoundState
+from kvorum.server.callcounts import CountedServices
 from kvorum.server.callers import id_base
 from kvorum.server.crash import Crash
 from kvorum.server.disk import DiskThread
 from kvorum.server.exchange import MEMBERS_PATH, PeerService
 from kvorum.server.faults import FaultGate
 from kvorum.server.historydesk import HistoryDesk
-from kvorum.server.httpapp import client_app, peer_app
+from kvorum.server.httpapp import ONGOING, client_app, metrics_app, peer_app
 from kvorum.server.link import BROKEN, Self, channel_to
 from kvorum.server.listener import Listener, bind
+from kvorum.server.metrics import Metrics
 from kvorum.server.peers import Peers
 from kvorum.server.runtime import Node
 from kvorum.server.snapshotdesk import SnapshotDesk
@@ -119,11 +122,16 @@ class Member:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
+        node, told = self.node, Metrics(self.node)
+        services = CountedServices(self._services(node), told.calls)
+        clients_app = client_app(node, told, services.http_routes())
         peers, clients, metrics = (
-            await self._listener(self.peer_sockets, self._peer_server(), peer_app),
-            await self._listener(self.client_sockets, self._client_server(), client_app),
+            await self._listener(self.peer_sockets, self._peer_server(), peer_app(node)),
+            await self._listener(
+                self.client_sockets, self._client_server(services, told.calls.codec), clients_app
+            ),
             # Health and metrics are told to whoever asks here, ready or not.
-            await self._listener(self._metrics_sockets, KvorumServer([]), client_app),
+            await self._listener(self._metrics_sockets, KvorumServer([]), metrics_app(node, told)),
         )
         self._client_listener = clients
         await peers.start()
@@ -230,10 +238,11 @@ class Member:
     def _peer_server(self) -> KvorumServer:
         return KvorumServer([self._peer_service], max_message_bytes=PEER_MESSAGE_BYTES)
 
-    def _client_server(self) -> KvorumServer:
+    def _client_server(self, services: CountedServices, codec: CodecBase) -> KvorumServer:
         config = self.config
         return KvorumServer(
-            self._services(self.node),
+            [services],
+            codec=codec,
             max_message_bytes=config.max_request_bytes + GRPC_OVERHEAD_BYTES,
             max_streams=config.max_concurrent_streams,
             keepalive_interval_s=config.keepalive_interval_s,
@@ -244,13 +253,16 @@ class Member:
         self,
         sockets: list[socket.socket],
         server: KvorumServer,
-        app: Callable[[Node], web.Application],
+        app: web.Application,
     ) -> Listener:
-        runner = web.AppRunner(app(self.node), access_log=None, handle_signals=False)
+        # A client that goes away takes its request with it, as it does a gRPC call.
+        runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, handler_cancellation=True
+        )
         await runner.setup()
         self._http.append(runner)
         assert runner.server is not None, "set up just now"
-        listener = Listener(sockets, server, runner.server)
+        listener = Listener(sockets, server, runner.server, app[ONGOING].values())
         self._listeners.append(listener)
         return listener
 

@@ -1,4 +1,4 @@
-"""Bytes of an HTTP body as JSON values: one value, or objects one after the other as they arrive."""
+"""Bytes of an HTTP body as JSON values: one value, or objects one after the other."""
 
 from __future__ import annotations
 
@@ -59,13 +59,15 @@ class Objects:
         self._depth = 0
         self._in_string = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The objects that are complete with these bytes. Raises FormError for what is none."""
+    def feed(self, data: bytes) -> None:
+        """More bytes, for :meth:`take`."""
         self._buffer += data
-        found = []
-        while (cut := self._next()) is not None:
-            found.append(cut)
-        if len(self._buffer) > self._limit_bytes:
+
+    def take(self) -> bytes | None:
+        """The next object; None when it is not complete. Raises FormError for what is none."""
+        found = self._next()
+        held = len(self._buffer) if found is None else len(found)
+        if held > self._limit_bytes:
             raise FormError(f"the object is larger than {self._limit_bytes} bytes")
         return found
 

@@ -159,7 +159,8 @@ def _readers(cls: type[Message]) -> dict[str, _Reader]:
 
 
 def _reader(field: Field) -> _Reader:
-    message, scalar = None, _string
+    message: type[Message] | None = None
+    scalar: Callable[[Any], Any] = _string
     if field.kind == "message":
         message = cast("type[Message]", field.cls)
     elif field.kind == "enum":

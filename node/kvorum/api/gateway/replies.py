@@ -8,40 +8,31 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-
-from kvorum.errors import Code
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 
 HEADERS = {"Content-Type": "application/json", "Grpc-Metadata-Content-Type": "application/grpc"}
 _CLIENT_CLOSED = 499
 
 HTTP_STATUS = {
-    Code.OK: 200,
-    Code.CANCELLED: _CLIENT_CLOSED,
-    Code.UNKNOWN: 500,
-    Code.INVALID_ARGUMENT: 400,
-    Code.DEADLINE_EXCEEDED: 504,
-    Code.NOT_FOUND: 404,
-    Code.ALREADY_EXISTS: 409,
-    Code.PERMISSION_DENIED: 403,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.FAILED_PRECONDITION: 400,
-    Code.ABORTED: 409,
-    Code.OUT_OF_RANGE: 400,
-    Code.UNIMPLEMENTED: 501,
-    Code.INTERNAL: 500,
-    Code.UNAVAILABLE: 503,
-    Code.DATA_LOSS: 500,
-    Code.UNAUTHENTICATED: 401,
+    Status.OK: 200,
+    Status.CANCELLED: _CLIENT_CLOSED,
+    Status.UNKNOWN: 500,
+    Status.INVALID_ARGUMENT: 400,
+    Status.DEADLINE_EXCEEDED: 504,
+    Status.NOT_FOUND: 404,
+    Status.ALREADY_EXISTS: 409,
+    Status.PERMISSION_DENIED: 403,
+    Status.RESOURCE_EXHAUSTED: 429,
+    Status.FAILED_PRECONDITION: 400,
+    Status.ABORTED: 409,
+    Status.OUT_OF_RANGE: 400,
+    Status.UNIMPLEMENTED: 501,
+    Status.INTERNAL: 500,
+    Status.UNAVAILABLE: 503,
+    Status.DATA_LOSS: 500,
+    Status.UNAUTHENTICATED: 401,
 }
-
-
-class CallError(Exception):
-    """The end of a call: a gRPC code and its message."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = Code(code)
-        self.message = message
 
 
 def dump(document: Any) -> bytes:
@@ -49,25 +40,26 @@ def dump(document: Any) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def failure(error: CallError, *, status: int = 0) -> web.Response:
-    """The response to a call that failed before its first message. ``status`` overrides the
-    table's.
+def failure(error: GRPCError, *, status: int = 0) -> web.Response:
+    """The response to a call that failed before its first message. ``status`` takes the place of
+    the table's.
     """
-    body = {"error": error.message, "message": error.message, "code": int(error.code)}
+    message = error.message or ""
+    body = {"error": message, "message": message, "code": error.status.value}
     return web.Response(
-        status=status or HTTP_STATUS[error.code], body=dump(body), headers=HEADERS
+        status=status or HTTP_STATUS[error.status], body=dump(body), headers=HEADERS
     )
 
 
-def last_chunk(error: CallError) -> bytes:
+def last_chunk(error: GRPCError) -> bytes:
     """The last chunk of a stream that failed after its first message."""
-    status = HTTP_STATUS[error.code]
-    phrase = "" if status == _CLIENT_CLOSED else HTTPStatus(status).phrase
+    status = HTTP_STATUS[error.status]
     inner = {
-        "grpc_code": int(error.code),
+        "grpc_code": error.status.value,
         "http_code": status,
-        "message": error.message,
-        "http_status": phrase,
-        "code": int(error.code),
+        "message": error.message or "",
+        # Go's table of statuses has no words for this one.
+        "http_status": "" if status == _CLIENT_CLOSED else HTTPStatus(status).phrase,
+        "code": error.status.value,
     }
     return dump({"error": inner}) + b"\n"

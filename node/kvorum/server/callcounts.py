@@ -1,0 +1,162 @@
+"""Counts of the calls that clients make, as grpc-go's interceptor for Prometheus counts them.
+
+Every handler of the client port is wrapped once, below gRPC's connections and the JSON gateway
+alike, so that a call counts however it came. Messages of streams are counted as they pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, cast
+
+from aiohttp import web
+from betterproto2 import Message
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+from kvorum_proto.codec import ServerCodec
+
+from kvorum.http2.messages import send_encoded
+from kvorum.limits import METRICS_LABEL_VALUES
+
+_KINDS = {
+    Cardinality.UNARY_UNARY: "unary",
+    Cardinality.UNARY_STREAM: "server_stream",
+    Cardinality.STREAM_UNARY: "client_stream",
+    Cardinality.STREAM_STREAM: "bidi_stream",
+}
+_OTHERS = "other"
+
+
+class MethodCounts:
+    """The counters of one method."""
+
+    def __init__(self, path: str, cardinality: Cardinality) -> None:
+        self.service, _, self.method = path.removeprefix("/").rpartition("/")
+        self.kind = _KINDS[cardinality]
+        self.started = 0
+        self.received = 0
+        self.sent = 0
+        self.handled = dict.fromkeys(Status, 0)
+
+
+class CallCounts:
+    """The counters of all methods of a node."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, MethodCounts] = {}
+        # (unary or stream, what the client calls its version) -> calls.
+        self.requests: dict[tuple[str, str], int] = {}
+        self.codec = CountingCodec()
+
+    def wrap(self, path: str, handler: Handler) -> Handler:
+        """The handler, counted."""
+        counts = self.methods[path] = MethodCounts(path, handler.cardinality)
+        is_unary = handler.cardinality is Cardinality.UNARY_UNARY
+        inner = handler.func
+        requests_of = "unary" if is_unary else "stream"
+
+        async def handle(stream: Any) -> None:
+            counts.started += 1
+            self._requested(requests_of, stream.metadata.get("client-api-version", "unknown"))
+            code = Status.OK
+            try:
+                if is_unary:
+                    counts.received += 1
+                    await inner(stream)
+                    counts.sent += 1
+                else:
+                    await inner(_CountedStream(stream, counts, self.codec))
+            except GRPCError as error:
+                code = error.status
+                raise
+            except (asyncio.CancelledError, StreamTerminatedError):
+                late = stream.deadline is not None and not stream.deadline.time_remaining()
+                code = Status.DEADLINE_EXCEEDED if late else Status.CANCELLED
+                raise
+            except BaseException:
+                code = Status.INTERNAL
+                raise
+            finally:
+                counts.handled[code] += 1
+
+        return handler._replace(func=handle)
+
+    def _requested(self, kind: str, version: str) -> None:
+        # Clients choose the version's text: only so many different ones are kept apart.
+        key = (kind, version)
+        if key not in self.requests and len(self.requests) >= METRICS_LABEL_VALUES:
+            key = (kind, _OTHERS)
+        self.requests[key] = self.requests.get(key, 0) + 1
+
+
+class CountingCodec(ServerCodec):
+    """The server's codec, adding up the bytes of messages."""
+
+    def __init__(self) -> None:
+        self.received_bytes = 0
+        self.sent_bytes = 0
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        """As the codec does."""
+        data = super().encode(message, message_type)
+        self.sent_bytes += len(data)
+        return data
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        """As the codec does."""
+        self.received_bytes += len(data)
+        return super().decode(data, message_type)
+
+
+class _CountedStream:
+    """A stream whose messages are counted as they pass."""
+
+    def __init__(self, stream: Any, counts: MethodCounts, codec: CountingCodec) -> None:
+        self._stream = stream
+        self._counts = counts
+        self._codec = codec
+        self.metadata = stream.metadata
+        self.peer = stream.peer
+        self.deadline = stream.deadline
+
+    async def recv_message(self) -> Message | None:
+        message = cast("Message | None", await self._stream.recv_message())
+        if message is not None:
+            self._counts.received += 1
+        return message
+
+    async def send_message(self, message: Any) -> None:
+        await self._stream.send_message(message)
+        self._counts.sent += 1
+
+    async def send_encoded(self, payloads: Iterable[bytes]) -> int:
+        several = tuple(payloads)
+        sent = await send_encoded(self._stream, several)
+        self._counts.sent += len(several)
+        self._codec.sent_bytes += sum(map(len, several))
+        return sent
+
+
+class CountedServices:
+    """The services of a port as one, every handler counted; and the HTTP routes they offer."""
+
+    def __init__(self, services: Collection[Any], counts: CallCounts) -> None:
+        self._services = services
+        self._handlers = {
+            path: counts.wrap(path, handler)
+            for service in services
+            for path, handler in service.__mapping__().items()
+        }
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        return self._handlers
+
+    def http_routes(self) -> list[web.AbstractRouteDef]:
+        """What services offer over HTTP/1.1: those that have routes are handed all handlers."""
+        return [
+            route
+            for service in self._services
+            if hasattr(service, "http_routes")
+            for route in service.http_routes(self._handlers)
+        ]
