@@ -143,6 +143,8 @@ class LocalCluster:
         self.nodes: dict[int, Node] = {}
         self.hands: dict[int, Hands] = {}
         self.channels: dict[int, KvorumChannel] = {}
+        # Watches go by a connection of their own: one that nobody reads holds up its connection.
+        self.watch_channels: dict[int, KvorumChannel] = {}
         self.cut_off: set[int] = set()
         self.crashes: list[BaseException] = []
 
@@ -185,6 +187,12 @@ class LocalCluster:
             for member_id, node in self.nodes.items():
                 if not only or member_id == only:
                     node.post(i.Tick())
+
+    async def run(self, ticks: int) -> None:
+        """Time passes, a tick at a time, with everything that follows from each."""
+        for _ in range(ticks):
+            self.tick()
+            await self.turns(12)
 
     async def until(self, condition: Callable[[], bool], ticks: int = 0) -> None:
         """Turn the loop until something holds, letting ticks pass where ``ticks`` is given."""
@@ -232,7 +240,8 @@ class LocalCluster:
         """A streaming call, to be opened."""
         method = METHODS[path]
         kind: Any = StreamStreamMethod if method.client_streaming else UnaryStreamMethod
-        return kind(self.channel(on), path, method.request, method.response).open(**options)
+        channel = self.watch_channels[MEMBER_IDS[on]]
+        return kind(channel, path, method.request, method.response).open(**options)
 
 
 @asynccontextmanager
@@ -252,9 +261,9 @@ async def cluster(
             stack.callback(server.close)
             assert server._server is not None
             port = server._server.sockets[0].getsockname()[1]
-            channel = KvorumChannel("127.0.0.1", port, codec=Codec())
-            local.channels[member_id] = channel
-            stack.callback(channel.close)
+            for channels in (local.channels, local.watch_channels):
+                channels[member_id] = KvorumChannel("127.0.0.1", port, codec=Codec())
+                stack.callback(channels[member_id].close)
         if leader >= 0:
             await local.elect(ids[leader])
         yield local
