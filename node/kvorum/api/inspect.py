@@ -1,4 +1,8 @@
-"""kvorum.v1.Inspect: what a node tells about itself beyond etcd's API."""
+"""kvorum.v1.Inspect: what a node tells about itself beyond etcd's API.
+
+History is answered from this member's own file, a page at a time and without a quorum: it goes as
+far as ``NodeStatistics.history_revision`` says, some milliseconds behind what is applied.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,16 @@ from typing import TYPE_CHECKING
 from kvorum_proto.kvorum import v1
 
 from kvorum.api.guards import ServerStream
-from kvorum.limits import INSPECT_INTERVAL_MS_MIN, INSPECT_LOG_TAIL_MAX
+from kvorum.errors import Condition, KvorumError
+from kvorum.history.pages import START, Question
+from kvorum.history.reader import HistoryBusy, HistoryInterrupted
+from kvorum.history.rows import Row
+from kvorum.limits import (
+    INSPECT_HISTORY_BYTES,
+    INSPECT_HISTORY_ROWS,
+    INSPECT_INTERVAL_MS_MIN,
+    INSPECT_LOG_TAIL_MAX,
+)
 from kvorum.machine import commands
 from kvorum.raft import membership
 from kvorum.raft.types import Entry, EntryKind
@@ -21,14 +34,14 @@ _KEY_SHOWN_BYTES = 48
 
 
 class Inspect:
-    """Statistics at a bounded rate and stretches of the raft log."""
+    """Statistics at a bounded rate, stretches of the raft log, kept revisions of keys."""
 
     service = "kvorum.v1.Inspect"
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self.unary = {"Log": self.log}
-        self.streams = {"Statistics": self.statistics}
+        self.streams = {"Statistics": self.statistics, "History": self.history}
 
     async def statistics(self, stream: ServerStream) -> None:
         """A report now and then until the client leaves."""
@@ -65,6 +78,55 @@ class Inspect:
             commit=log.commit,
             entries=summaries(raft.entries_slice(first, end)) if first < end else [],
         )
+
+    async def history(self, stream: ServerStream) -> None:
+        """Every kept revision of a key or range, oldest first, in bounded batches; at least one
+        batch, which says what is compacted.
+        """
+        request = await stream.recv_message()
+        if request is None:
+            return
+        if not request.key:
+            raise KvorumError(Condition.KEY_NOT_PROVIDED)
+        question = Question(
+            request.key, request.range_end, request.from_revision, request.to_revision
+        )
+        left, after, more = request.limit, START, True
+        while more:
+            rows = min(left, INSPECT_HISTORY_ROWS) if request.limit else INSPECT_HISTORY_ROWS
+            reading = self._node.history.read_page(question, after, rows, INSPECT_HISTORY_BYTES)
+            try:
+                page = await asyncio.wrap_future(reading)
+            except HistoryBusy:
+                raise KvorumError(Condition.TOO_MANY_REQUESTS) from None
+            except HistoryInterrupted:
+                raise KvorumError(Condition.TIMEOUT) from None
+            await stream.send_message(
+                v1.HistoryBatch(
+                    compact_revision=max(0, page.compact_revision),
+                    revisions=[_revision(row) for row in page.rows],
+                )
+            )
+            left -= len(page.rows)
+            more = page.more and (left > 0 or not request.limit)
+            if more:
+                after = (page.rows[-1].revision, page.rows[-1].sub)
+
+
+def _revision(row: Row) -> v1.HistoryRevision:
+    return v1.HistoryRevision(
+        revision=row.revision,
+        sub=row.sub,
+        type=row.type,
+        key=row.key,
+        value=row.value,
+        create_revision=row.create_revision,
+        version=row.version,
+        lease=row.lease,
+        at_ms=row.at_ms,
+        member=row.member,
+        user=row.user_name,
+    )
 
 
 def summaries(entries: tuple[Entry, ...] | list[Entry]) -> list[v1.LogEntry]:

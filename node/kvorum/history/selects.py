@@ -87,7 +87,7 @@ def range_at(
         if not range_end:
             records = _one_key_at(connection, key, revision, keys_only)
             return RangeResult([] if count_only else records, len(records), progress.revision)
-        where, values = _key_range(key, range_end)
+        where, values = key_condition(key, range_end)
         values["revision"] = revision
         newest = f"SELECT key, max(revision) AS revision FROM history WHERE {where} "
         newest += "AND revision <= $revision GROUP BY key"
@@ -143,7 +143,7 @@ def events(
     with snapshot(connection) as progress:
         _check_compacted(from_revision, progress)
         through = min(to_revision, progress.revision)
-        where, values = _key_range(key, range_end, "e.")
+        where, values = key_condition(key, range_end, "e.")
         where += " AND e.revision >= $first AND e.revision <= $last"
         values |= {"first": from_revision, "last": through}
         sizes = _sizes(connection, where, values, limit_revisions + 1)
@@ -235,7 +235,7 @@ def key_history(
 ) -> list[Row]:
     """Every kept row of a key or range, oldest first, deletes included (0: no bound)."""
     with snapshot(connection):
-        where, values = _key_range(key, range_end)
+        where, values = key_condition(key, range_end)
         values["first"] = from_revision
         statement = f"SELECT {ROW_COLUMNS} FROM history WHERE {where} AND revision >= $first"
         if to_revision > 0:
@@ -314,7 +314,7 @@ def _check_compacted(revision: int, progress: Progress) -> None:
         raise HistoryCompacted(progress.compact_revision)
 
 
-def _key_range(key: bytes, range_end: bytes, prefix: str = "") -> tuple[str, dict[str, Any]]:
+def key_condition(key: bytes, range_end: bytes, prefix: str = "") -> tuple[str, dict[str, Any]]:
     """A condition on the key, after etcd's rules, with its values."""
     if not range_end:
         return f"{prefix}key = $key", {"key": key}

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from kvorum.history import pages
 from kvorum.history.database import HistoryDatabase
 from kvorum.history.reader import HistoryBusy, HistoryReader
 from kvorum.history.rows import Batch, EventRow, Identity, Row
@@ -201,6 +202,30 @@ class HistoryDesk:
 
         self._enqueue(begin)
 
+    def read_page(
+        self, question: pages.Question, after: tuple[int, int], max_rows: int, max_bytes: int
+    ) -> Future[pages.Page]:
+        """Ask for a page of kept changes. The future fails with ``HistoryBusy`` when too many ask,
+        and with ``HistoryInterrupted`` when it takes too long.
+        """
+        answer: Future[pages.Page] = Future()
+
+        def begin() -> bool:
+            if not answer.set_running_or_notify_cancel():
+                return True  # Whoever asked has gone.
+            try:
+                read = self.reader.submit(
+                    lambda connection: pages.page(connection, question, after, max_rows, max_bytes)
+                )
+            except HistoryBusy as busy:
+                answer.set_exception(busy)
+            else:
+                read.future.add_done_callback(lambda done: _hand_on(done, answer))
+            return True
+
+        self._enqueue(begin)
+        return answer
+
     def _answered(self, effect: ReadHistoryEvents, done: Future[EventsResult]) -> None:
         self._post(events(effect.token, done))
         self._call(self._drain)
@@ -294,6 +319,15 @@ def _cancelled() -> Future[Any]:
     future.cancel()
     future.set_running_or_notify_cancel()
     return future
+
+
+def _hand_on(done: Future[_T], answer: Future[_T]) -> None:
+    """One future's fate to another."""
+    error = done.exception()
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(done.result())
 
 
 def _failure(done: Future[_T]) -> str:

@@ -5,8 +5,10 @@ of any.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
+from kvorum.history.pages import Page, Question
 from kvorum.replica.effects import (
     AppendHistory,
     CompactHistory,
@@ -55,6 +57,11 @@ class HistoryPort(Protocol):
 
     def read_events(self, effect: ReadHistoryEvents) -> None:
         """Ask; ``HistoryEvents`` follows."""
+
+    def read_page(
+        self, question: Question, after: tuple[int, int], max_rows: int, max_bytes: int
+    ) -> Future[Page]:
+        """Ask for a page of kept changes, behind a revision and a sub."""
 
     @property
     def size_bytes(self) -> int:

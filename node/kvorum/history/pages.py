@@ -1,0 +1,95 @@
+"""The kept changes of a key or range a page at a time, bounded in rows and in bytes.
+
+Whoever reads a long history holds no transaction open between two pages: each is one state of the
+file, and the next begins behind the last row of the one before.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import duckdb
+
+from kvorum.history.rows import ROW_COLUMNS, Row
+from kvorum.history.selects import key_condition, snapshot
+
+START = (0, -1)
+"""The place before every row."""
+
+
+class Question(NamedTuple):
+    """Which changes: a key or range after etcd's rules, from one revision to another, both included
+    (0: no bound).
+    """
+
+    key: bytes
+    range_end: bytes = b""
+    from_revision: int = 0
+    to_revision: int = 0
+
+
+class Page(NamedTuple):
+    """Rows by revision and sub. ``more``: there are rows behind the last one.
+
+    ``compact_revision``: below it only what a compaction keeps can be here (-1: never compacted).
+    """
+
+    rows: list[Row]
+    compact_revision: int
+    more: bool
+
+
+def page(
+    connection: duckdb.DuckDBPyConnection,
+    question: Question,
+    after: tuple[int, int] = START,
+    max_rows: int = 1_000,
+    max_bytes: int = 1 << 20,
+) -> Page:
+    """The rows that follow ``after`` (a revision and a sub), at most ``max_rows``, with about
+    ``max_bytes`` of keys and values; at least one, if there is one.
+
+    What a compaction has agreed to forget is left out, whether or not it is swept already.
+    """
+    with snapshot(connection) as progress:
+        where, values = key_condition(question.key, question.range_end)
+        where += " AND revision >= $after AND (revision > $after OR sub > $sub)"
+        where += " AND revision >= $first"
+        values |= {"after": after[0], "sub": after[1], "first": question.from_revision}
+        if question.to_revision > 0:
+            where += " AND revision <= $last"
+            values["last"] = question.to_revision
+        if progress.swept_revision < progress.compact_revision:
+            where += _kept()
+            values["compacted"] = progress.compact_revision
+        sizes = connection.execute(
+            f"SELECT octet_length(key) + octet_length(value) FROM history AS h WHERE {where} "
+            f"ORDER BY revision, sub LIMIT {max_rows + 1:d}",
+            values,
+        ).fetchall()
+        taken = _fitting([size for (size,) in sizes], max_rows, max_bytes)
+        found = connection.execute(
+            f"SELECT {ROW_COLUMNS} FROM history AS h WHERE {where} "
+            f"ORDER BY revision, sub LIMIT {taken:d}",
+            values,
+        ).fetchall()
+        return Page([Row(*row) for row in found], progress.compact_revision, taken < len(sizes))
+
+
+def _kept() -> str:
+    """A condition on ``h``: what the compaction at ``$compacted`` keeps."""
+    newest = "SELECT max(n.revision) FROM history AS n "
+    newest += "WHERE n.key = h.key AND n.revision <= $compacted"
+    return (
+        " AND (h.revision > $compacted OR "
+        f"(h.revision = ({newest}) AND (h.type = 0 OR h.revision = $compacted)))"
+    )
+
+
+def _fitting(sizes: list[int], max_rows: int, max_bytes: int) -> int:
+    total = 0
+    for position, size in enumerate(sizes):
+        total += size
+        if position and (total > max_bytes or position == max_rows):
+            return position
+    return len(sizes)
