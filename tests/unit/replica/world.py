@@ -171,9 +171,11 @@ class World:
             self.nodes[member] = Node(self, member, voters)
 
     def give(self, member: int, *batch: i.Input) -> None:
-        """Inputs for one node; a paused one hears of them when it goes on."""
-        node = self.nodes[member]
-        if not node.alive:
+        """Inputs for one node; a paused one hears of them when it goes on, one that does not run
+        never.
+        """
+        node = self.nodes.get(member)
+        if node is None or not node.alive:
             return
         if node.paused:
             node.inbox.extend(batch)
