@@ -65,6 +65,9 @@ IMAGE_SECTION_BYTES_MAX = 64 * 1024 * 1024
 # --- leases ---------------------------------------------------------------------------------------
 LEASE_REVOKES_PER_SCAN = 500  # At most this many expiries proposed every 500 ms, as etcd.
 LEASE_SCAN_MS = 500
+# Remembered answers to "may this user write all keys on that lease"; more than leases in use at a
+# time, and a few MB at most.
+AUTH_LEASE_VERDICTS = 10_000
 
 # --- inspection -----------------------------------------------------------------------------------
 INSPECT_INTERVAL_MS_MIN = 100

@@ -10,8 +10,10 @@ likewise.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
+from kvorum import limits
 from kvorum.machine.leases import Lease, LeaseTable
 from kvorum.machine.operations import (
     Command,
@@ -22,6 +24,7 @@ from kvorum.machine.operations import (
     Range,
     Txn,
 )
+from kvorum.machine.permissions import Coverage
 
 
 class Need(NamedTuple):
@@ -32,7 +35,47 @@ class Need(NamedTuple):
     range_end: bytes = b""
 
 
-def needs_of(command: Command | Range, leases: LeaseTable) -> Iterator[Need]:
+class LeaseNeed(NamedTuple):
+    """All keys on a lease, and whether they are written or read."""
+
+    writes: bool
+    lease: Lease
+
+
+class LeaseVerdicts:
+    """How far each user's rights on the keys of leases were looked at, and found to suffice.
+
+    A user who hangs ten thousand keys on one lease would have all of them looked at with each of
+    its puts; this leaves the ones that came since. Good for one auth revision.
+    """
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, int, bool], tuple[Lease, int]] = {}
+
+    def clear(self) -> None:
+        """Rights have changed."""
+        self._seen.clear()
+
+    def suffices(self, coverage: Coverage, user: str, need: LeaseNeed) -> bool:
+        """Whether the user's ``coverage``, that of reading or of writing, holds all keys."""
+        lease = need.lease
+        place = (user, lease.id, need.writes)
+        seen = self._seen.get(place)
+        # A lease may have ended and another one have its id: then nothing was looked at yet.
+        known = seen[1] if seen is not None and seen[0] is lease else 0
+        # Keys that came since are the last ones; if some left again, a few are looked at twice.
+        fresh = islice(reversed(lease.keys), lease.attachments - known)
+        if not all(coverage.covers(key) for key in fresh):
+            return False
+        if len(self._seen) >= limits.AUTH_LEASE_VERDICTS:
+            self._seen.clear()
+        self._seen[place] = (lease, lease.attachments)
+        return True
+
+
+def needs_of(command: Command | Range, leases: LeaseTable) -> Iterator[Need | LeaseNeed]:
     """All that a command touches; nothing for one that touches no keys."""
     if isinstance(command, Put | DeleteRange | Range | Txn):
         yield from _of_operation(command, leases)
@@ -40,14 +83,13 @@ def needs_of(command: Command | Range, leases: LeaseTable) -> Iterator[Need]:
         yield from lease_needs(leases.get(command.id), writes=True)
 
 
-def lease_needs(lease: Lease | None, writes: bool) -> Iterator[Need]:
-    """The keys on a lease, if there is one."""
-    if lease is not None:
-        for key in lease.keys:
-            yield Need(writes, key)
+def lease_needs(lease: Lease | None, writes: bool) -> Iterator[LeaseNeed]:
+    """The keys on a lease, if there is one and there are any."""
+    if lease is not None and lease.keys:
+        yield LeaseNeed(writes, lease)
 
 
-def _of_operation(op: Operation, leases: LeaseTable) -> Iterator[Need]:
+def _of_operation(op: Operation, leases: LeaseTable) -> Iterator[Need | LeaseNeed]:
     if isinstance(op, Put):
         yield Need(True, op.key)
         if op.prev_kv:
@@ -64,7 +106,7 @@ def _of_operation(op: Operation, leases: LeaseTable) -> Iterator[Need]:
         yield from _of_txn(op, leases)
 
 
-def _of_txn(txn: Txn, leases: LeaseTable) -> Iterator[Need]:
+def _of_txn(txn: Txn, leases: LeaseTable) -> Iterator[Need | LeaseNeed]:
     """A stack and not recursion: nested generators would hand every need through all levels."""
     waiting: list[Iterable[Operation | None]] = [(txn,)]
     while waiting:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, get_args
 
 from kvorum.errors import Condition
 from kvorum.machine import auth_ops as ops
-from kvorum.machine.access import Need, lease_needs, needs_of
+from kvorum.machine.access import LeaseNeed, LeaseVerdicts, Need, lease_needs, needs_of
 from kvorum.machine.accounts import ROOT, Accounts, AuthState, User
 from kvorum.machine.leases import Lease, LeaseTable
 from kvorum.machine.operations import Command, LeaseGrant, LeaseRevoke, Txn
@@ -74,12 +74,13 @@ class TokensEnded(NamedTuple):
 class Auth:
     """The machine's users and roles, and the checks on them."""
 
-    __slots__ = ("_cache", "_cache_revision", "accounts")
+    __slots__ = ("_cache", "_cache_revision", "_lease_verdicts", "accounts")
 
     def __init__(self, state: AuthState | None = None) -> None:
         self.accounts = Accounts(state)
         self._cache: dict[str, Rights] = {}  # By user; no more than there are users.
-        self._cache_revision = 0  # The auth revision at which the cache was right.
+        self._lease_verdicts = LeaseVerdicts()
+        self._cache_revision = 0  # The auth revision at which these two were right.
 
     @property
     def enabled(self) -> bool:
@@ -232,7 +233,7 @@ class Auth:
 
     # --- judging ----------------------------------------------------------------------------------
 
-    def _check(self, caller: Caller, needs: Iterable[Need]) -> Condition | None:
+    def _check(self, caller: Caller, needs: Iterable[Need | LeaseNeed]) -> Condition | None:
         """The caller is looked at with the first need: who touches nothing may be nobody."""
         if not self.enabled:
             return None
@@ -246,7 +247,11 @@ class Auth:
                     return None
                 rights = found
             coverage = rights.write if need.writes else rights.read
-            if not coverage.covers(need.key, need.range_end):
+            if isinstance(need, LeaseNeed):
+                fine = self._lease_verdicts.suffices(coverage, caller.user, need)
+            else:
+                fine = coverage.covers(need.key, need.range_end)
+            if not fine:
                 return Condition.PERMISSION_DENIED
         return None
 
@@ -258,6 +263,7 @@ class Auth:
             return Condition.AUTH_OLD_REVISION
         if self._cache_revision != self.revision:
             self._cache.clear()
+            self._lease_verdicts.clear()
             self._cache_revision = self.revision
         rights = self._cache.get(caller.user)
         if rights is None:

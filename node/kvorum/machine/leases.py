@@ -18,16 +18,18 @@ from kvorum.machine.record import scan
 
 class Lease:
     """One lease. ``remaining_s`` 0: no checkpoint, the whole TTL counts. ``keys`` is a dict used as
-    an ordered set.
+    an ordered set, the key attached last at its end; ``attachments`` counts all that ever were
+    attached here (not a part of the state: an image does not tell it).
     """
 
-    __slots__ = ("id", "keys", "remaining_s", "ttl_s")
+    __slots__ = ("attachments", "id", "keys", "remaining_s", "ttl_s")
 
     def __init__(self, id: int, ttl_s: int, remaining_s: int = 0) -> None:
         self.id = id
         self.ttl_s = ttl_s
         self.remaining_s = remaining_s
         self.keys: dict[bytes, None] = {}
+        self.attachments = 0
 
     def sorted_keys(self) -> list[bytes]:
         """Attached keys in the order in which they die."""
@@ -87,7 +89,9 @@ class LeaseTable:
 
     def attach(self, lease: int, key: bytes) -> None:
         """Hang a key on a lease, which must exist."""
-        self._leases[lease].keys[key] = None
+        found = self._leases[lease]
+        found.keys[key] = None
+        found.attachments += 1
         self.attached += 1
 
     def detach(self, lease: int, key: bytes) -> None:

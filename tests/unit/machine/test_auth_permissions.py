@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kvorum import limits
 from kvorum.errors import Condition
 from kvorum.machine import auth_ops as ops
 from kvorum.machine.auth import ANONYMOUS, Auth, Caller
+from kvorum.machine.leases import LeaseTable
+from kvorum.machine.operations import LeaseGrant
 from kvorum.machine.permissions import READ, READWRITE, WRITE, Coverage, Permission, unite
 from unit.machine.auth_model import LETTERS, UNIVERSE, within
 
@@ -140,3 +143,98 @@ def test_secrets_stay_out_of_repr() -> None:
         assert "SECRET" not in repr(thing)
         assert "SECRET" not in str(thing)
         assert "'x'" in repr(thing) or "Login" in repr(thing)
+
+
+class LeaseTest:
+    """A user who may write "a" to "m", and a lease."""
+
+    def __init__(self) -> None:
+        self.auth = opened()
+        self.leases = LeaseTable()
+        self.auth.apply(ops.RoleGrantPermission("r", Permission(READWRITE, b"a", b"m")))
+        self.grant()
+
+    def grant(self) -> None:
+        self.leases.grant(LeaseGrant(1, 60))
+
+    def refusal(self, user: str = "u") -> Condition | None:
+        return self.auth.check_lease_write(self.auth.caller(user), self.leases.get(1))
+
+
+def test_keys_that_come_to_a_lease_are_looked_at() -> None:
+    test = LeaseTest()
+    for key in (b"b", b"c", b"d"):
+        test.leases.attach(1, key)
+        assert test.refusal() is None
+    test.leases.attach(1, b"x")
+    for _ in range(2):
+        assert test.refusal() is Condition.PERMISSION_DENIED
+        assert test.refusal("root") is None
+    test.leases.detach(1, b"x")
+    assert test.refusal() is None
+    test.leases.detach(1, b"b")
+    test.leases.attach(1, b"x")
+    test.leases.attach(1, b"b")
+    test.leases.detach(1, b"d")
+    assert test.refusal() is Condition.PERMISSION_DENIED
+
+
+def test_another_lease_of_the_same_id_is_another_lease() -> None:
+    test = LeaseTest()
+    for n in range(5):
+        test.leases.attach(1, b"b%d" % n)
+    assert test.refusal() is None
+    for n in range(5):
+        test.leases.detach(1, b"b%d" % n)
+    test.leases.remove(1)
+    test.grant()
+    test.leases.attach(1, b"x")
+    assert test.refusal() is Condition.PERMISSION_DENIED
+
+
+def test_reading_and_writing_a_lease_are_two_things_and_so_are_users() -> None:
+    test = LeaseTest()
+    test.auth.apply(ops.RoleGrantPermission("r", Permission(READ, b"x")))
+    test.auth.apply(ops.UserAdd("v", b"hash"))
+    test.leases.attach(1, b"x")
+    lease = test.leases.get(1)
+    assert lease is not None
+    for _ in range(2):
+        assert test.auth.check_lease_read(test.auth.caller("u"), [lease]) is None
+        assert test.refusal() is Condition.PERMISSION_DENIED
+        refused = test.auth.check_lease_read(test.auth.caller("v"), [lease])
+        assert refused is Condition.PERMISSION_DENIED
+
+
+def test_a_lease_verdict_does_not_outlive_the_permission() -> None:
+    test = LeaseTest()
+    test.leases.attach(1, b"b")
+    assert test.refusal() is None
+    test.auth.apply(ops.RoleRevokePermission("r", b"a", b"m"))
+    assert test.refusal() is Condition.PERMISSION_DENIED
+
+
+def test_each_key_of_a_lease_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    test, looked, covers = LeaseTest(), [], Coverage.covers
+
+    def counting(self: Coverage, key: bytes, range_end: bytes = b"") -> bool:
+        looked.append(key)
+        return covers(self, key, range_end)
+
+    monkeypatch.setattr(Coverage, "covers", counting)
+    for n in range(500):
+        test.leases.attach(1, b"b%d" % n)
+        assert test.refusal() is None
+    assert len(looked) == 500
+
+
+def test_lease_verdicts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "AUTH_LEASE_VERDICTS", 10)
+    test = LeaseTest()
+    for n in range(2, 60):
+        test.leases.grant(LeaseGrant(n, 60))
+        test.leases.attach(n, b"b%d" % n)
+        for _ in range(2):
+            lease = test.leases.get(n)
+            assert test.auth.check_lease_write(test.auth.caller("u"), lease) is None
+        assert len(test.auth._lease_verdicts._seen) <= 10
