@@ -11,15 +11,15 @@ from pathlib import Path
 import bcrypt
 import pytest
 from compat.real_etcd import RELEASES, RealEtcd, Release, ReleaseCtl, find_release
+from kvorum.machine.accounts import Role
 from kvorum.machine.alarms import Alarm
+from kvorum.machine.permissions import Permission
 from kvorum.machine.record import Record
 from kvorum.storage.etcd_db import (
     Change,
     EtcdDb,
     EtcdState,
     LeaseRecord,
-    Permission,
-    Role,
     plan_etcd_db,
     read_etcd_db,
     write_etcd_db,
@@ -174,7 +174,8 @@ def test_a_revision_beyond_the_changes(launch: Launch, tmp_path: Path) -> None:
 def test_etcd_takes_our_users_roles_and_alarms(launch: Launch, tmp_path: Path) -> None:
     """Also from a cluster of a later version than its own."""
     source = full_source(100, bcrypt.hashpw(b"secret", bcrypt.gensalt(4)))
-    source.state = source.state._replace(auth_enabled=True, cluster_version="3.6.0")
+    auth = source.state.auth._replace(enabled=True)
+    source.state = source.state._replace(auth=auth, cluster_version="3.6.0")
     etcd = launch()
     etcd.restore(file_of(tmp_path / "db", source))
     etcd.start()
@@ -262,14 +263,14 @@ def check_state(state: EtcdState, head: int, compacted: int) -> None:
     assert state.applied_index > 30
     assert sorted(lease.ttl_s for lease in state.leases) == [77, 3_600]
     assert state.alarms == (Alarm(7, 1),)
-    assert state.roles == (Role("reader", (Permission(0, b"a", b"c"), Permission(2, b"k1"))),)
-    ann, cn, root = state.users
+    assert state.auth.roles == (Role("reader", (Permission(0, b"a", b"c"), Permission(2, b"k1"))),)
+    ann, cn, root = state.auth.users
     assert (ann.name, ann.roles, ann.no_password) == ("ann", ("reader",), False)
     assert bcrypt.checkpw(b"pw", ann.password)
     assert (cn.name, cn.password, cn.no_password) == ("cn", b"", True)
     assert bcrypt.checkpw(b"secret", root.password)
-    assert not state.auth_enabled
-    assert state.auth_revision == 8
+    assert not state.auth.enabled
+    assert state.auth.revision == 8
     assert [member.is_learner for member in state.members].count(True) == 1
     assert isinstance(state.leases[0], LeaseRecord)
 

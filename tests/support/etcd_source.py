@@ -5,17 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from kvorum.machine.accounts import AuthState, Role, User
 from kvorum.machine.alarms import Alarm
 from kvorum.machine.members import Member
+from kvorum.machine.permissions import Permission
 from kvorum.machine.record import Record
-from kvorum.storage.etcd_db import (
-    Change,
-    EtcdState,
-    LeaseRecord,
-    Permission,
-    Role,
-    User,
-)
+from kvorum.storage.etcd_db import Change, EtcdState, LeaseRecord
 
 LEASES = (LeaseRecord(-5, 400), LeaseRecord(77, 3_600), LeaseRecord(88, 7_200, 5_000))
 MEMBERS = (
@@ -89,16 +84,18 @@ def full_source(revisions: int = 300, password: bytes = b"$2b$04$hash") -> Sourc
         removed=(9, 2**63),
         alarms=(Alarm(5, 1), Alarm(7, 2)),
         leases=LEASES,
-        auth_revision=12,
-        users=(
-            User("ann", password, ("reader", "räuber")),
-            User("cn", no_password=True),
-            User("root", password, ("root",)),
-        ),
-        roles=(
-            Role("reader", (Permission(0, b"k", b"l"), Permission(2, b"own"))),
-            Role("root"),
-            Role("räuber", (Permission(1, b"\0", b"\0"),)),
+        auth=AuthState(
+            revision=12,
+            users=(
+                User("ann", password, roles=("reader", "räuber")),
+                User("cn", no_password=True),
+                User("root", password, roles=("root",)),
+            ),
+            roles=(
+                Role("reader", (Permission(0, b"k", b"l"), Permission(2, b"own"))),
+                Role("root"),
+                Role("räuber", (Permission(1, b"\0", b"\0"),)),
+            ),
         ),
     )
     return Source(state, lively_changes(revisions))

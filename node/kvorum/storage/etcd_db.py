@@ -33,14 +33,7 @@ from kvorum.storage import etcd_records as records
 from kvorum.storage.bolt_page import PAGE_BYTES, BoltFault, Truncated
 from kvorum.storage.bolt_read import BoltFile, BucketRef, Claims
 from kvorum.storage.bolt_write import Bucket, Plan, measure, write
-from kvorum.storage.etcd_records import (
-    BadRevision,
-    Change,
-    LeaseRecord,
-    Permission,
-    Role,
-    User,
-)
+from kvorum.storage.etcd_records import BadRevision, Change, LeaseRecord
 from kvorum.storage.etcd_state import KEY, META, SMALL, EtcdState, decode_state, encode_state
 
 __all__ = [
@@ -51,12 +44,9 @@ __all__ = [
     "EtcdDbSource",
     "EtcdState",
     "LeaseRecord",
-    "Permission",
-    "Role",
     "SealMismatch",
     "SealMissing",
     "SealUse",
-    "User",
     "plan_etcd_db",
     "read_etcd_db",
     "write_etcd_db",

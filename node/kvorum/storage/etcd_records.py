@@ -23,8 +23,10 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
+from kvorum.machine.accounts import Role, User
 from kvorum.machine.alarms import Alarm
 from kvorum.machine.members import Member
+from kvorum.machine.permissions import Permission
 from kvorum.machine.record import Record, RecordError, parse_checked, varint
 from kvorum.storage.bolt_page import BoltFault
 
@@ -66,30 +68,6 @@ class LeaseRecord(NamedTuple):
     id: int
     ttl_s: int
     remaining_s: int = 0
-
-
-class User(NamedTuple):
-    """A user; ``password`` is the bcrypt hash, empty for a user without one."""
-
-    name: str
-    password: bytes = b""
-    roles: tuple[str, ...] = ()
-    no_password: bool = False
-
-
-class Permission(NamedTuple):
-    """What a role may do: ``type`` as in authpb (READ 0, WRITE 1, READWRITE 2)."""
-
-    type: int
-    key: bytes
-    range_end: bytes = b""
-
-
-class Role(NamedTuple):
-    """A role with its permissions, in order of their keys."""
-
-    name: str
-    permissions: tuple[Permission, ...] = ()
 
 
 def revision_key(main: int, sub: int = 0, deleted: bool = False) -> bytes:
@@ -207,7 +185,7 @@ def decode_user(key: bytes, value: bytes) -> User:
             no_password = bool(dict(_fields(data, what)).get(1, 0))
     if name != key:
         raise BadRecord(f"{what} says it is {name[:64]!r}")
-    return User(_text(name, what), password, tuple(roles), no_password)
+    return User(_text(name, what), password, no_password, tuple(sorted(roles)))
 
 
 def encode_role(role: Role) -> tuple[bytes, bytes]:

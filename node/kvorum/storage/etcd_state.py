@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
+from kvorum.machine.accounts import FIRST_REVISION, AuthState
 from kvorum.machine.alarms import Alarm
 from kvorum.machine.members import Member
 from kvorum.storage import etcd_records as records
-from kvorum.storage.etcd_records import BadRecord, LeaseRecord, Role, User
+from kvorum.storage.etcd_records import BadRecord, LeaseRecord
 
 NEVER_COMPACTED: Final = -1
 KEY: Final = b"key"
@@ -39,9 +40,9 @@ class EtcdState(NamedTuple):
     """All that an etcd database holds besides the changes.
 
     ``compact_revision`` is agreed, ``swept_revision`` carried out (-1: never); etcd carries out
-    what is left when it starts. ``auth_revision`` starts at 1. ``cluster_version`` may be empty,
-    and newer than the server that restores (3.4.23 and 3.5.1 take a file of 3.6.0). An empty
-    ``storage_version`` is what etcd 3.5 leaves there.
+    what is left when it starts. ``cluster_version`` may be empty, and newer than the server that
+    restores (3.4.23 and 3.5.1 take a file of 3.6.0). An empty ``storage_version`` is what etcd 3.5
+    leaves there.
     """
 
     revision: int
@@ -55,23 +56,20 @@ class EtcdState(NamedTuple):
     removed: tuple[int, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     leases: tuple[LeaseRecord, ...] = ()
-    auth_enabled: bool = False
-    auth_revision: int = 1
-    users: tuple[User, ...] = ()
-    roles: tuple[Role, ...] = ()
+    auth: AuthState = AuthState()
 
 
 def encode_state(state: EtcdState) -> dict[bytes, list[_Pair]]:
     """The pairs of the :data:`SMALL` buckets, in order."""
-    auth = [(b"authRevision", records.encode_number(state.auth_revision))]
-    if state.auth_enabled:
+    auth = [(b"authRevision", records.encode_number(state.auth.revision))]
+    if state.auth.enabled:
         auth.append((b"authEnabled", b"\1"))
     version = state.cluster_version.encode()
     contents: dict[bytes, Iterable[_Pair]] = {
         b"alarm": map(records.encode_alarm, state.alarms),
         b"auth": auth,
-        b"authRoles": map(records.encode_role, state.roles),
-        b"authUsers": map(records.encode_user, state.users),
+        b"authRoles": map(records.encode_role, state.auth.roles),
+        b"authUsers": map(records.encode_user, state.auth.users),
         b"cluster": [(b"clusterVersion", version)] if version else [],
         b"lease": map(records.encode_lease, state.leases),
         b"members": map(records.encode_member, state.members),
@@ -106,10 +104,12 @@ def decode_state(small: dict[bytes, list[_Pair]], last: int) -> EtcdState:
         removed=_sorted(records.decode_member_id(key) for key, _ in small[b"members_removed"]),
         alarms=_sorted(records.decode_alarm(key) for key, _ in small[b"alarm"]),
         leases=_sorted(records.decode_lease(*pair) for pair in small[b"lease"]),
-        auth_enabled=enabled == b"\1",
-        auth_revision=_number(auth, b"authRevision", 1),
-        users=_sorted(records.decode_user(*pair) for pair in small[b"authUsers"]),
-        roles=_sorted(records.decode_role(*pair) for pair in small[b"authRoles"]),
+        auth=AuthState(
+            enabled == b"\1",
+            _number(auth, b"authRevision", FIRST_REVISION),
+            _sorted(records.decode_user(*pair) for pair in small[b"authUsers"]),
+            _sorted(records.decode_role(*pair) for pair in small[b"authRoles"]),
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from kvorum.machine.accounts import AuthState
 from kvorum.machine.record import Record, varint
 from kvorum.storage.bolt_page import BoltFault, Truncated
 from kvorum.storage.bolt_write import BoltWriteError, Bucket, measure, write
@@ -71,7 +72,7 @@ def test_a_source_reads_back(tmp_path: Path, revisions: int) -> None:
         EtcdState(40, compact_revision=40, swept_revision=7),
         EtcdState(40, compact_revision=12),
         EtcdState(500, storage_version="3.6.0"),
-        EtcdState(2**62, auth_enabled=True, auth_revision=2**64 - 1, applied_index=2**64 - 1),
+        EtcdState(2**62, auth=AuthState(True, 2**64 - 1), applied_index=2**64 - 1),
     ],
 )
 def test_states_without_changes_read_back(tmp_path: Path, state: EtcdState) -> None:
