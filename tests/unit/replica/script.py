@@ -18,6 +18,7 @@ to another member than 1. Verbs:
     hold-links        deliver [COUNT]    release-links
     cut 1>2 ..        isolate N          heal                 pause N     resume N
     crash N           restart N          transfer N           status [N ..]   waiting [N]
+    unreachable N PEER ..                 (member N's transport to peers broke)
 
 Several inputs in one turn of the loop are joined by `&`. `quietly` before a verb tells nothing.
 Keys and values are text; `*` as END is "to the last key", `KEY/ +` the prefix's end.
@@ -349,6 +350,9 @@ class Script:
 
     def verb_resume(self, member: str) -> None:
         self._node(member).paused = False
+
+    def verb_unreachable(self, member: str, *peers: str) -> None:
+        self._world.give(int(member), *[i.Unreachable(int(peer)) for peer in peers])
 
     def verb_crash(self, member: str) -> None:
         self._node(member).crash()

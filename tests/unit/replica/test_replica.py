@@ -16,7 +16,7 @@ from kvorum.raft.messages import SnapshotOffer
 from kvorum.raft.types import ConfState, HardState, SnapshotMeta
 from kvorum.replica import effects as e
 from kvorum.replica import inputs as i
-from kvorum.replica import watches
+from kvorum.replica import proposals, watches
 from kvorum.replica.replica import Replica
 from kvorum.replica.requests import Done, Failed, WatchSpec
 from kvorum.replica.state import Boot, ReplicaConfig
@@ -274,6 +274,87 @@ def test_a_flood_of_abandoned_proposals_does_not_pile_up() -> None:
         world.give(3, i.Propose(number, commands.Put(b"k", b"v"), 0))
         world.give(3, i.Cancel(number))
     assert len(world.nodes[3].replica._proposals._parked) < 5
+
+
+# --- what is refused before it enters -------------------------------------------------------------
+
+
+def refused(request: i.Input, **changes: Any) -> Condition:
+    """Why the leader of three members refuses a request, after attributes were changed."""
+    elected = Elected()
+    replica = elected.world.nodes[1].replica
+    patch = pytest.MonkeyPatch()
+    for name, (owner, value) in changes.items():
+        patch.setattr(owner(replica), name, value)
+    elected.world.give(1, request)
+    elected.world.settle()
+    patch.undo()
+    outcome = elected.replies[1]
+    assert isinstance(outcome, Failed)
+    return outcome.condition
+
+
+def test_too_many_requests() -> None:
+    put = i.Propose(1, commands.Put(b"k", b"v"), 0)
+    lag = {"applied_index": (lambda r: r.machine, -5_000)}
+    assert refused(put, **lag) is Condition.TOO_MANY_REQUESTS
+    full = {"MAX_PENDING_REQUESTS": (lambda r: proposals, 0)}
+    assert refused(put, **full) is Condition.TOO_MANY_REQUESTS
+    stuck = {"event_count": (lambda r: r.machine.window, 400_001)}
+    assert refused(put, **stuck) is Condition.TOO_MANY_REQUESTS
+    uncommitted = {"uncommitted_bytes": (lambda r: r.raft.state, 1 << 40)}
+    assert refused(put, **uncommitted) is Condition.TOO_MANY_REQUESTS
+
+
+def test_what_is_wrong_with_a_request_is_said_before_that_there_are_too_many() -> None:
+    full = {"MAX_PENDING_REQUESTS": (lambda r: proposals, 0)}
+    put = i.Propose(1, commands.Put(b"", b"v"), 0)
+    assert refused(put, **full) is Condition.KEY_NOT_PROVIDED
+    large = i.Propose(1, commands.Put(b"k", bytes(1_572_864)), 0)
+    assert refused(large) is Condition.REQUEST_TOO_LARGE
+    assert refused(i.Read(1, commands.Range(b""))) is Condition.KEY_NOT_PROVIDED
+
+
+def test_one_change_of_members_at_a_time() -> None:
+    elected = Elected()
+    world = elected.world
+    for member in (2, 3):
+        world.nodes[member].holds_disk = True
+    world.give(1, i.ChangeMembers(1, commands.MemberAdd(9, URL, True), 0))
+    world.settle()
+    assert elected.change(2, commands.MemberRemove(3)) == Failed(
+        Condition.UNHEALTHY, "conf_change_pending"
+    )
+    for member in (2, 3):
+        world.nodes[member].holds_disk = False
+    world.settle()
+    assert isinstance(elected.replies[1], Done)
+
+
+def test_a_change_of_members_waits_for_the_leaders_first_entry() -> None:
+    elected = Elected()
+    world = elected.world
+    for member in MEMBERS:
+        world.nodes[member].holds_disk = True
+    world.give(1, i.TransferLeader(1, 2))
+    for _ in range(40):
+        if world.nodes[2].replica.leader == 2:
+            break
+        # Votes must reach the disks, the new leader's first entry must not.
+        for member in MEMBERS:
+            world.nodes[member].write()
+        world.settle()
+    raft = world.nodes[2].replica.raft
+    assert raft.leader == 2 and raft.log.commit < raft.log.last_index
+    world.give(2, i.ChangeMembers(2, commands.MemberAdd(9, URL, True), 0))
+    world.give(2, i.Propose(3, commands.Put(b"k", b"v"), 0))
+    assert not {2, 3} & elected.replies.keys()
+    for member in MEMBERS:
+        world.nodes[member].holds_disk = False
+    for _ in range(3):
+        world.give(2, i.Tick())
+        world.settle()
+    assert isinstance(elected.replies[2], Done) and isinstance(elected.replies[3], Done)
 
 
 # --- the bounds of a stream -----------------------------------------------------------------------
