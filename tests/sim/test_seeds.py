@@ -17,6 +17,7 @@ _BATCH = 20
 
 @pytest.mark.parametrize("first", range(0, _SEEDS, _BATCH))
 def test_seeds_hold(first: int) -> None:
+    acknowledged = 0
     for seed in range(first, min(first + _BATCH, _SEEDS)):
         simulation = Simulation(seed)
         try:
@@ -24,7 +25,9 @@ def test_seeds_hold(first: int) -> None:
         except SafetyViolation as violation:
             tail = "\n".join(list(simulation.world.trace)[-60:])
             pytest.fail(f"{tail}\n{violation}\nreplay: kvorum sim --seed {seed}")
-        assert report.acknowledged > 0, f"seed {seed} did nothing"
+        acknowledged += report.acknowledged
+    # One seed may be so unlucky that nothing is ever acknowledged; twenty may not.
+    assert acknowledged > _BATCH * 20, "the clients hardly did anything"
 
 
 def test_three_and_five_nodes_are_among_the_seeds() -> None:
