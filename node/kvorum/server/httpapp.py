@@ -44,7 +44,7 @@ def client_app(
     pages = _Pages(node, metrics)
     app = _app(pages.client() | pages.monitored(), [_access(node), _counted])
     app.add_routes(routes)
-    app.on_response_prepare.append(_cors(node))
+    app.on_response_prepare.append(_allow_origins(node))
     return app
 
 
@@ -132,7 +132,7 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _cors(node: Node) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+def _allow_origins(node: Node) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """Tells browsers which origins may read answers, on every answer."""
     origins = frozenset(node.config.cors)
 
@@ -151,7 +151,7 @@ def _cors(node: Node) -> Callable[[web.Request, web.StreamResponse], Awaitable[N
 
 def _json(body: object, *, end: str = "", headers: dict[str, str] | None = None) -> web.Response:
     text = json.dumps(body, separators=(",", ":")) + end
-    return web.Response(text=text, content_type="application/json", headers=headers)
+    return web.Response(body=text.encode(), content_type="application/json", headers=headers)
 
 
 class _Pages:

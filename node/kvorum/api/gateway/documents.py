@@ -25,8 +25,8 @@ _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
 
 
 def first_value(body: bytes) -> Any:
-    """The JSON value a body begins with; an empty object for an empty body. What follows the value
-    is not looked at, as in etcd. Raises FormError.
+    """The JSON value a body begins with; an empty object for an empty body, or null. What follows
+    the value is not looked at, as in etcd. Raises FormError.
     """
     try:
         text = body.decode().lstrip(_SPACE.decode())
@@ -42,7 +42,7 @@ def first_value(body: bytes) -> Any:
         raise
     except (ValueError, ArithmeticError) as error:
         raise FormError(f"the body is no JSON: {error}") from None
-    return value
+    return {} if value is None else value
 
 
 class Objects:
