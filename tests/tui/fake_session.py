@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from kvorum_tui.model.records import (
     FaultView,
     KeyEvent,
+    KeyLife,
     KeyPage,
     KeyRecord,
     LeaseInfo,
@@ -214,11 +215,16 @@ class FakeSession:
         self._may(changes=False)
         return self.store.get(key)
 
-    async def times(self, key: bytes) -> dict[int, int]:
+    async def history(self, key: bytes, from_revision: int, limit: int) -> KeyLife | None:
         self._may(changes=False)
         if self.kind != "kvorum":
-            return {}
-        return {e.revision: 1_000_000_000_000 for e in self.events if e.key == key}
+            return None
+        kept = [
+            replace(e, at_ms=1_000_000_000_000, member=2)
+            for e in self.events
+            if e.key == key and e.revision >= max(from_revision, self.compacted)
+        ]
+        return KeyLife(tuple(kept[-limit:]), self.compacted)
 
     async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:
         self._may(changes=False)

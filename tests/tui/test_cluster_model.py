@@ -140,7 +140,7 @@ def test_the_quorum_after_a_drill_in_words() -> None:
     model = three()
     kept, text = model.quorum_without({3}, 0.0)
     assert kept
-    assert text == "2 of 3 voters stay up, 2 are needed; writes go on"
+    assert text == "2 of 3 voters stay connected, 2 are needed; writes go on"
     kept, text = model.quorum_without({1}, 0.0)
     assert kept
     assert "election" in text
@@ -185,6 +185,56 @@ def test_log_strips_are_aligned_and_marked() -> None:
         (5, ">"),
     ]
     assert "etcd" in rows[2].reason
+
+
+def entries(*terms: int, first: int = 118) -> tuple[LogEntryView, ...]:
+    """A log's end, by the terms of its entries."""
+    return tuple(LogEntryView(first + place, term) for place, term in enumerate(terms))
+
+
+def replaced(model: ClusterModel) -> list[str]:
+    """What the ribbon says of overwritten entries."""
+    return [event.text for event in model.ribbon.events if event.kind == "replaced"]
+
+
+def test_an_overwritten_tail_is_told_with_its_indexes_and_term() -> None:
+    model = three()
+    model.report(report(1, "leader", 3, log=entries(3, 3, 3, 3, 3, 3, 3, 3, 3)), 1.0)
+    model.report(report(1, "follower", 4, log=entries(3, 3, 4, 4)), 2.0)
+    assert replaced(model)[-1] == "n1: entries 120-126 of term 3 replaced"
+    # The same log once more, and one that only grew, replace nothing.
+    model.report(report(1, "follower", 4, log=entries(3, 3, 4, 4)), 3.0)
+    model.report(report(1, "follower", 4, log=entries(3, 4, 4, 4, first=119)), 4.0)
+    assert len(replaced(model)) == 1
+
+
+def test_one_entry_and_entries_of_two_terms_are_told_so() -> None:
+    model = three()
+    model.report(report(1, "leader", 2, log=entries(1, 2)), 1.0)
+    model.report(report(1, "follower", 3, log=entries(1, 3, 3)), 2.0)
+    assert replaced(model)[-1] == "n1: entry 119 of term 2 replaced"
+    model.report(report(1, "follower", 4, log=entries(1, 3, 3, 4, 4)), 3.0)
+    model.report(report(1, "follower", 5, log=entries(1, 3, 5)), 4.0)
+    assert replaced(model)[-1] == "n1: entries 120-122 of terms 3 and 4 replaced"
+
+
+def test_what_nobody_showed_is_not_told_as_replaced() -> None:
+    model = three()
+    model.report(report(1, "leader", 3, log=entries(3, 3)), 1.0)
+    model.report(report(1, "follower", 4, log=entries(4, 4, first=500)), 2.0)
+    model.report(report(1, "follower", 4, log=()), 3.0)
+    model.report(report(1, "follower", 5, log=entries(5, 5)), 4.0)
+    assert replaced(model) == []
+
+
+def test_members_cut_off_from_each_other_make_no_quorum() -> None:
+    model = three()
+    fault = FaultView(1, "cut", 20_000, peer=0, direction="both")
+    model.report(report(2, faults=(fault,)), 0.0)
+    kept, text = model.quorum_without({3}, 0.0)
+    assert not kept
+    assert text.startswith("1 of 3 voters stay connected")
+    assert model.quorum_without({2}, 0.0)[0]
 
 
 def test_neighbouring_terms_look_different() -> None:

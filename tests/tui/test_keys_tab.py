@@ -52,7 +52,8 @@ async def go(pilot: Pilot[None], app: KvorumApp, key: bytes) -> None:
 def test_the_tree_opens_and_shows_values() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await shows(pilot, "▸ app/", "loose", "3")
-        await pilot.press("down", "right", "down", "right", "down")
+        await shows(pilot, "a branch with 2 keys")  # It stands on the first ordinary branch.
+        await pilot.press("right", "down", "right", "down")
         await shows(pilot, "▾ web/", '"port": 80', "version 1", "json")
         await pilot.press("left", "left")
         await shows(pilot, "▸ web/", "a branch with 2 keys")
@@ -221,12 +222,12 @@ def test_delete_one_key_after_a_look() -> None:
         await go(pilot, app, b"loose")
         await pilot.press("d")
         await shows(pilot, "Delete this key?", "history stays")
-        await pilot.press("enter")  # Cancel has the focus.
+        await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert b"loose" in fake.store
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("right", "enter")
+        await pilot.press("enter")
         await until(pilot, lambda: b"loose" not in fake.store, "deleted")
 
     on_keys(body)
@@ -260,7 +261,7 @@ def test_history_with_deletions_and_restore() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await go(pilot, app, b"k")
         await pilot.press("h")
-        await shows(pilot, "History", "deleted", "one", "two", "three", "when", "09-0")
+        await shows(pilot, "History", "deleted", "one", "two", "three", "when", "09-0", "by", "n2")
         await pilot.press("down", "down")
         await shows(pilot, "against revision 2", "− one", "+ two")
         fake.write(b"k", b"four")
@@ -289,6 +290,19 @@ def test_history_says_where_compaction_cut_it() -> None:
     on_keys(body, fake)
 
 
+def test_on_etcd_the_history_comes_from_a_watch_and_has_no_times() -> None:
+    fake = FakeSession({b"k": b"one"}, kind="etcd")
+    fake.write(b"k", b"two")
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await go(pilot, app, b"k")
+        await pilot.press("h")
+        seen = await shows(pilot, "revision", "1 one", "2 two")
+        assert "when" not in seen
+
+    on_keys(body, fake)
+
+
 def test_errors_name_member_rpc_and_code() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await go(pilot, app, b"loose")
@@ -297,7 +311,7 @@ def test_errors_name_member_rpc_and_code() -> None:
         fake.fail = SessionError(
             "etcdserver: request timed out", "http://n2:2379", "KV/Txn", "UNAVAILABLE", True
         )
-        await pilot.press("right", "enter")
+        await pilot.press("enter")
         await shows(pilot, "n2 · KV/Txn · UNAVAILABLE", "may or may not have taken effect")
         fake.fail = None
         await pilot.press("exclamation_mark")

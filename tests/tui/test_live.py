@@ -115,7 +115,7 @@ def test_the_leader_is_isolated_killed_and_comes_back(kvorum_cluster: Launch) ->
         assert leader is not None
         await pilot.press(*["down"] * model.rows().index(leader), "i")
         await shows(pilot, f"Isolate {leader.name}?", "writes wait for an election")
-        await pilot.press("right", "enter")
+        await pilot.press("enter")
         await shows(pilot, "✗ ", "all peers")
         await until(pilot, lambda: model.last_election_ms is not None, "a new leader")
         await shows(pilot, f"ms after {leader.name} was lost", "3/3 up")
@@ -124,7 +124,7 @@ def test_the_leader_is_isolated_killed_and_comes_back(kvorum_cluster: Launch) ->
         await until(pilot, lambda: model.leader(app.clock()) is not None)
         await pilot.press("k")
         await shows(pilot, f"Kill {leader.name}?")
-        await pilot.press("right", "enter")
+        await pilot.press("enter")
         await shows(pilot, f"killed {leader.name}", "2/3 up", "○ silent")
         await client.put("/while", "one is down")
         await pilot.press("r")

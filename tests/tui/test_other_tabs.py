@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.model.records import FaultView, LeaseInfo, LogEntryView
 from kvorum_tui.screens.drills import DrillsPane
@@ -257,8 +258,10 @@ def test_a_link_of_a_silent_member_is_cut_at_the_other_end() -> None:
 def test_isolating_the_leader_asks_first_and_says_what_it_means() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await pilot.press("i")
-        await shows(pilot, "Isolate n1?", "2 of 3 voters stay up", "writes wait for an election")
-        await pilot.press("right", "enter")
+        await shows(
+            pilot, "Isolate n1?", "2 of 3 voters stay connected", "writes wait for an election"
+        )
+        await pilot.press("enter")
         await until(
             pilot, lambda: ("sever", "http://n1:2379", 0, "both", 30_000) in fake.calls, "severed"
         )
@@ -268,18 +271,35 @@ def test_isolating_the_leader_asks_first_and_says_what_it_means() -> None:
     on_tab("drills", body)
 
 
+def test_breaking_the_quorum_needs_the_name_typed() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        fake.nodes[1].faults = (FaultView(5, "cut", 60_000, 0, "both"),)
+        fake.report()
+        await shows(pilot, "1 fault on")
+        await pilot.press("i")
+        await shows(pilot, "Isolate n1?", "NO QUORUM", "Type n1 to go on")
+        await pilot.press("enter")
+        assert not [call for call in fake.calls if call[0] == "sever"]
+        await pilot.press("n", "1", "enter")
+        await until(
+            pilot, lambda: ("sever", "http://n1:2379", 0, "both", 30_000) in fake.calls, "severed"
+        )
+
+    on_tab("drills", body)
+
+
 def test_processes_are_paused_killed_and_restarted() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         deeds = app.control
         assert isinstance(deeds, FakeControl)
         await pilot.press("down", "p")
-        await answer(pilot, app, "right", "enter")
+        await answer(pilot, app, "enter")
         await shows(pilot, "paused (p resumes)")
         await pilot.press("p")
         await until(pilot, lambda: ("resume", "n2") in deeds.calls, "resumed")
         await pilot.press("k")
         await shows(pilot, "Kill n2?", "Its disk stays")
-        await answer(pilot, app, "right", "enter")
+        await answer(pilot, app, "enter")
         await shows(pilot, "killed (r restarts)", "killed n2")
         await pilot.press("k")
         await shows(pilot, "n2 is not running")
@@ -320,10 +340,32 @@ def test_quitting_with_faults_on_asks() -> None:
         await shows(pilot, "1 fault on")
         await pilot.press("ctrl+q")
         await shows(pilot, "Leave?", "1 fault still on")
+        await pilot.press("ctrl+q")
         await pilot.press("escape")
-        await until(pilot, lambda: len(app.screen_stack) == 1)
+        await until(pilot, lambda: len(app.screen_stack) == 1, "asked once")
 
     on_tab("drills", body)
+
+
+@pytest.mark.parametrize(
+    ("keys", "title"),
+    [
+        (["i"], "Isolate n1?"),
+        (["k"], "Kill n1?"),
+        (["question_mark"], "In Drills"),
+        (["5", "g"], "Grant a lease"),
+        (["1", "n"], "New key"),
+        (["colon"], "Find actions"),
+    ],
+)
+def test_quitting_works_from_every_dialog(keys: list[str], title: str) -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press(*keys)
+        await until(pilot, lambda: len(app.screen_stack) == 2, title)
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: app._exit, "it leaves")
+
+    on_tab("drills", body, control=True)
 
 
 # --- Leases ---------------------------------------------------------------------------------------
@@ -374,7 +416,7 @@ def test_grant_renew_hold_and_revoke() -> None:
         pane.list.cursor = next(n for n, row in enumerate(pane.list.shown) if row.info.id == 0xA1)
         await pilot.press("v")
         await shows(pilot, "Revoke this lease?", "Deletes 1 key", "/a/1")
-        await answer(pilot, app, "right", "enter")
+        await answer(pilot, app, "enter")
         await until(pilot, lambda: ("revoke", 0xA1) in fake.calls, "revoked")
         await until(pilot, lambda: b"/a/1" not in fake.store, "its key is gone")
 

@@ -9,6 +9,7 @@ from kvorum_tui.model import words
 from kvorum_tui.model.decode import (
     MAX_VIEW_BYTES,
     changed_part,
+    config_tokens,
     decode,
     json_tokens,
     key_from_text,
@@ -20,6 +21,7 @@ from kvorum_tui.model.diff import MAX_DIFF_LINES, diff_lines, diff_values, summa
 from kvorum_tui.model.lease_table import LeaseTable
 from kvorum_tui.model.records import KeyEvent, LeaseInfo
 from kvorum_tui.model.watch_buffer import Entry, Gap, WatchBuffer
+from kvorum_tui.widgets.dialogs import folded
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_bytes_are_safe_to_show(data: bytes, text: str) -> None:
 def test_typed_keys_come_back_byte_for_byte() -> None:
     rng = random.Random(4)
     alphabet = [b"\\", b"x", b"0", b"a", b"/", b"\x00", b"\xff", "ü".encode(), b"\n"]
+    alphabet += ["\u200b".encode(), b"u", b"200b", b"d800"]
     for _ in range(2_000):
         key = b"".join(rng.choice(alphabet) for _ in range(rng.randrange(0, 8)))
         assert key_from_text(key_to_text(key)) == key
@@ -209,3 +212,51 @@ def test_numbers_in_words() -> None:
     assert words.span(90_000) == "1 d 1 h"
     assert words.plural(1, "key") == "1 key"
     assert words.plural(2_000, "entry", "entries") == "2,000 entries"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (b"replicas: 3\nimage: web\n# why\nports:\n  - 80\n  - name: tls\n", "yaml"),
+        (b'[server]\nport = 80\nname = "web"\n', "toml"),
+        (b"just words", "text"),
+        (b"note: one line only", "text"),
+        (b"Dear all,\nplease note: the store is moving.\nRegards: ops", "text"),
+        (b"a = not toml", "text"),
+    ],
+)
+def test_configuration_is_recognised(value: bytes, kind: str) -> None:
+    assert decode(value).kind == kind
+    assert decode(value, "text").kind == "text"
+
+
+def test_configuration_tokens() -> None:
+    def kinds(line: str) -> list[tuple[str, str]]:
+        return [(line[start:end].strip(), kind) for start, end, kind in config_tokens(line)]
+
+    assert kinds("  port: 80  # plain") == [
+        ("port", "key"),
+        ("80", "number"),
+        ("# plain", "punct"),
+    ]
+    assert kinds('name = "a: b"') == [("name", "key"), ('"a: b"', "string")]
+    assert kinds("[server.tls]") == [("[server.tls]", "key")]
+    assert kinds("- on: true") == [("-", "punct"), ("on", "key"), ("true", "word")]
+    assert kinds("url: http://h:80/x") == [("url", "key")]
+
+
+def test_leases_do_not_change_places_by_rounding() -> None:
+    table = LeaseTable()
+    table.update([LeaseInfo(1, 60, 50), LeaseInfo(2, 60, 50)], 0.0)
+    table.update([LeaseInfo(1, 60, 48), LeaseInfo(2, 60, 47)], 2.5)
+    assert [row.info.id for row in table.rows(2.5)] == [1, 2]
+    assert {row.remaining(2.5) for row in table.rows(2.5)} == {47.5}
+    table.update([LeaseInfo(1, 60, 60), LeaseInfo(2, 60, 45)], 5.0)
+    assert [(row.info.id, row.remaining(5.0)) for row in table.rows(5.0)] == [(2, 45.0), (1, 60.0)]
+
+
+def test_long_lines_are_broken_between_words_below_their_label() -> None:
+    lines = [[("term  ", "accent"), ("grows with every election", "text")], [("short", "dim")]]
+    out = ["".join(text for text, _ in line).rstrip() for line in folded(lines, 20)]
+    assert out == ["term  grows with", "      every election", "short"]
+    assert folded(lines, 80) == lines

@@ -38,6 +38,7 @@ P = TypeVar("P", bound=Pane)
 
 TICK_S = 0.25  # Ages, countdowns and bars move this often.
 ERRORS_MAX = 200
+LEAVE = "leave"  # The question that quitting asks.
 QUIET_S = 5.0  # The same error is not notified again within this time.
 
 
@@ -245,12 +246,16 @@ class KvorumApp(App[None]):
                 first.focus()
 
     async def do_quit(self) -> None:
-        """Leave, unless something would be lost and the user thinks better of it."""
+        """Leave, from wherever one is, unless something would be lost and the user thinks better
+        of it.
+        """
+        if any(isinstance(s, Confirm) and s.id == LEAVE for s in self.screen_stack):
+            return  # It is asked already.
         held = self.pane_of(LeasesPane).table.held()
         unsaved = any(isinstance(s, EditScreen) and s.edited for s in self.screen_stack)
         lines = help_text.losses(held, self.cluster, self.clock(), unsaved)
         if lines and not await self.push_screen_wait(
-            Confirm("Leave?", lines, "Leave", danger=False)
+            Confirm("Leave?", lines, "Leave", danger=False, id=LEAVE)
         ):
             return
         self.exit()

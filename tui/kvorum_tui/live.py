@@ -33,9 +33,10 @@ from kvorum.client import (
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
 
-from kvorum_tui.live_reports import Probe, etcd_report, node_report
+from kvorum_tui.live_reports import Probe, etcd_report, key_life, node_report
 from kvorum_tui.model.records import (
     KeyEvent,
+    KeyLife,
     KeyPage,
     KeyRecord,
     LeaseInfo,
@@ -231,17 +232,17 @@ class LiveSession:
             )
         return _record(found.kv, alone) if found.kv is not None else None
 
-    async def times(self, key: bytes) -> dict[int, int]:
-        """From the history of a kvorum node; nothing from an etcd."""
-        times: dict[int, int] = {}
-        with _translated():
+    async def history(self, key: bytes, from_revision: int, limit: int) -> KeyLife | None:
+        """From the first member that tells."""
+        for endpoint in self.endpoints:
+            inspect = self.client.member(endpoint).inspect
             try:
-                inspect = self.client.member(self.endpoints[0]).inspect
-                async for batch in inspect.history(key, timeout_s=CALL_S):
-                    times.update((r.revision, r.at_ms) for r in batch.revisions)
-            except Unsupported:
-                pass  # etcd keeps no times.
-        return times
+                return await key_life(
+                    inspect.history(key, from_revision=from_revision, timeout_s=CALL_S), limit
+                )
+            except ClientError:
+                continue  # An etcd, or a member that is down: the watch tells what it can.
+        return None
 
     async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:
         """Count and first keys of a prefix."""

@@ -1,11 +1,13 @@
 """What members tell, as the terminal's reports: a kvorum node's statistics, an etcd member's
-status.
+status, a key's history.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +15,14 @@ from kvorum.client import ClientError, MemberClient
 from kvorum.client.maintenance import MemberStatus
 from kvorum_proto.kvorum import v1
 
-from kvorum_tui.model.records import FaultView, LogEntryView, MemberReport, PeerView
+from kvorum_tui.model.records import (
+    FaultView,
+    KeyEvent,
+    KeyLife,
+    LogEntryView,
+    MemberReport,
+    PeerView,
+)
 
 PROBE_S = 2.0
 ALARMS = ("NOSPACE", "CORRUPT")
@@ -157,3 +166,28 @@ def _peer(p: v1.PeerStatistics) -> PeerView:
 def _fault(f: v1.ActiveFault) -> FaultView:
     direction = f.direction.lower()
     return FaultView(f.id, f.what, f.remaining_ms, f.peer, direction)
+
+
+async def key_life(batches: AsyncIterator[v1.HistoryBatch], limit: int) -> KeyLife:
+    """The newest ``limit`` of a history's changes."""
+    events: deque[KeyEvent] = deque(maxlen=limit)
+    compacted = 0
+    async for batch in batches:
+        compacted = batch.compact_revision
+        events.extend(_change(revision) for revision in batch.revisions)
+    return KeyLife(tuple(events), compacted)
+
+
+def _change(r: v1.HistoryRevision) -> KeyEvent:
+    return KeyEvent(
+        "delete" if r.type else "put",
+        r.key,
+        r.value,
+        r.revision,
+        r.create_revision,
+        r.version,
+        r.lease,
+        at_ms=r.at_ms,
+        member=r.member,
+        user=r.user,
+    )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from kvorum_tui.model.records import (
+    KeyLife,
     KeyPage,
     KeyRecord,
     LeaseInfo,
@@ -82,9 +83,9 @@ class Session(Protocol):
     async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
         """One key, now or at a revision. Without a quorum: what one member has, marked so."""
 
-    async def times(self, key: bytes) -> dict[int, int]:
-        """When each kept revision of a key was written, in milliseconds since 1970; empty where the
-        server does not tell (etcd).
+    async def history(self, key: bytes, from_revision: int, limit: int) -> KeyLife | None:
+        """The newest ``limit`` kept changes of a key with when and by which member they were
+        written; None where no server tells (etcd).
         """
 
     async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:

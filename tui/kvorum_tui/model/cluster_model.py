@@ -112,6 +112,8 @@ class ClusterModel:
             self._note(now, "up", f"{state.name} is back", state.name)
         if before is not None and report.term > before.term and report.term > self._leader[0]:
             self._see_election(report, state.name, now)
+        if before is not None:
+            self._see_replaced(before, report, state.name, now)
         self._see_faults(state, report, now)
         self._see_alarms(report, now)
         self.judge(now)
@@ -175,6 +177,25 @@ class ClusterModel:
             self._note(now, "election", f"{name} stands for leader in term {report.term}", name)
         else:
             self._note(now, "term", f"term {report.term}, seen first by {name}", name)
+
+    def _see_replaced(
+        self, before: MemberReport, report: MemberReport, name: str, now: float
+    ) -> None:
+        """The end of a log is another one: a new leader's entries stand in the place of some that
+        were never committed. Told from the first index that both reports show.
+        """
+        there = {entry.index: entry.term for entry in report.log or ()}
+        old = before.log or ()
+        first = next((e.index for e in old if there.get(e.index, e.term) != e.term), None)
+        if first is None:
+            return
+        gone = [entry for entry in old if entry.index >= first]
+        text = f"{first}-{gone[-1].index}" if len(gone) > 1 else str(first)
+        word = "entries" if len(gone) > 1 else "entry"
+        terms = sorted({entry.term for entry in gone})
+        named = "term " if len(terms) == 1 else "terms "
+        named += " and ".join(str(term) for term in terms)
+        self._note(now, "replaced", f"{name}: {word} {text} of {named} replaced", name)
 
     def _see_faults(self, state: MemberState, report: MemberReport, now: float) -> None:
         if report.faults is None:
@@ -319,12 +340,22 @@ class ClusterModel:
                 left.append(remaining)
         return max(left, default=None)
 
+    def _together(self, members: list[MemberState], now: float) -> int:
+        """The most of these members that one of them, as their leader, has whole links with."""
+
+        def linked(a: MemberState, b: MemberState) -> bool:
+            return self.cut(a.id, b.id, now) is None and self.cut(b.id, a.id, now) is None
+
+        return max((sum(a is b or linked(a, b) for b in members) for a in members), default=0)
+
     def quorum_without(self, member_ids: set[int], now: float) -> tuple[bool, str]:
-        """Whether a quorum is left when these members are gone, and that in words."""
-        left = [m for m in self.up(now) if m.id not in member_ids]
+        """Whether a quorum is left when these members are gone, and that in words. Members that
+        answer but are cut off from each other do not work together.
+        """
+        left = self._together([m for m in self.up(now) if m.id not in member_ids], now)
         total, need = len(self.voters()), self.quorum
-        words = f"{len(left)} of {total} voters stay up, {need} are needed"
-        if len(left) >= need:
+        words = f"{left} of {total} voters stay connected, {need} are needed"
+        if left >= need:
             leads = self.leader(now)
             if leads is not None and leads.id in member_ids:
                 return True, words + "; the leader goes, so writes wait for an election"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,16 @@ HEX_WIDTH = 16
 CONTEXT_CHARS = 10  # Shown before the first difference of two long values.
 
 _UNSAFE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u180e\u200b\u2060\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )
+# Not the halves of surrogate pairs: they are no characters.
+_ESCAPES = re.compile(r"\\x([0-9a-fA-F]{2})|\\u((?![dD][89a-fA-F])[0-9a-fA-F]{4})|\\\\")
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A value made readable: ``kind`` is json, text, hex or empty; ``lines`` hold no control
-    characters.
+    """A value made readable: ``kind`` is json, yaml, toml, text, hex or empty; ``lines`` hold no
+    control characters.
     """
 
     kind: str
@@ -60,16 +63,19 @@ def printable(data: bytes) -> str:
 
 
 def key_from_text(text: str) -> bytes:
-    """The bytes that a user means who types a key: ``\\xNN`` and ``\\\\`` are escapes, everything
-    else is UTF-8.
+    """The bytes that a user means who types a key: ``\\xNN``, ``\\uNNNN`` and ``\\\\`` are
+    escapes, everything else is UTF-8.
 
     The reverse of :func:`printable` for keys that need escapes; a lone backslash stays what it is.
     """
     out = bytearray()
     position = 0
-    for match in re.finditer(r"\\x([0-9a-fA-F]{2})|\\\\", text):
+    for match in _ESCAPES.finditer(text):
         out += text[position : match.start()].encode()
-        out += bytes([int(match.group(1), 16)]) if match.group(1) else b"\\"
+        if match.group(1):
+            out += bytes([int(match.group(1), 16)])
+        else:
+            out += chr(int(match.group(2), 16)).encode() if match.group(2) else b"\\"
         position = match.end()
     out += text[position:].encode()
     return bytes(out)
@@ -139,8 +145,28 @@ def decode(data: bytes, force: str = "") -> Decoded:
             text = shown.decode("utf-8", "backslashreplace")
         if text and (force or not _binary(text)):
             lines = text.expandtabs(4).replace("\r\n", "\n").split("\n")
-            return Decoded("text", tuple(safe_text(line) for line in lines), cut)
+            kind = "text" if force else _text_kind(text)
+            return Decoded(kind, tuple(safe_text(line) for line in lines), cut)
     return Decoded("hex", tuple(hex_lines(shown)), cut)
+
+
+_YAML_LINE = re.compile(
+    r"""\s*(?:-\s+)*(?:[\w./-]+|"[^"]*"|'[^']*'):(?:\s.*)?|\s*-\s.*|\s*\#.*|---|\s*"""
+)
+
+
+def _text_kind(text: str) -> str:
+    """YAML, TOML or plain text. TOML is parsed; YAML is what looks like it on every line and names
+    at least two things.
+    """
+    if "=" in text:
+        try:
+            return "toml" if tomllib.loads(text) else "text"
+        except (ValueError, RecursionError):
+            return "text"
+    lines = text.split("\n")
+    names = sum(1 for line in lines if ":" in line)
+    return "yaml" if names > 1 and all(map(_YAML_LINE.fullmatch, lines)) else "text"
 
 
 def _binary(text: str) -> bool:
@@ -187,3 +213,17 @@ def json_tokens(line: str) -> list[tuple[int, int, str]]:
     colouring only.
     """
     return [(m.start(), m.end(), m.lastgroup or "") for m in _JSON_TOKEN.finditer(line)]
+
+
+_CONFIG_TOKEN = re.compile(
+    r"(?P<punct>\#.*|^---|^\s*(?:-\s+)+)"
+    r"|(?P<key>^\s*\[+[^\]]+\]+|(?:(?<=^)|(?<=\s)|(?<=\{))(?:[\w./-]+|\"[^\"]*\")(?=\s*=|:(?:\s|$)))"
+    r"|(?P<string>\"(?:[^\"\\]|\\.)*\"|'[^']*')"
+    r"|(?P<number>(?<![\w.:/-])-?\d+(?:\.\d+)?(?![\w.:/-]))"
+    r"|(?P<word>(?<![\w.-])(?:true|false|null|yes|no)(?![\w.-]))"
+)
+
+
+def config_tokens(line: str) -> list[tuple[int, int, str]]:
+    """The same for one line of YAML or TOML."""
+    return [(m.start(), m.end(), m.lastgroup or "") for m in _CONFIG_TOKEN.finditer(line)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from kvorum_tui.model.records import LeaseInfo
 
 SOON_S = 10
+SAME_S = 1.2  # Answers in whole seconds that differ by less are the same.
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,21 @@ class LeaseTable:
             if info.remaining_s < 0:
                 self._rows.pop(info.id, None)
             else:
-                self._rows[info.id] = LeaseRow(info, now, info.id in held)
+                self._rows[info.id] = self._steady(LeaseRow(info, now, info.id in held), now)
         self.seen_at, self.loaded = now, True
+
+    def _steady(self, fresh: LeaseRow, now: float) -> LeaseRow:
+        """What was just told, counted from the older answer where both say the same: they are
+        whole seconds, and rows must not change places because of that.
+        """
+        old = self._rows.get(fresh.info.id)
+        if old is None or abs(old.remaining(now) - fresh.info.remaining_s) > SAME_S:
+            return fresh
+        return replace(
+            fresh,
+            info=replace(fresh.info, remaining_s=old.info.remaining_s),
+            seen_at=old.seen_at,
+        )
 
     def hold(self, lease_id: int, held: bool) -> None:
         """Mark a lease as kept alive by the terminal, or no longer."""

@@ -50,6 +50,9 @@ class KeyEvent:
     version: int = 0
     lease: int = 0
     prev_value: bytes | None = None
+    at_ms: int = 0  # since 1970; 0 and empty where the server does not tell when and by whom
+    member: int = 0
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,16 @@ class WatchBatch:
     revision: int
     events: tuple[KeyEvent, ...] = ()
     gap_to: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLife:
+    """The kept changes of one key, oldest first, as one member has them. ``compacted``: before this
+    revision only what a compaction leaves is kept (0: everything is).
+    """
+
+    events: tuple[KeyEvent, ...] = ()
+    compacted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

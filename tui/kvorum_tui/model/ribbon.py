@@ -17,6 +17,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "up": ("+", "good"),
     "fault": ("/", "warn"),
     "heal": ("=", "good"),
+    "replaced": ("~", "warn"),
     "alarm": ("A", "bad"),
     "note": ("·", "dim"),
 }

@@ -245,10 +245,8 @@ class DrillsPane(Pane):
         state = self.matrix.source
         if state is None:
             return
-        lines, _ = quorum_lines(self.kv, {state.id})
         still = f"{state.name} still answers clients, but hears no member for {self.duration_s} s."
-        lines.append([(still, "dim")])
-        if await self.app.push_screen_wait(Confirm(f"Isolate {state.name}?", lines, "Isolate")):
+        if await self._confirm_node(state, "Isolate", still):
             self.kv.cluster.expect_loss(state.id, self.kv.clock())
             await self.kv.session.sever(state.endpoint, 0, "both", self.duration_s * 1000)
 
@@ -313,9 +311,11 @@ class DrillsPane(Pane):
             await transfer_leader(self.kv, self.matrix.source)
 
     async def _confirm_node(self, state: MemberState, verb: str, extra: str) -> bool:
-        lines, _ = quorum_lines(self.kv, {state.id})
+        """Enter is enough as long as a quorum is left; to break it, the member's name is typed."""
+        lines, kept = quorum_lines(self.kv, {state.id})
         lines.append([(extra, "dim")])
-        dialog = Confirm(f"{verb} {state.name}?", lines, verb)
+        typed = "" if kept else state.name
+        dialog = Confirm(f"{verb} {state.name}?", lines, verb, typed, danger=not kept)
         return await self.app.push_screen_wait(dialog) is True
 
     async def do_node_pause(self) -> None:

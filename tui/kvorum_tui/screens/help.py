@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Iterable
 
@@ -23,7 +22,6 @@ TERMS: dict[str, str] = {
     "lease": "a time to live that must be renewed; its keys are deleted when it ends",
     "compaction": "forgetting what stood before a revision; it can no longer be read",
 }
-WRAP = 96
 
 
 def keys_help(pane: Pane) -> Rich:
@@ -55,14 +53,11 @@ def _action(action: Action, reason: str) -> list[tuple[str, str]]:
 
 def about_help(pane: Pane) -> Rich:
     """What the tab shows, and the words it uses."""
-    lines: Rich = [[(line, "text")] for line in textwrap.wrap(pane.about, WRAP)]
+    lines: Rich = [[(pane.about, "text")]]
     used = [word for word in TERMS if word in pane.about.lower()]
     if used:
         lines += [[], [("Words", "head")]]
-    for word in used:
-        wrapped = textwrap.wrap(TERMS[word], WRAP - 14)
-        lines.append([(f"{word:<14}", "accent"), (wrapped[0], "text")])
-        lines += [[(" " * 14, "text"), (more, "text")] for more in wrapped[1:]]
+    lines += [[(f"{word:<14}", "accent"), (TERMS[word], "text")] for word in used]
     return lines
 
 

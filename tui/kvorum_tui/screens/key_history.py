@@ -1,9 +1,15 @@
-"""Every kept revision of one key, and new ones as they come; below, what the chosen one changed."""
+"""Every kept revision of one key, and new ones as they come; below, what the chosen one changed.
+
+Kvorum nodes keep when and by which member a revision was written, and say so a moment after it
+happened. On a real etcd the same revisions come from a watch that starts at the first one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Callable
+from dataclasses import replace
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,12 +19,17 @@ from textual.message import Message
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import decode, one_line
 from kvorum_tui.model.diff import diff_values, summary
-from kvorum_tui.model.records import KeyEvent, WatchBatch
+from kvorum_tui.model.records import KeyEvent
 from kvorum_tui.screens.key_view import value_rich
+from kvorum_tui.session import Session
 from kvorum_tui.widgets.dialogs import diff_rich
 from kvorum_tui.widgets.paint import Line, LineList, TextLines
 
 HISTORY_MAX = 2_000  # Revisions kept; the oldest go first.
+SETTLE_S = 0.3  # A member writes its history a moment after it applies a change.
+TRIES = 10  # Then the member that is asked is cut off, and the next change asks again.
+WIDE = 60  # From here on there is room for versions.
+WHO_CELLS = 10
 
 
 class HistoryList(LineList):
@@ -30,8 +41,8 @@ class HistoryList(LineList):
         super().__init__(id=id)
         self.events: list[KeyEvent] = []
         self.gap_to = 0
-        self.times: dict[int, int] = {}  # revision -> milliseconds since 1970
         self.note: list[tuple[str, str]] = []
+        self.name_of: Callable[[int], str] = lambda member: f"{member:x}"
 
     @property
     def current(self) -> KeyEvent | None:
@@ -44,6 +55,11 @@ class HistoryList(LineList):
         place = self.cursor + 1
         return self.events[-1 - place] if place < len(self.events) else None
 
+    @property
+    def dated(self) -> bool:
+        """Whether it is known when anything happened."""
+        return any(event.at_ms for event in self.events)
+
     def row_count(self) -> int:
         """Revisions, and a last row that says what is gone."""
         return len(self.events)
@@ -54,33 +70,34 @@ class HistoryList(LineList):
 
     def heading(self, width: int) -> Line:
         """Column names, and how far back this goes."""
-        line = (
-            self.line()
-            .cell("revision", 10, "head", right=True)
-            .cell("", 1)
-            .cell("ver", 5, "head", right=True)
-        )
+        line = self.line().cell("revision", 8, "head", right=True).cell("", 1)
+        if width >= WIDE or not self.dated:
+            line.cell("ver", 4, "head", right=True)
+        if self.dated:
+            line.cell("when", 11, "head").cell("by", WHO_CELLS, "head")
         text = f"kept from revision {self.gap_to:,} on" if self.gap_to else "value"
-        return (
-            line.cell("when", 11, "head").add(text, "head")
-            if self.times
-            else line.add(text, "head")
-        )
+        return line.add(text, "head")
 
     def paint_row(self, number: int, width: int) -> Line:
         """One revision."""
         event = self.events[-1 - number]
         gone = event.kind == "delete"
-        line = self.line().cell(words.count(event.revision), 10, "text", right=True)
+        line = self.line().cell(words.count(event.revision), 8, "text", right=True)
         line.cell("−" if gone else "+", 1, "bad" if gone else "good")
-        line.cell("" if gone else str(event.version), 5, "dim", right=True)
-        if self.times:
-            line.cell(_when(self.times.get(event.revision)), 11, "dim")
+        if width >= WIDE or not self.dated:
+            line.cell("" if gone else str(event.version), 4, "dim", right=True)
+        if self.dated:
+            line.cell(_when(event.at_ms), 11, "dim").cell(self._who(event), WHO_CELLS, "accent")
         if gone:
             return line.add("deleted", "bad")
         if event.lease:
             line.add(f"lease {event.lease:x} ", "accent")
         return line.add(one_line(event.value, max(8, width - line.width)), "text")
+
+    def _who(self, event: KeyEvent) -> str:
+        """The member that was written to, with the user where there are users."""
+        name = self.name_of(event.member) if event.member else ""
+        return f"{event.user}@{name}" if event.user else name
 
 
 class KeyHistory(Vertical):
@@ -105,30 +122,55 @@ class KeyHistory(Vertical):
         yield self.list
         yield self.body
 
-    async def follow(self, watch: AsyncIterator[WatchBatch]) -> None:
-        """Show what a watch from the first revision brings, until cancelled."""
+    async def follow(self, session: Session, key: bytes) -> None:
+        """Show what is kept, then what comes, until cancelled."""
         shown = self.list
         shown.events, shown.gap_to, shown.cursor = [], 0, 0
-        shown.times.clear()
         shown.note = [("reading every kept revision…", "dim")]
         shown.changed()
         self.body.show([])
-        async for batch in watch:
-            shown.gap_to = batch.gap_to or shown.gap_to
-            if batch.events:
-                on_newest = shown.cursor == 0
-                shown.events = [*shown.events, *batch.events][-HISTORY_MAX:]
-                if not on_newest:
-                    shown.cursor += len(batch.events)
-            shown.note = [("no revision of this key is kept", "dim")]
-            shown.changed()
-            self.show_chosen()
+        start = 1
+        life = await session.history(key, 0, HISTORY_MAX)
+        if life is not None:
+            shown.events, shown.gap_to = list(life.events), life.compacted
+            start = max(1, life.compacted, *(event.revision + 1 for event in life.events[-1:]))
+            self._told()
+        lacking = asyncio.Event()
+        dating = asyncio.create_task(self._date(session, key, lacking))
+        try:
+            async for batch in session.watch(key, False, start):
+                shown.gap_to = batch.gap_to or shown.gap_to
+                if batch.events:
+                    on_newest = shown.cursor == 0
+                    shown.events = [*shown.events, *batch.events][-HISTORY_MAX:]
+                    if not on_newest:
+                        shown.cursor += len(batch.events)
+                    lacking.set()
+                self._told()
+        finally:
+            dating.cancel()
 
-    async def add_times(self, ask: Awaitable[dict[int, int]]) -> None:
-        """Add when each revision was written, where the server knows it."""
-        times = await ask
-        self.list.times.update(times)
+    def _told(self) -> None:
+        """More is known."""
+        self.list.note = [("no revision of this key is kept", "dim")]
         self.list.changed()
+        self.show_chosen()
+
+    async def _date(self, session: Session, key: bytes, lacking: asyncio.Event) -> None:
+        """Add when and by whom to what the watch brought, where a server knows."""
+        shown = self.list
+        while True:
+            await lacking.wait()
+            lacking.clear()
+            for _ in range(TRIES):
+                await asyncio.sleep(SETTLE_S)
+                bare = [event.revision for event in shown.events if not event.at_ms]
+                life = await session.history(key, bare[0], HISTORY_MAX) if bare else None
+                if life is None:
+                    break
+                known = {event.revision: event for event in life.events}
+                shown.events = [_dated(event, known.get(event.revision)) for event in shown.events]
+                shown.changed()
 
     @on(LineList.Moved)
     def show_chosen(self) -> None:
@@ -148,9 +190,16 @@ class KeyHistory(Vertical):
         self.body.show([[(against, "dim")], *diff_rich(lines)])
 
 
-def _when(at_ms: int | None) -> str:
+def _dated(event: KeyEvent, told: KeyEvent | None) -> KeyEvent:
+    """A change with when and by whom."""
+    if event.at_ms or told is None:
+        return event
+    return replace(event, at_ms=told.at_ms, member=told.member, user=told.user)
+
+
+def _when(at_ms: int) -> str:
     """A wall-clock time: of today by the second, of other days by the minute."""
-    if at_ms is None:
+    if not at_ms:
         return ""
     at = time.localtime(at_ms / 1000)
     today = time.strftime("%F", at) == time.strftime("%F")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from kvorum_tui.feeds import KeysFeed
 from kvorum_tui.model import words
-from kvorum_tui.model.decode import Decoded, json_tokens, printable
+from kvorum_tui.model.decode import Decoded, config_tokens, json_tokens, printable
 from kvorum_tui.model.records import KeyRecord
 from kvorum_tui.widgets.dialogs import Rich
 
 
 def value_rich(decoded: Decoded) -> Rich:
-    """A decoded value to paint; JSON in colours."""
+    """A decoded value to paint; JSON, YAML and TOML in colours."""
     if decoded.kind == "empty":
         return [[("(an empty value)", "dim")]]
     if decoded.kind == "json":
-        return [_json_line(line) for line in decoded.lines]
-    if decoded.kind == "hex":
-        lines: Rich = [
+        return [_coloured(line, json_tokens(line)) for line in decoded.lines]
+    lines: Rich
+    if decoded.kind in ("yaml", "toml"):
+        lines = [_coloured(line, config_tokens(line)) for line in decoded.lines]
+    elif decoded.kind == "hex":
+        lines = [
             [(line[:8], "dim"), (line[8:56], "text"), (line[56:], "accent")]
             for line in decoded.lines
         ]
@@ -27,10 +30,10 @@ def value_rich(decoded: Decoded) -> Rich:
     return lines
 
 
-def _json_line(line: str) -> list[tuple[str, str]]:
+def _coloured(line: str, tokens: list[tuple[int, int, str]]) -> list[tuple[str, str]]:
     parts: list[tuple[str, str]] = []
     at = 0
-    for start, end, kind in json_tokens(line):
+    for start, end, kind in tokens:
         if start > at:
             parts.append((line[at:start], "text"))
         parts.append((line[start:end], f"json-{kind}"))

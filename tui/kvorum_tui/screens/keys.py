@@ -7,6 +7,7 @@ Long because looking at keys is one thing with many keys of its own; what it cha
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import ClassVar
 
 from textual import on
@@ -34,6 +35,8 @@ from kvorum_tui.widgets.paint import TextLines
 
 READING_S = 0.15
 SEARCH_MAX = 20_000  # Matches that a filter shows.
+BEGIN_ROWS = 200  # Rows looked at for a first place to stand on.
+ORDINARY = re.compile(r"\w[\w .@-]*")
 FORMS = ("", "json", "text", "hex")
 
 
@@ -76,6 +79,7 @@ class KeysPane(Pane):
         self.row: Row | None = None
         self.changes = KeyChanges(self)
         self._read_revision = 0
+        self._begun = False
         self.key_tree = KeyTree(self.index, id="tree")
         self.value_view = TextLines(id="value")
         self.history = KeyHistory(id="history")
@@ -111,6 +115,9 @@ class KeysPane(Pane):
         touched = feed.take_touched()
         if self.filter:
             self._filter_touched(touched)
+        if not self._begun and len(self.index):
+            self._begun = True
+            self._begin()
         self.key_tree.note = empty_note(self.feed, self.filter)
         self.key_tree.changed()
         self._title()
@@ -120,6 +127,18 @@ class KeysPane(Pane):
         if self.row is None or self.row.branch:
             self.show_row(self.key_tree.current)
         self.kv.refresh_actions()
+
+    def _begin(self) -> None:
+        """Stand on the first branch with an ordinary name, unless somebody chose a place already:
+        what sorts first are often odd keys.
+        """
+        if self.key_tree.cursor or self.index.flat:
+            return
+        for row in self.index.rows(0, BEGIN_ROWS):
+            name = printable(row.label.removesuffix(self.index.separator))
+            if row.branch and ORDINARY.fullmatch(name):
+                self.key_tree.goto(row.path, True)
+                return
 
     def _filter_touched(self, touched: dict[bytes, KeyEvent]) -> None:
         """Keep a filter's matches current."""
@@ -269,7 +288,10 @@ class KeysPane(Pane):
         await asyncio.sleep(0.05)
         self.filter = text
         if not text:
+            row = self.row
             self.key_tree.show_index(self.index)
+            if row is not None and not row.branch:
+                self.key_tree.goto(row.path)
             self._title()
             return
         needle = key_from_text(text)
@@ -323,9 +345,8 @@ class KeysPane(Pane):
             return
         self._set_view("history")
         key, session = self.row.path, self.kv.session
-        watch = session.watch(key, False, 1)
-        self.aside(lambda: self.history.follow(watch), "history", exclusive=True)
-        self.aside(lambda: self.history.add_times(session.times(key)), "history")
+        self.history.list.name_of = self.kv.cluster.name_of
+        self.aside(lambda: self.history.follow(session, key), "history", exclusive=True)
         self.history.list.focus()
 
     @on(KeyHistory.Moved)

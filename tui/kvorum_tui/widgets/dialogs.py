@@ -4,10 +4,12 @@ in a form, read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -21,6 +23,7 @@ from kvorum_tui.widgets.paint import TextLines
 Result = TypeVar("Result")
 Rich = list[list[tuple[str, str]]]
 
+FRAME_CELLS = 5  # Border, padding and a scrollbar of a box.
 DIFF_INKS = {"+": "plus", "-": "minus", "@": "dim", " ": "text"}
 
 
@@ -30,6 +33,30 @@ def diff_rich(lines: list[DiffLine]) -> Rich:
         [(f"{'−' if line.sign == '-' else line.sign} {line.text}", DIFF_INKS[line.sign])]
         for line in lines
     ]
+
+
+def folded(lines: Rich, width: int) -> Rich:
+    """Lines broken between words where they are longer than ``width`` cells; what goes on stands
+    below the text behind the first part, when that is a label.
+    """
+    out: Rich = []
+    for parts in lines:
+        if sum(cell_len(text) for text, _ in parts) <= width:
+            out.append(parts)
+            continue
+        label = cell_len(parts[0][0]) if len(parts) > 1 and parts[0][0].endswith(" ") else 0
+        indent = label if label <= width // 2 else 0
+        row: list[tuple[str, str]] = []
+        used = 0
+        for text, ink in parts:
+            for piece in re.findall(r"\s*\S+\s*|\s+", text):
+                if used + cell_len(piece.rstrip()) > width and used > indent:
+                    out.append(row)
+                    row, used, piece = [(" " * indent, "text")], indent, piece.lstrip()
+                row.append((piece, ink))
+                used += cell_len(piece)
+        out.append(row)
+    return out
 
 
 class Dialog(ModalScreen[Result]):
@@ -72,18 +99,31 @@ class Dialog(ModalScreen[Result]):
             box.border_title = Content(self.dialog_title)
             yield from self.body()
 
+    def fitting(self, lines: Rich) -> Rich:
+        """Lines to read, broken where the box ends."""
+        widest = 110 if self.has_class("wide") else 80
+        return folded(lines, min(widest, int(self.app.size.width * 0.96)) - FRAME_CELLS)
+
     def action_dismiss_none(self) -> None:
         """Escape: nothing happens."""
         self.dismiss(None)
 
 
 class Confirm(Dialog[bool]):
-    """Says what is about to happen; with ``typed`` the button works only once that was typed."""
+    """Says what is about to happen. Enter does it; where much is at stake, ``typed`` is a word that
+    must be typed first. ``danger`` is for what cannot be undone or stops the cluster.
+    """
 
     def __init__(
-        self, title: str, lines: Rich, yes: str, typed: str = "", danger: bool = True
+        self,
+        title: str,
+        lines: Rich,
+        yes: str,
+        typed: str = "",
+        danger: bool = True,
+        id: str | None = None,
     ) -> None:
-        super().__init__(classes="danger" if danger else "")
+        super().__init__(id=id, classes="danger" if danger else "")
         self.dialog_title = title
         self.lines = lines
         self.yes = yes
@@ -107,14 +147,14 @@ class Confirm(Dialog[bool]):
             )
 
     def on_mount(self) -> None:
-        """The safe button has the focus where something is destroyed."""
+        """Enter confirms, or goes on once the word was typed."""
         preview = self.query_one("#preview", TextLines)
         preview.can_focus = False
-        preview.show(self.lines)
+        preview.show(self.fitting(self.lines))
         if self.typed:
             self.query_one("#typed").focus()
         else:
-            self.query_one("#no" if self.danger else "#yes").focus()
+            self.query_one("#yes").focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The right word unlocks the button."""
@@ -189,7 +229,7 @@ class Reader(Dialog[None]):
     def on_mount(self) -> None:
         """Scrolls with the keys at once."""
         preview = self.query_one("#preview", TextLines)
-        preview.show(self.lines, "nothing")
+        preview.show(self.fitting(self.lines), "nothing")
         preview.focus()
 
 
