@@ -1,4 +1,4 @@
-"""One kvorum and one real etcd, as processes, for the whole directory."""
+"""One kvorum and one real etcd, as processes, for each module."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from support.clusters import ClusterHandle, make_spec
 from support.programs import need_program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kvorum_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The client URL of a kvorum of one node."""
-    directory = tmp_path_factory.mktemp("gateway")
+    directory = tmp_path_factory.mktemp("kvorum")
     cluster = ClusterHandle(make_spec(directory, 1), directory).start()
     yield cluster.endpoints[0]
     cluster.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def etcd_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The client URL of an etcd of one node."""
     program = need_program("etcd")
