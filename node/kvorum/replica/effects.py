@@ -49,6 +49,7 @@ class SendSnapshot(NamedTuple):
     meta: SnapshotMeta
     image: MachineImage
     revision: int
+    history_floor: int
 
 
 class InstallSnapshot(NamedTuple):

@@ -150,6 +150,7 @@ class SnapshotReceived(NamedTuple):
     meta: SnapshotMeta
     machine: Machine
     token: int
+    history_floor: int = 0
 
 
 class SnapshotInstalled(NamedTuple):

@@ -151,6 +151,11 @@ class Reading:
             self._ask_history(request_id, result, holes)
 
     def _ask_history(self, request_id: int, result: object, holes: list[HistoricalRange]) -> None:
+        if any(hole.revision < self._state.oldest_revision for hole in holes):
+            # Not compacted, but lost on this member: refused here, answered by any other.
+            detail = f"this member's history begins at {self._state.history_floor}"
+            self._state.failed(request_id, Condition.COMPACTED, detail)
+            return
         missing = _Missing(request_id, result, holes)
         for hole in holes:
             token = self._state.token()
@@ -167,7 +172,7 @@ class Reading:
         hole = missing.holes[missing.tokens.index(answer.token)]
         # A compaction may have overtaken the read: what it returned is then not the state of that
         # revision.
-        if hole.revision < self._state.machine.compact_revision:
+        if hole.revision < self._state.oldest_revision:
             self._abandon(missing, Condition.COMPACTED, "")
             return
         if answer.failure:

@@ -63,7 +63,8 @@ class Replica:
             grace_ticks=config.election_ticks,
             retry_ticks=config.ticks(5000) + 2 * config.election_ticks,
         )
-        self._hub = WatchHub(boot.machine.revision, boot.machine.compact_revision)
+        state.history_floor = boot.history_floor
+        self._hub = WatchHub(boot.machine.revision, state.oldest_revision)
         self._catch_up = CatchUp(state, self._hub)
         self._proposals = Proposals(state, self._waiting)
         self._reading = Reading(state, self._waiting, self._clocks)
@@ -295,7 +296,7 @@ class Replica:
         state.machine = machine
         self._history_revision = machine.revision
         self._applier.replaced(machine)
-        self._hub.reset(machine.revision, machine.compact_revision)
+        self._hub.reset(machine.revision, state.oldest_revision)
         self._catch_up.replaced()
 
     # --- looking in -------------------------------------------------------------------------------

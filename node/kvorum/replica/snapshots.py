@@ -30,7 +30,7 @@ class Snapshots:
         self._state = state
         self.saved_index = saved_index
         self._saving = 0
-        self._staged: list[tuple[int, SnapshotMeta, Machine]] = []  # arrived in this turn
+        self._staged: list[SnapshotReceived] = []  # arrived in this turn
         self._sending: dict[int, int] = {}  # peer -> tick at which its transfer began
 
     # --- own --------------------------------------------------------------------------------------
@@ -74,7 +74,12 @@ class Snapshots:
         self._sending[offer.to] = state.now
         state.out.append(
             SendSnapshot(
-                offer.to, offer.term, self._meta(), state.machine.image(), state.machine.revision
+                offer.to,
+                offer.term,
+                self._meta(),
+                state.machine.image(),
+                state.machine.revision,
+                state.history_floor,
             )
         )
 
@@ -97,23 +102,24 @@ class Snapshots:
     def received(self, arrival: SnapshotReceived) -> None:
         """A whole, checked body is at hand: now raft may see the offer."""
         state = self._state
-        self._staged.append((arrival.token, arrival.meta, arrival.machine))
+        self._staged.append(arrival)
         state.raft.step(
             SnapshotOffer(state.config.member_id, arrival.sender, arrival.term, arrival.meta)
         )
 
     def install(self, meta: SnapshotMeta, hard_state: HardState) -> Machine:
         """Raft took one of the offers stepped in this turn: its state replaces the node's."""
-        taken = next(staged for staged in self._staged if staged[1] == meta)
+        taken = next(staged for staged in self._staged if staged.meta == meta)
         self._staged.remove(taken)
-        token, _, machine = taken
-        self._state.out.append(InstallSnapshot(token, meta, hard_state))
+        self._state.out.append(InstallSnapshot(taken.token, meta, hard_state))
+        # The history comes with the state, complete from where the sender's was.
+        self._state.history_floor = taken.history_floor
         self.saved_index = meta.index
         self._saving = 0
-        return machine
+        return taken.machine
 
     def settle(self) -> None:
         """After raft's bundle: offers that raft did not take are let go."""
-        for token, _, _ in self._staged:
-            self._state.out.append(DiscardSnapshot(token))
+        for staged in self._staged:
+            self._state.out.append(DiscardSnapshot(staged.token))
         self._staged.clear()

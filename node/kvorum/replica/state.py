@@ -72,6 +72,9 @@ class Boot(NamedTuple):
     snapshot's configuration names them as voters. ``entries`` follow the snapshot. Rows of entries
     up to
     ``history_applied`` are in the history already and are not appended again.
+
+    ``history_floor`` is the oldest revision that this member's history knows completely; above the
+    compact revision only where the history was lost once and built anew from a snapshot.
     """
 
     hard_state: HardState
@@ -79,6 +82,7 @@ class Boot(NamedTuple):
     entries: Sequence[Entry]
     machine: Machine
     history_applied: int
+    history_floor: int = 0
 
 
 class NodeState:
@@ -97,6 +101,7 @@ class NodeState:
         self.leader = 0
         self.term = 0
         self.elected_tick = -1_000_000  # when this node last saw a leader arise
+        self.history_floor = 0  # see Boot
         self.unreachable_tick: dict[int, int] = {}  # peer -> when its transport last failed
         self._tokens = 0
 
@@ -104,6 +109,11 @@ class NodeState:
         """A fresh number for a question to the world."""
         self._tokens += 1
         return self._tokens
+
+    @property
+    def oldest_revision(self) -> int:
+        """Below this nothing old can be told here: compacted, or lost with this member's history."""
+        return max(self.machine.compact_revision, self.history_floor)
 
     @property
     def leading(self) -> bool:

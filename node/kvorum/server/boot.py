@@ -202,6 +202,7 @@ def _restart(places: DataDir, wal: Wal, recovered: Recovered, is_new: bool) -> F
         recovered.since(file.meta),
         machine,
         history_applied,
+        database.progress().compact_revision,
     )
     return FoundState(recovered.metadata, boot, wal, store, snap_disk, database, is_new)
 
@@ -242,7 +243,8 @@ def _rebuild(
         applied_index=file.meta.index,
         applied_term=file.meta.term,
         revision=machine.revision,
-        compact_revision=machine.compact_revision,
+        # What the live keys were before is not known here any more: as if compacted.
+        compact_revision=machine.revision if file.meta.index else machine.compact_revision,
     )
     incoming.install()
     if file.meta.index:

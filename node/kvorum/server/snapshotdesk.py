@@ -8,6 +8,7 @@ without its note is passed over at boot, a note without its file cannot be.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -60,6 +61,8 @@ class SnapshotDesk:
         self._call = call_threadsafe
         self._die = die
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="kvorum-snapshot")
+        self._closing = threading.Lock()
+        self._closed = False
         self._staged: dict[int, Staged] = {}
         self._tokens = 0
         self._installed_index = 0
@@ -73,8 +76,11 @@ class SnapshotDesk:
 
         def reached(done: Future[Durable]) -> None:
             # On the writer's thread; cancelled when a leader's snapshot overtook this one.
-            if not done.cancelled() and done.exception() is None:
-                self._pool.submit(self._watched(lambda: self._write(effect)))
+            if done.cancelled() or done.exception() is not None:
+                return
+            with self._closing:
+                if not self._closed:
+                    self._pool.submit(self._watched(lambda: self._write(effect)))
 
         self._history.checkpoint(reached)
 
@@ -146,4 +152,6 @@ class SnapshotDesk:
 
     def close(self) -> None:
         """Finish what is under way. Blocks."""
+        with self._closing:
+            self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)

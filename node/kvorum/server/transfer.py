@@ -195,6 +195,7 @@ class SnapshotSender:
                 meta=encode_meta(effect.meta),
                 term=effect.term,
                 revision=effect.revision,
+                history_floor=effect.history_floor,
             )
         )
         for piece in encode_image(effect.image):
@@ -243,9 +244,9 @@ class _Arrival:
         machine = decode_image(self._desk.store.chunks(file))
         if machine.applied_index != self.meta.index or machine.revision != self.head.revision:
             raise TransferError("the image is not what its head says")
-        self._rows.finish(
-            self.meta.index, self.meta.term, machine.revision, machine.compact_revision
-        )
+        # To the history a floor is a compaction: what lies below it is not whole.
+        oldest = max(machine.compact_revision, self.head.history_floor)
+        self._rows.finish(self.meta.index, self.meta.term, machine.revision, oldest)
         return Staged(file, self._rows), machine
 
     def abort(self) -> None:
@@ -317,7 +318,11 @@ class SnapshotReceiver:
             pool.submit(arrival.abort)
             raise
         token = self._desk.stage(staged)
-        self._post(SnapshotReceived(head.sender, head.term, arrival.meta, machine, token))
+        self._post(
+            SnapshotReceived(
+                head.sender, head.term, arrival.meta, machine, token, head.history_floor
+            )
+        )
 
 
 async def _in(pool: ThreadPoolExecutor, job: Callable[[], _T]) -> _T:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kvorum.errors import Condition, ConfigError, KvorumError
 from kvorum.machine.commands import Compact, LeaseGrant
-from kvorum.replica.effects import Created, Deliver, Events
+from kvorum.replica.effects import Canceled, Created, Deliver, Events
 from kvorum.replica.requests import WatchSpec
 from kvorum.server.crash import Crash, FatalError
 from kvorum.server.faults import Direction, LinkFault, PauseFault, SlowFsyncFault
@@ -289,6 +289,10 @@ def test_a_lost_history_after_a_snapshot_keeps_the_live_keys(tmp_path: Path) -> 
         await c.stop(0)
         for file in (tmp_path / "n0" / "member").glob("history.duckdb*"):
             file.unlink()
+        # The log would still lead from the first snapshot to the last: only the last is left.
+        snapshots = sorted((tmp_path / "n0" / "member" / "snap").glob("*.snap"))
+        for file in snapshots[:-1]:
+            file.unlink()
         await c.start(0)
         await c.ready(0)
         node = c.node(0)
@@ -296,6 +300,25 @@ def test_a_lost_history_after_a_snapshot_keeps_the_live_keys(tmp_path: Path) -> 
         assert await get(node, "k4") == "59"
         assert await put(node, "k4", "new") == revision + 1
         assert node.machine.digest != digest
+        # What is not known here any more is refused, never answered with a part of it.
+        with pytest.raises(KvorumError) as refused:
+            await get(node, "k0", revision=5)
+        assert refused.value.condition is Condition.COMPACTED
+        delivered: list[Deliver] = []
+        watching = node.open_watch_stream(delivered.append)
+        watching.create(WatchSpec(b"k", b"l", start_revision=2))
+        watching.create(WatchSpec(b"k", b"l", start_revision=revision + 1))
+        await node.barrier()
+        items = [item for delivery in delivered for item in delivery.items]
+        ended = [item for item in items if isinstance(item, Canceled)]
+        assert [(item.watch_id, 2 < item.compact_revision <= revision) for item in ended] == [
+            (0, True)
+        ]
+        seen = [
+            event.revision for item in items if isinstance(item, Events) for event in item.events
+        ]
+        assert seen == [revision + 1]
+        watching.close()
 
     with_cluster(tmp_path, 1, test, snapshot_count=20, snapshot_catchup_entries=5)
 

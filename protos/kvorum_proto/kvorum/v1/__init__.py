@@ -956,6 +956,11 @@ class SnapshotHead(betterproto2.Message):
 
     revision: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
 
+    history_floor: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
+    """
+    The oldest revision that the sender's history knows completely, where that is above the compact revision.
+    """
+
 
 default_message_pool.register_message("kvorum.v1", "SnapshotHead", SnapshotHead)
 
