@@ -10,6 +10,7 @@ from base64 import b64encode
 from typing import Any
 
 from api.gateway.raw import Answer, post, send
+from support.clusters import wait_until
 
 
 def b64(text: str) -> str:
@@ -60,11 +61,18 @@ class Patroni:
         return self.call("/kv/txn", {"compare": [ours], "success": [put], "failure": [again]})
 
 
+def versions(url: str) -> dict[str, str]:
+    """What /version tells."""
+    with send(url, "GET", "/version") as answer:
+        found: dict[str, str] = answer.json()
+        return found
+
+
 def test_a_leader_is_elected_and_kept(kvorum_url: str) -> None:
     patroni = Patroni(kvorum_url)
-    with send(kvorum_url, "GET", "/version") as answer:
-        told = answer.json()
-        assert [int(part) for value in told.values() for part in value.split(".")]
+    # Until the members have agreed on it, the cluster's version is no number.
+    wait_until(lambda: versions(kvorum_url)["etcdcluster"] != "not_decided", "a cluster version")
+    assert [int(x) for told in versions(kvorum_url).values() for x in told.split(".")]
     members = patroni.call("/cluster/member/list", {})["members"]
     assert [url for member in members for url in member["clientURLs"]] == [kvorum_url]
 
