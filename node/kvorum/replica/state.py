@@ -112,7 +112,7 @@ class NodeState:
 
     @property
     def oldest_revision(self) -> int:
-        """Below this nothing old can be told here: compacted, or lost with this member's history."""
+        """Below this nothing old can be told here: compacted, or lost with the history."""
         return max(self.machine.compact_revision, self.history_floor)
 
     @property
