@@ -20,16 +20,37 @@ class Latency:
     max_us: int = 0
 
 
-# Upper bounds of the buckets: those of etcd's histograms of the disk, 1 ms to 8.192 s.
-BUCKETS_US = tuple(1_000 << n for n in range(14))
+# Upper bounds of the buckets of etcd's histograms: the disk's, 1 ms to 8.192 s, ...
+DISK_BUCKETS_US = tuple(1_000 << n for n in range(14))
+# ... and the network's, 0.1 ms to 3.2768 s.
+NETWORK_BUCKETS_US = tuple(100 << n for n in range(16))
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """All samples so far: how many up to each of BUCKETS_US (and above), and their sum."""
+    """All samples so far: how many in each bucket (and above the last), and their sum."""
 
+    bounds_us: tuple[int, ...]
     counts: tuple[int, ...]
     sum_us: int
+
+
+class Buckets:
+    """Counts of all samples, by their size."""
+
+    def __init__(self, bounds_us: tuple[int, ...]) -> None:
+        self._bounds_us = bounds_us
+        self._counts = [0] * (len(bounds_us) + 1)
+        self._sum_us = 0
+
+    def add(self, us: int) -> None:
+        """One more sample, in microseconds."""
+        self._counts[bisect_left(self._bounds_us, us)] += 1
+        self._sum_us += us
+
+    def read(self) -> Histogram:
+        """The counts now."""
+        return Histogram(self._bounds_us, tuple(self._counts), self._sum_us)
 
 
 class LatencyRing:
@@ -42,8 +63,7 @@ class LatencyRing:
         self._samples: list[int] = []
         self._size = size
         self.count = 0
-        self._counts = [0] * (len(BUCKETS_US) + 1)
-        self._sum_us = 0
+        self.buckets = Buckets(DISK_BUCKETS_US)
 
     def add(self, us: int) -> None:
         """One more sample, in microseconds."""
@@ -52,12 +72,7 @@ class LatencyRing:
         else:
             self._samples[self.count % self._size] = us
         self.count += 1
-        self._counts[bisect_left(BUCKETS_US, us)] += 1
-        self._sum_us += us
-
-    def histogram(self) -> Histogram:
-        """All samples so far, by bucket."""
-        return Histogram(tuple(self._counts), self._sum_us)
+        self.buckets.add(us)
 
     def read(self) -> Latency:
         """The figures now."""

@@ -38,6 +38,7 @@ from kvorum.limits import (
 )
 from kvorum.replica.inputs import Input, Unreachable
 from kvorum.server.faults import Direction, FaultGate, LinkRule
+from kvorum.server.latency import NETWORK_BUCKETS_US, Buckets
 from kvorum.server.ports import PeerFigures
 from kvorum.urls import parse_url
 
@@ -123,6 +124,7 @@ class PeerLink:
         self._closed = False
         self.connected = False
         self.round_trip_us = 0.0
+        self.round_trips = Buckets(NETWORK_BUCKETS_US)
         self.sent_bytes = 0
         self.received_bytes = 0
         self.dropped = 0
@@ -175,6 +177,7 @@ class PeerLink:
             self._echo = (sent_ns, now)
         if 0 < echo_ns <= now:
             sample = (now - echo_ns) / 1000
+            self.round_trips.add(int(sample))
             old = self.round_trip_us or sample
             self.round_trip_us = old + (sample - old) * _ROUND_TRIP_WEIGHT
 
@@ -331,4 +334,5 @@ class PeerLink:
             self.sent_bytes,
             self.received_bytes,
             self.dropped,
+            self.round_trips.read(),
         )

@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from kvorum import ETCD_VERSION
 from kvorum.server.callcounts import CallCounts
 from kvorum.server.health import HealthCounts
-from kvorum.server.latency import BUCKETS_US, Histogram
+from kvorum.server.latency import Histogram
 from kvorum.server.statistics import NodeStatistics
 
 if TYPE_CHECKING:
@@ -60,10 +60,16 @@ class Metrics:
         yield from _server(statistics, node.config.quota_bytes)
         yield from _identity(statistics, node.machine.cluster_version)
         yield from _keys(statistics)
-        yield _histogram(
+        yield _histograms(
             "etcd_disk_wal_fsync_duration_seconds",
             "How long syncs of the write-ahead log took.",
-            node.disk.fsync.histogram(),
+            [((), node.disk.fsync.buckets.read())],
+        )
+        yield _histograms(
+            "etcd_network_peer_round_trip_time_seconds",
+            "How long messages went to a member and back.",
+            [((f"{x.id:x}",), x.round_trips) for x in node.peers.figures()],
+            ("To",),
         )
         yield from _network(statistics)
         yield from _calls(self.calls)
@@ -92,13 +98,21 @@ def _labelled(
     return family
 
 
-def _histogram(name: str, about: str, histogram: Histogram) -> Metric:
-    buckets, total = [], 0
-    for bound_us, count in zip(BUCKETS_US, histogram.counts, strict=False):
-        total += count
-        buckets.append((str(bound_us / 1e6), float(total)))
-    buckets.append(("+Inf", float(total + histogram.counts[-1])))
-    return HistogramMetricFamily(name, about, buckets=buckets, sum_value=histogram.sum_us / 1e6)
+def _histograms(
+    name: str,
+    about: str,
+    values: Iterable[tuple[tuple[str, ...], Histogram]],
+    labels: tuple[str, ...] = (),
+) -> Metric:
+    family = HistogramMetricFamily(name, about, labels=labels)
+    for label_values, histogram in values:
+        buckets, total = [], 0
+        for bound_us, count in zip(histogram.bounds_us, histogram.counts, strict=False):
+            total += count
+            buckets.append((str(bound_us / 1e6), float(total)))
+        buckets.append(("+Inf", float(total + histogram.counts[-1])))
+        family.add_metric(label_values, buckets, histogram.sum_us / 1e6)
+    return family
 
 
 def _server(s: NodeStatistics, quota_bytes: int) -> Iterator[Metric]:

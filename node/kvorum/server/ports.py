@@ -21,8 +21,10 @@ from kvorum.replica.effects import (
     SaveSnapshot,
     SendSnapshot,
 )
-from kvorum.server.latency import LatencyRing
+from kvorum.server.latency import NETWORK_BUCKETS_US, Buckets, Histogram, LatencyRing
 from kvorum.storage.interface import WalStatistics
+
+NO_ROUND_TRIPS = Buckets(NETWORK_BUCKETS_US).read()
 
 
 class DiskPort(Protocol):
@@ -92,6 +94,7 @@ class PeerFigures(NamedTuple):
     sent_bytes: int
     received_bytes: int
     dropped_messages: int
+    round_trips: Histogram = NO_ROUND_TRIPS
 
 
 class PeersPort(Protocol):

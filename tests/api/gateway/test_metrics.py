@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 from api.gateway.raw import post, send
 from prometheus_client.parser import text_string_to_metric_families
+from unit.server.members import Cluster, with_cluster
 
 # Contract page "server", section 7: name and type as etcd has them.
 NAMES = {
@@ -45,6 +48,7 @@ NAMES = {
     "process_resident_memory_bytes": "gauge",
 }
 OF_PEERS = {
+    "etcd_network_peer_round_trip_time_seconds": "histogram",
     "etcd_network_active_peers": "gauge",
     "etcd_network_known_peers": "gauge",
     "etcd_network_peer_sent_bytes_total": "counter",
@@ -179,6 +183,29 @@ def test_streams_are_counted_while_they_last(kvorum_url: str) -> None:
     canceled = {**watch, "grpc_code": "Canceled"}
     name = "grpc_server_handled_total"
     assert value(after, name, **canceled) - value(before, name, **canceled) == 1
+
+
+def test_peers_are_told_of(tmp_path: Path) -> None:
+    async def run(c: Cluster) -> None:
+        leader = await c.leader()
+        me, (peer, _) = c.node(leader), [n for n in c.running() if n is not c.node(leader)]
+        url = f"http://127.0.0.1:{c.client_ports[leader]}"
+        to, name = f"{peer.member_id:x}", "etcd_network_peer_round_trip_time_seconds"
+        text = await asyncio.to_thread(scrape, url)
+        while not value(text, f"{name}_count", To=to):
+            text = await asyncio.to_thread(scrape, url)
+        assert value(text, f"{name}_bucket", To=to, le="+Inf") == value(
+            text, f"{name}_count", To=to
+        )
+        assert value(text, f"{name}_sum", To=to) > 0
+        for metric in ("etcd_network_active_peers", "etcd_network_known_peers"):
+            assert value(text, metric, Local=f"{me.member_id:x}", Remote=to) == 1
+        assert value(text, "etcd_network_peer_sent_bytes_total", To=to) > 0
+        assert value(text, "etcd_network_peer_received_bytes_total", From=to) > 0
+        assert value(text, "etcd_network_peer_sent_failures_total", To=to) == 0
+        assert value(text, "etcd_server_is_leader") == 1
+
+    with_cluster(tmp_path, 3, run)
 
 
 def test_labels_that_clients_choose_are_bounded(kvorum_url: str) -> None:

@@ -1,0 +1,109 @@
+"""A program in a real pseudo-terminal, its screen kept by pyte."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pyte
+
+PATIENCE_S = 30.0
+
+
+class Terminal:
+    """A program in a pseudo-terminal, and what its screen shows."""
+
+    def __init__(self, columns: int, rows: int, master: int, pid: int) -> None:
+        self.screen = pyte.Screen(columns, rows)
+        self.stream = pyte.ByteStream(self.screen)
+        self.master = master
+        self.pid = pid
+        self.raw = b""
+
+    def read(self, until: Callable[[str], bool]) -> str:
+        """Feed the screen until its text is as wanted."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            if select.select([self.master], [], [], 0.1)[0]:
+                try:
+                    data = os.read(self.master, 65_536)
+                except OSError:
+                    break  # The program has left.
+                self.raw += data
+                self.stream.feed(data)
+            text = "\n".join(self.screen.display)
+            if until(text):
+                return text
+        raise AssertionError("never came:\n" + "\n".join(self.screen.display))
+
+    def find(self, pattern: str) -> re.Match[str]:
+        """Wait until a pattern is on the screen; ``^`` and ``$`` are the ends of a row."""
+        found: list[re.Match[str]] = []
+
+        def look(text: str) -> bool:
+            match = re.search(pattern, text, re.MULTILINE)
+            if match:
+                found.append(match)
+            return bool(match)
+
+        try:
+            self.read(look)
+        except AssertionError as error:
+            raise AssertionError(f"{pattern!r} {error}") from None
+        return found[0]
+
+    def gone(self, text: str) -> None:
+        """Wait until a text is no longer on the screen."""
+        self.read(lambda shown: text not in shown)
+
+    def press(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self.master, keys)
+
+    def status(self) -> int:
+        """Wait for the end; the exit status."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            if select.select([self.master], [], [], 0.05)[0]:
+                try:
+                    os.read(self.master, 65_536)
+                except OSError:
+                    pass  # Nobody writes any more.
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+        raise AssertionError("it does not end")
+
+
+@contextmanager
+def terminal(
+    *arguments: str, columns: int = 100, rows: int = 30, **environment: str
+) -> Iterator[Terminal]:
+    """Run ``kvorum`` with these arguments in a terminal of this size."""
+    size = struct.pack("HHHH", rows, columns, 0, 0)
+    pid, master = pty.fork()
+    if pid == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)  # They would hide the terminal's own size.
+        os.environ.update({"TERM": "xterm-256color", "LANG": "C.UTF-8", **environment})
+        os.execv(sys.executable, [sys.executable, "-m", "kvorum", *arguments])
+    opened = Terminal(columns, rows, master, pid)
+    try:
+        yield opened
+    finally:
+        try:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # It has left by itself, as it should.
+        os.close(master)
