@@ -16,6 +16,8 @@ them; reads and writes that arrive together travel, are written and are agreed o
 - :mod:`~kvorum.server.clock`, :mod:`~kvorum.server.faults`, :mod:`~kvorum.server.faultdesk`: ticks,
   and the faults a node inflicts on itself.
 - :mod:`~kvorum.server.listener`, :mod:`~kvorum.server.httpapp`: one port, two protocols.
+- :mod:`~kvorum.server.health`, :mod:`~kvorum.server.metrics`, :mod:`~kvorum.server.callcounts`:
+  what monitors ask.
 - :mod:`~kvorum.server.boot`, :mod:`~kvorum.server.member`, :mod:`~kvorum.server.crash`: how a
   member begins, lives and ends. It never lives half: the first surprise ends the process, and what
   it promised is on disk.
