@@ -154,6 +154,18 @@ PEER_SILENCE_S = 5.0
 SNAPSHOT_SEND_ROWS = 1_000  # History rows in one such message.
 # A transfer that takes longer is given up and reported as failed.
 SNAPSHOT_TRANSFER_TIMEOUT_S = 600.0
+# A snapshot for a client: rows read from the history at a time, and their keys and values.
+SNAPSHOT_PAGE_ROWS = 5_000
+SNAPSHOT_PAGE_BYTES = 4 * 1024 * 1024
+SNAPSHOT_BATCH_BLOBS = 8  # Blobs of 32 KiB handed from the thread to the loop at once ...
+SNAPSHOT_BATCHES_WAITING = 4  # ... and such batches waiting for a slow client: 1 MiB.
+# A client that takes nothing for so long loses its snapshot: it keeps others waiting, and what a
+# compaction removes on the disk.
+SNAPSHOT_STALL_S = 60.0
+SNAPSHOT_STREAM_TIMEOUT_S = 3_600.0  # ... and one that is not done by then, however it takes.
+# Compactions that may overtake a snapshot's beginning before it is given up: each leaves it some
+# milliseconds, so that more of them in a row is no coincidence.
+SNAPSHOT_CUTS_MAX = 10
 HISTORY_READERS = 2
 SHUTDOWN_GRACE_S = 3.0  # Calls under way at a stop get this long.
 PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its name.

@@ -1,5 +1,7 @@
-"""etcdserverpb.Maintenance: status, hashes, alarms, moving the leader (semantics page, section
-9)."""
+"""etcdserverpb.Maintenance: status, hashes, alarms, moving the leader (semantics page, section 9).
+
+Snapshots are in ``snapshot``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from kvorum_proto import etcdserverpb as pb
 
 from kvorum import ETCD_VERSION
 from kvorum.api.headers import Headers
+from kvorum.api.snapshot import Snapshots
 from kvorum.errors import Condition
 from kvorum.machine import commands
 from kvorum.machine.digest import HashResult
@@ -35,6 +38,7 @@ class Maintenance:
             "Alarm": self.alarm,
             "MoveLeader": self.move_leader,
         }
+        self.streams = {"Snapshot": Snapshots(node).stream}
 
     def _header(self) -> pb.ResponseHeader:
         node = self._node

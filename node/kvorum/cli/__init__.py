@@ -42,6 +42,16 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Write keys from a JSON Lines file, with progress, resumable.",
     ),
     "dump": ("kvorum.cli.transfer", "dump", "Write a prefix at one revision as JSON Lines."),
+    "snapshot": (
+        "kvorum.cli.snapshot",
+        "snapshot",
+        "Save a member's whole state as etcd's own database, and check such a file.",
+    ),
+    "restore": (
+        "kvorum.cli.snapshot",
+        "restore",
+        "Make a member's data directory from a snapshot of kvorum or etcd.",
+    ),
     "sim": ("kvorum.cli.sim", "sim", "Simulate clusters under faults, by seed."),
     "bench": ("kvorum.cli.bench", "bench", "Measure puts, gets and ranges, beside etcd if asked."),
 }

@@ -8,6 +8,7 @@ Most of these calls are about the member that answers them, so they are best mad
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,6 +75,16 @@ class HashKV:
     hash: int
     compact_revision: int
     hash_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPiece:
+    """A part of a snapshot. ``remaining_bytes`` come after it, the checksum at the end not
+    counted.
+    """
+
+    data: bytes
+    remaining_bytes: int
 
 
 class Maintenance:
@@ -146,11 +157,20 @@ class Maintenance:
         """The member's whole state as bytes, piece by piece; the last 32 are the SHA-256 of all
         others.
         """
+        async with aclosing(self.snapshot_pieces(timeout_s=timeout_s)) as pieces:
+            async for piece in pieces:
+                yield piece.data
+
+    async def snapshot_pieces(
+        self, *, timeout_s: float | None = None
+    ) -> AsyncGenerator[SnapshotPiece, None]:
+        """The same, with how much is still to come."""
         replies = self._caller.replies(
             _SNAPSHOT, pb.SnapshotRequest(), pb.SnapshotResponse, timeout_s=timeout_s
         )
-        async for reply in replies:
-            yield reply.blob
+        async with aclosing(replies):
+            async for reply in replies:
+                yield SnapshotPiece(reply.blob, reply.remaining_bytes)
 
 
 def _alarm_name(kind: pb.AlarmType) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from kvorum.history.database import NEVER_COMPACTED
 from kvorum.history.rows import ROW_COLUMNS, Row
 from kvorum.history.selects import key_condition, snapshot
 
@@ -52,28 +53,62 @@ def page(
     What a compaction has agreed to forget is left out, whether or not it is swept already.
     """
     with snapshot(connection) as progress:
-        where, values = key_condition(question.key, question.range_end)
-        where += " AND revision >= $after AND (revision > $after OR sub > $sub)"
-        where += " AND revision >= $first"
-        values |= {"after": after[0], "sub": after[1], "first": question.from_revision}
-        if question.to_revision > 0:
-            where += " AND revision <= $last"
-            values["last"] = question.to_revision
-        if progress.swept_revision < progress.compact_revision:
-            where += _kept()
-            values["compacted"] = progress.compact_revision
-        sizes = connection.execute(
-            f"SELECT octet_length(key) + octet_length(value) FROM history AS h WHERE {where} "
-            f"ORDER BY revision, sub LIMIT {max_rows + 1:d}",
-            values,
-        ).fetchall()
-        taken = _fitting([size for (size,) in sizes], max_rows, max_bytes)
-        found = connection.execute(
-            f"SELECT {ROW_COLUMNS} FROM history AS h WHERE {where} "
-            f"ORDER BY revision, sub LIMIT {taken:d}",
-            values,
-        ).fetchall()
-        return Page([Row(*row) for row in found], progress.compact_revision, taken < len(sizes))
+        unswept = progress.swept_revision < progress.compact_revision
+        forgotten = progress.compact_revision if unswept else NEVER_COMPACTED
+        rows, more = page_within(connection, question, after, max_rows, max_bytes, forgotten)
+        return Page(rows, progress.compact_revision, more)
+
+
+def page_within(
+    connection: duckdb.DuckDBPyConnection,
+    question: Question,
+    after: tuple[int, int],
+    max_rows: int,
+    max_bytes: int,
+    forgotten: int = NEVER_COMPACTED,
+) -> tuple[list[Row], bool]:
+    """The rows of a page, and whether there are more, within the caller's transaction.
+
+    ``forgotten``: leave out what a compaction at this revision does not keep.
+    """
+    where, values = key_condition(question.key, question.range_end)
+    where += " AND revision >= $after AND (revision > $after OR sub > $sub)"
+    where += " AND revision >= $first"
+    values |= {"after": after[0], "sub": after[1], "first": question.from_revision}
+    if question.to_revision > 0:
+        where += " AND revision <= $last"
+        values["last"] = question.to_revision
+    if forgotten != NEVER_COMPACTED:
+        where += _kept()
+        values["compacted"] = forgotten
+    sizes = connection.execute(
+        f"SELECT octet_length(key) + octet_length(value) FROM history AS h WHERE {where} "
+        f"ORDER BY revision, sub LIMIT {max_rows + 1:d}",
+        values,
+    ).fetchall()
+    taken = _fitting([size for (size,) in sizes], max_rows, max_bytes)
+    found = connection.execute(
+        f"SELECT {ROW_COLUMNS} FROM history AS h WHERE {where} "
+        f"ORDER BY revision, sub LIMIT {taken:d}",
+        values,
+    ).fetchall()
+    return [Row(*row) for row in found], taken < len(sizes)
+
+
+def has_forgotten(connection: duckdb.DuckDBPyConnection, compacted: int) -> bool:
+    """Whether rows are still there that a compaction at ``compacted`` does not keep, within the
+    caller's transaction.
+    """
+    found = connection.execute(
+        """
+        SELECT count(*) > count(DISTINCT key)
+            OR coalesce(bool_or(type = 1 AND revision < $compacted), false)
+        FROM history WHERE revision <= $compacted
+        """,
+        {"compacted": compacted},
+    ).fetchone()
+    assert found is not None, "an aggregate has a row"
+    return bool(found[0])
 
 
 def _kept() -> str:

@@ -37,20 +37,29 @@ class HistoryInterrupted(HistoryError):
 
 
 class Read(Generic[_T]):
-    """A read under way. ``future`` has its result; ``interrupt`` stops it wherever it is."""
+    """A read under way. ``future`` has its result; ``interrupt`` stops it wherever it is.
 
-    def __init__(self, ask: Callable[[duckdb.DuckDBPyConnection], _T], timeout_s: float) -> None:
+    A read of many statements looks at ``stopping`` between them: DuckDB's own interrupt reaches a
+    statement only.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[duckdb.DuckDBPyConnection], _T],
+        timeout_s: float,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self.future: Future[_T] = Future()
         self._ask = ask
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._stopped = False
+        self._stopping = stopping or threading.Event()
 
     def interrupt(self) -> None:
         """Stop the read; harmless when it is over."""
         with self._lock:
-            self._stopped = True
+            self._stopping.set()
             if self._connection is not None:
                 self._connection.interrupt()
 
@@ -70,7 +79,7 @@ class Read(Generic[_T]):
 
     def _perform(self, connection: duckdb.DuckDBPyConnection) -> _T:
         with self._lock:
-            if self._stopped:
+            if self._stopping.is_set():
                 raise HistoryInterrupted("stopped before it began")
             self._connection = connection
         try:
@@ -99,6 +108,7 @@ class HistoryReader:
         self._database = database
         self._slots = threading.BoundedSemaphore(pending)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="history-reader")
+        self._long = ThreadPoolExecutor(1, thread_name_prefix="history-export")
         self._local = threading.local()
         self._lock = threading.Lock()
         self._connections: list[duckdb.DuckDBPyConnection] = []
@@ -187,15 +197,22 @@ class HistoryReader:
         self,
         ask: Callable[[duckdb.DuckDBPyConnection], _T],
         timeout_s: float = HISTORY_READ_TIMEOUT_S,
+        stopping: threading.Event | None = None,
+        *,
+        long: bool = False,
     ) -> Read[_T]:
-        """Run any question of ``selects`` on a reader thread."""
+        """Run any question of ``selects`` on a reader thread.
+
+        ``long`` ones have a thread of their own, and are run one after another: the others need not
+        wait for them. ``stopping`` is set when the read is to end.
+        """
         if not self._slots.acquire(blocking=False):
             raise HistoryBusy("too many reads of history are waiting")
-        read = Read(ask, timeout_s)
+        read = Read(ask, timeout_s, stopping)
         with self._lock:
             self._running.add(read)  # type: ignore[arg-type]  # only ever interrupted
         read.future.add_done_callback(lambda _: self._done(read))  # type: ignore[arg-type]  # same
-        self._pool.submit(read.run, self._connect)
+        (self._long if long else self._pool).submit(read.run, self._connect)
         return read
 
     def close(self) -> None:
@@ -205,6 +222,7 @@ class HistoryReader:
         for read in running:
             read.interrupt()
         self._pool.shutdown(wait=True)
+        self._long.shutdown(wait=True)
         for connection in self._connections:
             connection.close()
 

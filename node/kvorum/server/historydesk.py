@@ -9,19 +9,23 @@ the new one.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import duckdb
+
 from kvorum.history import pages
 from kvorum.history.database import HistoryDatabase
-from kvorum.history.reader import HistoryBusy, HistoryReader
+from kvorum.history.reader import HistoryBusy, HistoryInterrupted, HistoryReader
 from kvorum.history.rows import Batch, EventRow, Identity, Row
 from kvorum.history.selects import EventsResult, RangeResult
 from kvorum.history.transfer import HistoryImport
 from kvorum.history.writer import Durable, HistoryWriter
+from kvorum.limits import SNAPSHOT_STREAM_TIMEOUT_S
 from kvorum.machine import operations as ops
 from kvorum.machine.events import Event
 from kvorum.machine.record import Record
@@ -224,6 +228,34 @@ class HistoryDesk:
             return True
 
         self._enqueue(begin)
+        return answer
+
+    def export(
+        self, ask: Callable[[duckdb.DuckDBPyConnection], _T], stopping: threading.Event
+    ) -> Future[_T]:
+        """Run a long read on a thread of its own, once everything queued so far is committed.
+
+        ``ask`` ends soon after ``stopping`` is set, by its caller or because the history goes away.
+        The future fails with ``HistoryInterrupted`` then, and with ``HistoryFailed``.
+        """
+        answer: Future[_T] = Future()
+
+        def begin() -> bool:
+            try:
+                read = self.reader.submit(ask, SNAPSHOT_STREAM_TIMEOUT_S, stopping, long=True)
+            except HistoryBusy as busy:
+                answer.set_exception(busy)
+            else:
+                read.future.add_done_callback(lambda done: _hand_on(done, answer))
+            return True
+
+        def flushed(done: Future[Durable]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                answer.set_exception(HistoryInterrupted("the history was replaced meanwhile"))
+            else:
+                self._call(lambda: self._enqueue(begin))
+
+        self.flush(flushed)
         return answer
 
     def _answered(self, effect: ReadHistoryEvents, done: Future[EventsResult]) -> None:

@@ -4,9 +4,12 @@ of any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
+
+from duckdb import DuckDBPyConnection
 
 from kvorum.history.pages import Page, Question
 from kvorum.replica.effects import (
@@ -23,6 +26,9 @@ from kvorum.replica.effects import (
 )
 from kvorum.server.latency import NETWORK_BUCKETS_US, Buckets, Histogram, LatencyRing
 from kvorum.storage.interface import WalStatistics
+
+_T = TypeVar("_T")
+
 
 NO_ROUND_TRIPS = Buckets(NETWORK_BUCKETS_US).read()
 
@@ -64,6 +70,11 @@ class HistoryPort(Protocol):
         self, question: Question, after: tuple[int, int], max_rows: int, max_bytes: int
     ) -> Future[Page]:
         """Ask for a page of kept changes, behind a revision and a sub."""
+
+    def export(
+        self, ask: Callable[[DuckDBPyConnection], _T], stopping: threading.Event
+    ) -> Future[_T]:
+        """Ask a long question, of all that was applied so far."""
 
     @property
     def size_bytes(self) -> int:

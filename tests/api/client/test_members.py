@@ -112,8 +112,6 @@ def test_leadership_moves(own_cluster: Callable[..., ClusterHandle]) -> None:
     asyncio.run(scenario())
 
 
-# kvorum does not serve Maintenance.Snapshot yet.
-@pytest.mark.parametrize("cluster", ["etcd"], indirect=True)
 def test_a_snapshot_ends_with_its_checksum(live: Live, prefix: str) -> None:
     async def scenario(client: Client) -> None:
         await client.put(prefix + "k", "v")

@@ -1,0 +1,267 @@
+"""``kvorum snapshot save``, ``kvorum snapshot status`` and ``kvorum restore``.
+
+The file is etcd's own database with its checksum, whichever of the two wrote it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterable, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+import click
+
+from kvorum.cli.members import size
+from kvorum.cli.options import Line, connected, verb
+from kvorum.cli.output import Failed, Group, Interrupted, InvalidInput, say
+
+if TYPE_CHECKING:
+    from kvorum.client.maintenance import SnapshotPiece
+    from kvorum.config import NodeConfig
+    from kvorum.storage.etcd_db import EtcdDb, SealUse
+
+_REDRAW_S = 0.2
+_SEAL_BYTES = 32
+_ALIGNMENT = 512
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Shown:
+    """A line on standard error that is drawn over, when somebody is there to see it."""
+
+    def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
+        self._next_s = 0.0
+        self._drawn = 0
+
+    def tell(self, text: str) -> None:
+        """Show this, unless something was shown a moment ago."""
+        now_s = time.monotonic()
+        if self._is_shown and now_s >= self._next_s:
+            self._next_s = now_s + _REDRAW_S
+            sys.stderr.write("\r" + text.ljust(self._drawn))
+            sys.stderr.flush()
+            self._drawn = len(text)
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._drawn:
+            sys.stderr.write("\r" + " " * self._drawn + "\r")
+            sys.stderr.flush()
+
+
+@click.group("snapshot", cls=Group)
+def snapshot() -> None:
+    """The whole state of a member as one file, in etcd's own format."""
+
+
+@snapshot.command("save")
+@click.argument("file", type=_FILE)
+@click.option("--force", is_flag=True, help="Write over FILE if it exists.")
+@connected()
+async def save(line: Line, file: Path, force: bool) -> None:
+    """Write the state of one member to FILE, with all kept revisions.
+
+    It is written to FILE.part, checked against its own checksum and renamed. When the command is
+    interrupted or fails, nothing is left.
+    """
+    if not force:
+        _require_absent(file)
+    part = file.with_name(file.name + ".part")
+    shown = _Shown()
+    try:
+        with part.open("wb") as target:
+            async with aclosing(line.client.maintenance.snapshot_pieces()) as pieces:
+                written = await _write(target, pieces, shown)
+            target.flush()
+            os.fsync(target.fileno())
+        os.replace(part, file)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+        raise
+    finally:
+        shown.end()
+    say(f"{size(written)} written to {file}")
+
+
+def _require_absent(file: Path) -> None:
+    if file.exists():
+        raise InvalidInput(f"{file} exists; use --force")
+
+
+async def _write(target: BinaryIO, pieces: AsyncIterable[SnapshotPiece], shown: _Shown) -> int:
+    """The pieces, checked against the checksum at their end; how many bytes."""
+    found, held, written = hashlib.sha256(), b"", 0
+    async for piece in pieces:
+        target.write(piece.data)
+        written += len(piece.data)
+        shown.tell(f"{size(written)} of {size(written + piece.remaining_bytes)}")
+        held += piece.data
+        found.update(held[:-_SEAL_BYTES])
+        held = held[-_SEAL_BYTES:]
+    if written % _ALIGNMENT != _SEAL_BYTES:
+        raise Failed(f"the snapshot ended early, after {written} bytes")
+    if found.digest() != held:
+        raise Failed("the snapshot was damaged on its way: SHA-256 mismatch")
+    return written
+
+
+@snapshot.command("status")
+@click.argument("file", type=_FILE)
+@click.option(
+    "-w",
+    "--write-out",
+    "form",
+    type=click.Choice(["simple", "json", "table"]),
+    default="simple",
+    show_default=True,
+    help="How the result is written.",
+)
+def status(file: Path, form: str) -> None:
+    """Check FILE from end to end; its hash, revision, number of keys in all buckets, and size.
+
+    Takes a database copied from a data directory, too.
+    """
+    from kvorum.cli import forms
+
+    with _database(file, "optional") as db:
+        found = db.status
+    if form == "json":
+        names = ("hash", "revision", "totalKey", "totalSize")
+        forms.write_json(dict(zip(names, found, strict=True)))
+        return
+    row = (f"{found.hash:x}", found.revision, found.total_keys, size(found.size_bytes))
+    if form == "table":
+        forms.write_table(("HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE"), [row])
+    else:
+        click.echo(", ".join(str(cell) for cell in row))
+
+
+@contextmanager
+def _database(file: Path, seal: SealUse) -> Iterator[EtcdDb]:
+    """The file, found sound. What is wrong with it is wrong input."""
+    from kvorum.storage.bolt_page import BoltFault
+    from kvorum.storage.etcd_db import SealMissing, read_etcd_db
+
+    try:
+        with read_etcd_db(file, seal) as db:
+            yield db
+    except SealMissing as fault:
+        raise InvalidInput(f"{file}: {fault}: use --skip-hash-check for it") from None
+    except BoltFault as fault:
+        raise InvalidInput(f"{file}: {fault}") from None
+    except FileNotFoundError as error:
+        raise InvalidInput(f"cannot read {error.filename}: {error.strerror}") from None
+
+
+@verb("restore")
+@click.argument("file", metavar="SNAPSHOT", type=_FILE)
+@click.option("--name", default="default", show_default=True, help="Name of this member.")
+@click.option("--data-dir", help="Directory to make; absent or empty.  [default: NAME.etcd]")
+@click.option(
+    "--initial-cluster",
+    help="All members as NAME=PEER-URL, separated by commas.  [default: this member alone]",
+)
+@click.option(
+    "--initial-cluster-token",
+    default="etcd-cluster",
+    show_default=True,
+    help="Distinguishes clusters with the same members.",
+)
+@click.option(
+    "--initial-advertise-peer-urls",
+    default="http://localhost:2380",
+    show_default=True,
+    help="Peer URLs of this member.",
+)
+@click.option(
+    "--skip-hash-check",
+    is_flag=True,
+    help="Take a file without a checksum, or with a wrong one.",
+)
+@click.option(
+    "--bump-revision",
+    type=click.IntRange(1),
+    help="Raise the revision by so much; goes with --mark-compacted.",
+)
+@click.option(
+    "--mark-compacted",
+    is_flag=True,
+    help="Refuse reads and watches from before the raised revision.",
+)
+def restore(file: Path, **given: Any) -> None:
+    """Make a member's data directory from SNAPSHOT, a file of kvorum's or etcd's.
+
+    Give every member of the new cluster the same file and its own name and peer URLs; then start
+    all of them with the same --initial-cluster. Keys with their revisions, leases, users, roles and
+    alarms are kept. When the command is interrupted or fails, nothing is left.
+    """
+    from kvorum.errors import ConfigError
+    from kvorum.server.restore import require_free
+    from kvorum.server.restore import restore as make
+
+    bump, mark = given["bump_revision"], given["mark_compacted"]
+    if (bump is not None) is not mark:
+        raise InvalidInput("--bump-revision and --mark-compacted go together")
+    signal.signal(signal.SIGTERM, _interrupt)
+    shown = _Shown()
+
+    def told(what: str, done: int, total: int) -> None:
+        shown.tell(f"{what}: {done:,} of {total:,}")
+
+    try:
+        config = _config(given)
+        require_free(config.data_dir)
+        shown.tell(f"checking {file}")
+        with _database(file, "ignored" if given["skip_hash_check"] else "required") as db:
+            made = make(db, config, bump_revision=bump or 0, mark_compacted=mark, told=told)
+    except ConfigError as error:
+        raise InvalidInput(str(error)) from None
+    except OSError as error:
+        raise Failed(str(error)) from None
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted") from None
+    finally:
+        shown.end()
+    if made.detached:
+        say(f"{made.detached} keys were on leases that are not in the file; they have none now")
+    say(
+        f"restored {made.keys:,} keys ({made.changes:,} changes) at revision {made.revision:,} "
+        f"into {config.data_dir}: member {made.member_id:x} of cluster {made.cluster_id:x}"
+    )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _config(given: dict[str, Any]) -> NodeConfig:
+    """The flags as a first start would read them."""
+    from kvorum.config import NodeConfig, load
+    from kvorum.flags import UsageError
+
+    names = (
+        "name",
+        "data_dir",
+        "initial_cluster",
+        "initial_cluster_token",
+        "initial_advertise_peer_urls",
+    )
+    flags = [
+        f"--{name.replace('_', '-')}={given[name]}" for name in names if given[name] is not None
+    ]
+    try:
+        config = load(flags, {})
+    except UsageError as error:
+        raise InvalidInput(str(error)) from None
+    assert isinstance(config, NodeConfig), "no help was asked for"
+    return config
