@@ -212,7 +212,6 @@ def restore(file: Path, **given: Any) -> None:
     bump, mark = given["bump_revision"], given["mark_compacted"]
     if (bump is not None) is not mark:
         raise InvalidInput("--bump-revision and --mark-compacted go together")
-    signal.signal(signal.SIGTERM, _interrupt)
     shown = _Shown()
 
     def told(what: str, done: int, total: int) -> None:
@@ -222,7 +221,8 @@ def restore(file: Path, **given: Any) -> None:
         config = _config(given)
         require_free(config.data_dir)
         shown.tell(f"checking {file}")
-        with _database(file, "ignored" if given["skip_hash_check"] else "required") as db:
+        seal: SealUse = "ignored" if given["skip_hash_check"] else "required"
+        with _interruptible(), _database(file, seal) as db:
             made = make(db, config, bump_revision=bump or 0, mark_compacted=mark, told=told)
     except ConfigError as error:
         raise InvalidInput(str(error)) from None
@@ -238,6 +238,16 @@ def restore(file: Path, **given: Any) -> None:
         f"restored {made.keys:,} keys ({made.changes:,} changes) at revision {made.revision:,} "
         f"into {config.data_dir}: member {made.member_id:x} of cluster {made.cluster_id:x}"
     )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends what is within as Ctrl-C does, with everything cleared away."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
