@@ -6,16 +6,19 @@ file, and the next begins behind the last row of the one before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import duckdb
 
 from kvorum.history.database import NEVER_COMPACTED
 from kvorum.history.rows import ROW_COLUMNS, Row
-from kvorum.history.selects import key_condition, snapshot
+from kvorum.history.selects import FROM_KEY, key_condition, snapshot
 
 START = (0, -1)
 """The place before every row."""
+
+_LAST_SUB = 2**62  # Behind every row of a revision.
 
 
 class Question(NamedTuple):
@@ -93,6 +96,35 @@ def page_within(
         values,
     ).fetchall()
     return [Row(*row) for row in found], taken < len(sizes)
+
+
+def walk(
+    connection: duckdb.DuckDBPyConnection,
+    to_revision: int,
+    max_rows: int,
+    max_bytes: int,
+    forgotten: int = NEVER_COMPACTED,
+) -> Iterator[list[Row]]:
+    """Every row up to ``to_revision`` in pages, oldest first, within the caller's transaction.
+
+    Each page asks for a stretch of revisions, as long as the last ones were found to need: without
+    an end, every page would look at all that come after it (600,000 rows: 6.1 s instead of 1.8).
+    Pages may be empty.
+    """
+    after, span, done = START, max_rows, False
+    while not done:
+        end = min(after[0] + span, to_revision)
+        question = Question(b"", FROM_KEY, to_revision=end)
+        unswept = forgotten if after[0] < forgotten else NEVER_COMPACTED
+        rows, more = page_within(connection, question, after, max_rows, max_bytes, unswept)
+        yield rows
+        if more:
+            after = (rows[-1].revision, rows[-1].sub)
+            span = max(1, span // 2)
+            continue
+        after, done = (end, _LAST_SUB), end == to_revision
+        if len(rows) < max_rows // 2:
+            span = min(2 * span, to_revision)
 
 
 def has_forgotten(connection: duckdb.DuckDBPyConnection, compacted: int) -> bool:

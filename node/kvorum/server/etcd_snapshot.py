@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from kvorum.history import pages
 from kvorum.history.database import HistoryError
-from kvorum.history.pages import Question, has_forgotten, page_within
+from kvorum.history.pages import has_forgotten, walk
 from kvorum.history.reader import HistoryInterrupted
 from kvorum.history.rows import DELETE, Row
-from kvorum.history.selects import FROM_KEY, snapshot
+from kvorum.history.selects import snapshot
 from kvorum.limits import (
     SNAPSHOT_BATCH_BLOBS,
     SNAPSHOT_BATCHES_WAITING,
@@ -109,22 +108,17 @@ class HistorySource:
 
     def changes(self) -> Iterator[Change]:
         """The kept changes by (revision, sub)."""
-        question = Question(b"", FROM_KEY, to_revision=self.state.revision)
-        after, more = pages.START, True
-        while more:
+        found = walk(
+            self._connection,
+            self.state.revision,
+            SNAPSHOT_PAGE_ROWS,
+            SNAPSHOT_PAGE_BYTES,
+            self._forgotten,
+        )
+        for rows in found:
             if self._stopping.is_set():
                 raise HistoryInterrupted("the snapshot was stopped")
-            rows, more = page_within(
-                self._connection,
-                question,
-                after,
-                SNAPSHOT_PAGE_ROWS,
-                SNAPSHOT_PAGE_BYTES,
-                self._forgotten,
-            )
             yield from map(change_of, rows)
-            if rows:
-                after = (rows[-1].revision, rows[-1].sub)
 
 
 class _Handover:

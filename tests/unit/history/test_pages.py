@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from kvorum.history.pages import START, Page, Question, page
+from kvorum.history.pages import START, Page, Question, has_forgotten, page, walk
 from kvorum.history.rows import Batch, Row
 from unit.history.conftest import Opened
 from unit.history.support import Model, within
@@ -71,3 +71,38 @@ def test_what_a_compaction_forgets_is_gone_before_it_is_swept(history: Opened) -
     assert ask(history, ALL, START, 1, 1).compact_revision == 60
     history.writer.compact(60).result(10)
     assert set(whole(history, ALL)) == kept
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 1), (3, 100), (7, 1 << 20), (1_000, 1 << 20)])
+def test_a_walk_is_every_row_up_to_a_revision(history: Opened, rows: int, size: int) -> None:
+    model = filled(history)
+    connection = history.database.connect()
+    for last in (1, 2, 60, model.revision):
+        pages = list(walk(connection, last, rows, size))
+        assert [row for page in pages for row in page] == [
+            row for row in model.rows if row.revision <= last
+        ]
+        assert all(len(page) <= rows for page in pages)
+    assert has_forgotten(connection, 60)
+    found = {row for page in walk(connection, model.revision, rows, size, 60) for row in page}
+    kept = model.compact(60)
+    assert found == kept
+    connection.close()
+    history.writer.compact(60).result(10)
+    connection = history.database.connect()
+    assert not has_forgotten(connection, 60)
+    assert {row for page in walk(connection, model.revision, rows, size) for row in page} == kept
+    connection.close()
+
+
+def test_a_walk_over_far_revisions_takes_few_pages(history: Opened) -> None:
+    """Compactions leave holes; a restore may raise the revision by billions."""
+    far = 5_000_000_000
+    row = Row(far, 0, 0, b"k", b"v", far, 1, 0, 0, 0, 0, "")
+    assert history.writer.append(Batch([row], 9, 1, far))
+    history.writer.flush().result(10)
+    connection = history.database.connect()
+    pages = list(walk(connection, far, 10, 1_000))
+    connection.close()
+    assert [row for page in pages for row in page] == [row]
+    assert len(pages) < 40
