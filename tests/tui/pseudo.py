@@ -17,6 +17,8 @@ from contextlib import contextmanager
 import pyte
 
 PATIENCE_S = 30.0
+BEGIN_PICTURE, END_PICTURE = b"\x1b[?2026h", b"\x1b[?2026l"
+ASKS_SYNCHRONIZED, HAS_SYNCHRONIZED = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 
 
 class Terminal:
@@ -28,6 +30,7 @@ class Terminal:
         self.master = master
         self.pid = pid
         self.raw = b""
+        self._painting = False
 
     def read(self, until: Callable[[str], bool]) -> str:
         """Feed the screen until its text is as wanted."""
@@ -38,12 +41,22 @@ class Terminal:
                     data = os.read(self.master, 65_536)
                 except OSError:
                     break  # The program has left.
-                self.raw += data
-                self.stream.feed(data)
+                self._take(data)
             text = "\n".join(self.screen.display)
-            if until(text):
+            if not self._painting and until(text):
                 return text
         raise AssertionError("never came:\n" + "\n".join(self.screen.display))
+
+    def _take(self, data: bytes) -> None:
+        """What the program wrote. Asked for synchronized output, say that there is such a thing:
+        then a picture is never looked at while it is painted.
+        """
+        self.raw += data
+        self.stream.feed(data)
+        if ASKS_SYNCHRONIZED in data:
+            self.press(HAS_SYNCHRONIZED)
+        begun, done = (self.raw.rfind(mark) for mark in (BEGIN_PICTURE, END_PICTURE))
+        self._painting = begun > done
 
     def find(self, pattern: str) -> re.Match[str]:
         """Wait until a pattern is on the screen; ``^`` and ``$`` are the ends of a row."""
@@ -93,10 +106,11 @@ def terminal(
     pid, master = pty.fork()
     if pid == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+        given = os.environ | {"TERM": "xterm-256color", "LANG": "C.UTF-8", **environment}
+        # As os.environ knows it: readline, once imported, puts sizes of its own into the real one.
         for name in ("COLUMNS", "LINES"):
-            os.environ.pop(name, None)  # They would hide the terminal's own size.
-        os.environ.update({"TERM": "xterm-256color", "LANG": "C.UTF-8", **environment})
-        os.execv(sys.executable, [sys.executable, "-m", "kvorum", *arguments])
+            given.pop(name, None)
+        os.execve(sys.executable, [sys.executable, "-m", "kvorum", *arguments], given)
     opened = Terminal(columns, rows, master, pid)
     try:
         yield opened

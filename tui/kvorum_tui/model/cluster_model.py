@@ -69,6 +69,7 @@ class LeaderLoss:
     term: int
     who: str
     sure: bool = True  # False while only a drill announced it
+    how: str = "was lost"
 
 
 @dataclass(slots=True)
@@ -128,12 +129,12 @@ class ClusterModel:
             self._note(now, "down", f"{state.name} does not answer", state.name)
         self.judge(now)
 
-    def expect_loss(self, member_id: int, now: float) -> None:
+    def expect_loss(self, member_id: int, now: float, how: str = "was lost") -> None:
         """A drill is about to hit a member: if it leads, the time to a new leader runs
-        from here.
+        from here. ``how`` goes into the line that tells of the new one.
         """
         if self._loss is None and member_id and member_id == self._leader[1]:
-            self._loss = LeaderLoss(now, self._leader[0], self.name_of(member_id), sure=False)
+            self._loss = LeaderLoss(now, self._leader[0], self.name_of(member_id), False, how)
 
     def judge(self, now: float) -> None:
         """See whether the leader was lost or found. Also to be called when nothing comes in."""
@@ -147,7 +148,8 @@ class ClusterModel:
         elif self._leader[1] and (self._loss is None or not self._loss.sure):
             who = self.name_of(self._leader[1])
             at = self._loss.at if self._loss is not None else now
-            self._loss = LeaderLoss(at, self._leader[0], who)
+            how = self._loss.how if self._loss is not None else "was lost"
+            self._loss = LeaderLoss(at, self._leader[0], who, how=how)
             self._note(now, "lost", f"leader {who} lost in term {self._leader[0]}", who)
 
     def _found(self, leader: MemberState, term: int, now: float) -> None:
@@ -165,7 +167,7 @@ class ClusterModel:
             text = f"{leader.name} leads term {term}"
             if self._loss is not None:
                 self.last_election_ms = (now - self._loss.at) * 1000
-                text += f", {self.last_election_ms:,.0f} ms after {self._loss.who} was lost"
+                text += f", {self.last_election_ms:,.0f} ms after {self._loss.who} {self._loss.how}"
             self._note(now, "leader", text, leader.name)
         self._loss = None
 

@@ -43,7 +43,7 @@ async def transfer_leader(kv: KvorumApp, state: MemberState) -> None:
     ):
         now = kv.clock()
         if leader is not None:
-            kv.cluster.expect_loss(leader.id, now)
+            kv.cluster.expect_loss(leader.id, now, "was asked to hand over")
         kv.cluster.note(now, "note", f"asked {who} to hand leadership to {state.name}", state.name)
         await kv.session.move_leader(state.id)
 

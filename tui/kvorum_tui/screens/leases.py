@@ -55,6 +55,13 @@ class LeaseList(LineList):
             self.set_reactive(LineList.cursor, min(place, max(0, len(self.shown) - 1)))
         self.changed()
 
+    def goto(self, lease_id: int) -> None:
+        """Stand on a lease, if it is shown."""
+        place = next((n for n, row in enumerate(self.shown) if row.info.id == lease_id), None)
+        if place is not None:
+            self.cursor = place
+            self.keep_in_sight()
+
     @property
     def current(self) -> LeaseRow | None:
         """The chosen lease."""
@@ -215,6 +222,7 @@ class LeasesPane(Pane):
             info = await self.kv.session.grant(int(values["ttl"]))
             self.kv.tell(f"granted lease {info.id:x} for {words.span(info.granted_s)}")
             await self._ask()
+            self.list.goto(info.id)
 
     async def do_lease_renew(self) -> None:
         """Once."""
