@@ -62,6 +62,7 @@ class Applier:
         self._skip_rows_to = history_applied
         self._digests: deque[tuple[int, int]] = deque(maxlen=_DIGESTS_KEPT)
         self._peer_digests: dict[int, tuple[int, int]] = {}
+        self._sweeps: list[CompactHistory] = []
         self._compactions: dict[int, tuple[int, CompactResult]] = {}
         self._accused: dict[
             int, int
@@ -90,6 +91,9 @@ class Applier:
             self._state.out.append(
                 AppendHistory(tuple(rows), last.index, last.term, machine.revision)
             )
+        # Only now does the history hold the rows that a compaction among them makes superfluous.
+        self._state.out.extend(self._sweeps)
+        self._sweeps.clear()
         if self._state.leading and not self._clocks.active and last.term == self._state.raft.term:
             # Everything of earlier terms is applied now (raft checklist A7).
             self._clocks.promote(
@@ -168,7 +172,7 @@ class Applier:
         state = self._state
         self._hub.compacted(state.machine.compact_revision)
         token = state.token()
-        state.out.append(CompactHistory(state.machine.compact_revision, token))
+        self._sweeps.append(CompactHistory(state.machine.compact_revision, token))
         if request_id and command.physical:
             self._compactions[token] = (request_id, result)
         elif request_id:
