@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from kvorum.client import Client
+from kvorum.client import Client, ClientError
 from kvorum.cluster.control import SupervisorControl
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.live import LiveSession
+from kvorum_tui.model.log_strip import strips
 from kvorum_tui.screens.keys import KeysPane
+from kvorum_tui.screens.leases import LeasesPane
 from kvorum_tui.session import ReadOnly, SessionError
 from support.clusters import ClusterHandle
 from textual.pilot import Pilot
@@ -81,6 +83,40 @@ async def browse_edit_and_undo(pilot: Pilot[None], app: KvorumApp, client: Clien
     await shows(pilot, "Leases · 1", "granted lease")
 
 
+async def see_who_wrote(pilot: Pilot[None], app: KvorumApp, client: Client) -> None:
+    """The history of a kvorum node says when, and by which member, also of what comes live."""
+    pane = app.pane_of(KeysPane)
+    await see(pilot, app, b"/app/11")
+    await pilot.press("h")
+    await shows(pilot, "when", "by")
+    await client.put("/app/11", "once more")
+    await shows(pilot, "once more")
+    names = {member.name for member in app.cluster.rows()}
+    await until(pilot, lambda: all(e.at_ms for e in pane.history.list.events), "all are dated")
+    assert len(pane.history.list.events) == 2
+    assert {app.cluster.name_of(event.member) for event in pane.history.list.events} <= names
+    await pilot.press("escape")
+
+
+async def see_a_lease_run_out(pilot: Pilot[None], app: KvorumApp, client: Client) -> None:
+    """Its bar gets shorter, then the lease is gone from its tab and the key from the tree."""
+    lease = await client.leases.grant(4)
+    await client.put("/app/short", "lived", lease=lease.id)
+    await shows(pilot, "Keys · ", "short")
+    await pilot.press("5")
+
+    def bar() -> float:
+        row = app.pane_of(LeasesPane).table.get(lease.id)
+        return row.share(app.clock()) if row is not None else -1.0
+
+    await shows(pilot, f"{lease.id:x}", "!")
+    first = bar()
+    await until(pilot, lambda: 0 <= bar() < first / 2, "a shorter bar")
+    await until(pilot, lambda: f"{lease.id:x}" not in frame(app), "the lease is gone")
+    await pilot.press("1")
+    await until(pilot, lambda: b"/app/short" not in app.pane_of(KeysPane).index, "the key is gone")
+
+
 @pytest.mark.slow
 def test_on_a_real_etcd(kvorum_cluster: Launch) -> None:
     async def body(pilot: Pilot[None], app: KvorumApp, client: Client) -> None:
@@ -103,6 +139,13 @@ def test_on_kvorum_nodes(kvorum_cluster: Launch) -> None:
         await browse_edit_and_undo(pilot, app, client)
         await pilot.press("3")
         await shows(pilot, "Raft logs", "=>", "F follower")
+        follower = next(m for m in app.cluster.rows() if m.report and m.report.role == "follower")
+        await pilot.press("home", *["down"] * app.cluster.rows().index(follower), "t")
+        await shows(pilot, f"Hand leadership to {follower.name}?")
+        await pilot.press("enter")
+        await shows(pilot, f"leader {follower.name} t", "was asked to hand over")
+        await see_who_wrote(pilot, app, client)
+        await see_a_lease_run_out(pilot, app, client)
 
     on_cluster(kvorum_cluster(3, faults=True), body)
 
@@ -129,6 +172,49 @@ def test_the_leader_is_isolated_killed_and_comes_back(kvorum_cluster: Launch) ->
         await client.put("/while", "one is down")
         await pilot.press("r")
         await shows(pilot, f"{leader.name} is back", "3/3 up")
+
+    on_cluster(kvorum_cluster(3, faults=True), body, first_tab="drills")
+
+
+@pytest.mark.slow
+def test_the_tail_of_a_cut_off_leader_is_replaced(kvorum_cluster: Launch) -> None:
+    def letters(app: KvorumApp, name: str) -> str:
+        """A member's log as it is painted, committed entries in capitals."""
+        row = next(r for r in strips(app.cluster, 60, 60, app.clock()) if r.member.name == name)
+        return "".join(
+            cell.letter if cell.committed else cell.letter.lower()
+            for cell in row.cells
+            if cell.entry
+        )
+
+    async def body(pilot: Pilot[None], app: KvorumApp, client: Client) -> None:
+        model = app.cluster
+        old = model.leader(app.clock())
+        assert old is not None and old.report is not None
+        term = old.report.term
+        await pilot.press(*["down"] * model.rows().index(old), "i")
+        await shows(pilot, f"Isolate {old.name}?")
+        await pilot.press("enter")
+        await shows(pilot, f"{old.name}: link cut to and from all peers")
+        writes = [
+            asyncio.create_task(client.member(old.endpoint).put(f"/lost/{n}", "x", timeout_s=3.0))
+            for n in range(5)
+        ]
+        await shows(pilot, f"ms after {old.name} was lost")
+        await pilot.press("3")
+        await until(pilot, lambda: letters(app, old.name).endswith("abcde"[term - 1]), "a tail")
+        new = model.leader(app.clock())
+        assert new is not None
+        assert letters(app, new.name).isupper()
+        for write in await asyncio.gather(*writes, return_exceptions=True):
+            assert isinstance(write, ClientError), "a leader without a quorum acknowledged a write"
+        await pilot.press("4", "X", "3")
+        await shows(pilot, f"of term {term} replaced")
+        await until(
+            pilot, lambda: letters(app, old.name) == letters(app, new.name), "the same logs"
+        )
+        assert letters(app, old.name).isupper()
+        assert (await client.range("/lost/", prefix=True)).count == 0
 
     on_cluster(kvorum_cluster(3, faults=True), body, first_tab="drills")
 
