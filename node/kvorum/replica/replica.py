@@ -322,6 +322,11 @@ class Replica:
         return self._state.machine
 
     @property
+    def history_floor(self) -> int:
+        """The oldest revision that this member's history knows completely; see ``Boot``."""
+        return self._state.history_floor
+
+    @property
     def leader(self) -> int:
         """Who leads as far as this node knows, 0 for nobody."""
         return self._state.leader

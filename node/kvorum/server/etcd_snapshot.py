@@ -58,13 +58,20 @@ class SnapshotOvertaken(HistoryError):
     """Compactions came faster than snapshots could begin."""
 
 
-def state_of(machine: Machine) -> EtcdState:
-    """Everything but the keys, as of now."""
+def state_of(machine: Machine, history_floor: int = 0) -> EtcdState:
+    """Everything but the keys, as of now.
+
+    ``history_floor``: below it this member's history is not whole (it was lost once), so that the
+    file must not promise older revisions: they are as good as compacted.
+    """
+    oldest = machine.compact_revision
+    if history_floor > max(oldest, 1):
+        oldest = history_floor
     return EtcdState(
         revision=machine.revision,
-        compact_revision=machine.compact_revision,
+        compact_revision=oldest,
         # What is not swept yet is left out while the changes are read.
-        swept_revision=machine.compact_revision,
+        swept_revision=oldest,
         applied_index=machine.applied_index,
         applied_term=machine.applied_term,
         cluster_version=machine.cluster_version,
@@ -164,7 +171,7 @@ async def etcd_snapshot(
     for _ in range(SNAPSHOT_CUTS_MAX):
         handover = _Handover(node.call_threadsafe, stall_s)
         # One turn of the loop: what the state says is what the history is asked to commit first.
-        done = _begin(node, state_of(node.machine), handover)
+        done = _begin(node, state_of(node.machine, node.replica.history_floor), handover)
         done.add_done_callback(handover.end)
         try:
             async with aclosing(handover.pieces()) as pieces:
