@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.screens.key_edit import EditScreen
@@ -15,38 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 from tui.fake_session import FakeSession
 from tui.frames import frame, running, shows, until
-
-Body = Callable[[Pilot[None], FakeSession, KvorumApp], Awaitable[None]]
-
-
-def on_keys(
-    body: Body, session: FakeSession | None = None, size: tuple[int, int] = (120, 40)
-) -> None:
-    """Run a test body on the Keys tab."""
-    fake = session or FakeSession(
-        {
-            b"/app/web/cfg": b'{"port": 80}',
-            b"/app/web/name": b"web",
-            b"/db": b"\x00\xff",
-            b"loose": b"x",
-        }
-    )
-
-    async def run() -> None:
-        async with running(fake, size) as pilot:
-            app = pilot.app
-            assert isinstance(app, KvorumApp)
-            await shows(pilot, "Keys · ", "live")
-            await body(pilot, fake, app)
-
-    asyncio.run(run())
-
-
-async def go(pilot: Pilot[None], app: KvorumApp, key: bytes) -> None:
-    """Put the cursor on a key and wait for its value."""
-    pane = app.pane_of(KeysPane)
-    app.goto_key(key)
-    await until(pilot, lambda: pane.record is not None and pane.record.key == key, f"{key!r} read")
+from tui.tabs import go, on_keys
 
 
 def test_the_tree_opens_and_shows_values() -> None:
@@ -248,57 +216,6 @@ def test_deleting_many_needs_their_number_typed() -> None:
         await pilot.press("enter")
         await until(pilot, lambda: not fake.store, "all gone")
         await shows(pilot, "the store holds no key", "n writes the first one")
-
-    on_keys(body, fake)
-
-
-def test_history_with_deletions_and_restore() -> None:
-    fake = FakeSession({b"k": b"one"})
-    fake.write(b"k", b"two")
-    fake.remove(b"k")
-    fake.write(b"k", b"three")
-
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await go(pilot, app, b"k")
-        await pilot.press("h")
-        await shows(pilot, "History", "deleted", "one", "two", "three", "when", "09-0", "by", "n2")
-        await pilot.press("down", "down")
-        await shows(pilot, "against revision 2", "− one", "+ two")
-        fake.write(b"k", b"four")
-        await shows(pilot, "four")
-        await pilot.press("R")
-        await shows(pilot, "Write revision 3 of k again?", "− four", "+ two")
-        await pilot.press("enter")
-        await until(pilot, lambda: fake.store[b"k"].value == b"two", "restored")
-        await pilot.press("escape")
-        await shows(pilot, "Value")
-
-    on_keys(body, fake)
-
-
-def test_history_says_where_compaction_cut_it() -> None:
-    fake = FakeSession({b"k": b"one"})
-    for number in range(5):
-        fake.write(b"k", b"%d" % number)
-    fake.compacted = 4
-
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await go(pilot, app, b"k")
-        await pilot.press("h")
-        await shows(pilot, "kept from revision 4 on")
-
-    on_keys(body, fake)
-
-
-def test_on_etcd_the_history_comes_from_a_watch_and_has_no_times() -> None:
-    fake = FakeSession({b"k": b"one"}, kind="etcd")
-    fake.write(b"k", b"two")
-
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await go(pilot, app, b"k")
-        await pilot.press("h")
-        seen = await shows(pilot, "revision", "1 one", "2 two")
-        assert "when" not in seen
 
     on_keys(body, fake)
 

@@ -133,11 +133,12 @@ class ClusterFeed:
             table = await self.session.members()
         except SessionError:
             return  # every member's own feed says why
-        for identity in table:
+        all_known = self._all_known()
+        for identity in sorted(table, key=lambda identity: identity.name):
             endpoint = self._endpoint_of(identity)
             if endpoint is not None:
                 self.model.identify(endpoint, identity)
-            elif identity.client_urls and self._all_known():
+            elif identity.client_urls and all_known:
                 self._follow(identity.client_urls[0])
                 self.model.identify(identity.client_urls[0], identity)
         self.pulse.mark()

@@ -29,6 +29,7 @@ HISTORY_MAX = 2_000  # Revisions kept; the oldest go first.
 SETTLE_S = 0.3  # A member writes its history a moment after it applies a change.
 TRIES = 10  # Then the member that is asked is cut off, and the next change asks again.
 WIDE = 60  # From here on there is room for versions.
+FULL = 100  # From here on there is room for the ids of leases.
 WHO_CELLS = 10
 
 
@@ -91,7 +92,7 @@ class HistoryList(LineList):
         if gone:
             return line.add("deleted", "bad")
         if event.lease:
-            line.add(f"lease {event.lease:x} ", "accent")
+            line.add(f"lease {event.lease:x} " if width >= FULL else "leased ", "accent")
         return line.add(one_line(event.value, max(8, width - line.width)), "text")
 
     def _who(self, event: KeyEvent) -> str:

@@ -81,7 +81,9 @@ class LeaseList(LineList):
         line.cell("time to live", self._bar(width) + 11, "head")
         if width >= GRANTED_FROM:
             line.cell("granted", 9, "head")
-        return line.cell("keys", 5, "head", right=True).add("first key", "head")
+        return line.cell("keys", 5, "head", right=True).cell(
+            "first key", width - line.width - 1, "head"
+        )
 
     def _bar(self, width: int) -> int:
         return max(6, min(24, width - 62))
@@ -96,10 +98,8 @@ class LeaseList(LineList):
         line.cell(str(len(row.info.keys)), 5, "text" if row.info.keys else "dim", right=True)
         if row.held:
             line.add("HELD ", "accent")
-        return line.add(
-            printable(row.info.keys[0]) if row.info.keys else "no key",
-            "text" if row.info.keys else "dim",
-        )
+        first = printable(row.info.keys[0]) if row.info.keys else "no key"
+        return line.cell(first, width - line.width - 1, "text" if row.info.keys else "dim")
 
 
 class LeasesPane(Pane):
