@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from kvorum.raft.log import Log
-from kvorum.raft.types import HardState
+from kvorum.raft.messages import VoteRequest
+from kvorum.raft.types import HardState, Role
 from kvorum.replica import effects as e
 from kvorum.replica import inputs as i
 from kvorum.replica.expiry import LeaseClocks
@@ -15,7 +16,7 @@ from kvorum.replica.proposals import Proposals
 from kvorum.replica.reading import Reading
 from kvorum.replica.watches import Watcher, WatchHub
 from kvorum.sim.node import SimNode
-from kvorum.sim.run import simulate
+from kvorum.sim.run import Simulation, simulate
 from kvorum.sim.world import SafetyViolation
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -107,7 +108,6 @@ def old_log_wins(patch: pytest.MonkeyPatch) -> None:
 
 PLANTS: list[Plant] = [
     reply_before_fsync,
-    vote_not_persisted,
     reads_without_a_round,
     leases_start_empty,
     watch_resumes_one_late,
@@ -126,3 +126,61 @@ def test_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
         except SafetyViolation:
             return
     pytest.fail(f"{plant.__name__} was not found in {_SEEDS_MAX} seeds")
+
+
+# --- too rare for chance: a schedule of its own ---------------------------------------------------
+
+
+def contest(patch: pytest.MonkeyPatch) -> Simulation:
+    """Two candidates of one term want the vote of a member that reboots between their requests."""
+    simulation = Simulation(1, nodes=3)
+    world, held = simulation.world, []
+    deliver = SimNode._to_peer
+
+    def hold_votes(node: SimNode, to: int, happened: i.Input, once: bool = False) -> None:
+        if isinstance(happened, i.Received) and any(
+            isinstance(message, VoteRequest) and not message.pre for message in happened.messages
+        ):
+            held.append((node, to, happened))
+        else:
+            deliver(node, to, happened, once)
+
+    def wait(condition: Callable[[], bool]) -> None:
+        assert world.run_until(world.now_us + 10_000_000, condition)
+
+    for node in simulation.nodes:
+        node.start()
+    wait(lambda: any(node.replica.role is Role.LEADER for node in simulation.nodes))
+    voter = next(node for node in simulation.nodes if node.replica.role is Role.LEADER)
+    rivals = [node for node in simulation.nodes if node is not voter]
+    patch.setattr(SimNode, "_to_peer", hold_votes)
+    for one, other in (rivals, rivals[::-1]):
+        simulation.network.cut(one.id, other.id)
+    voter.crash(power=True)
+    voter.start()
+    for rival in rivals:
+        rival.handle(*[i.Tick()] * 20)
+    wait(lambda: {node.id for node, to, _ in held if to == voter.id} == {r.id for r in rivals})
+    assert rivals[0].replica.term == rivals[1].replica.term
+    first, second = (
+        next(request for request in held if request[0] is rival and request[1] == voter.id)
+        for rival in rivals
+    )
+    deliver(*first)
+    wait(lambda: rivals[0].replica.role is Role.LEADER)
+    voter.crash(power=True)
+    voter.start()
+    deliver(*second)
+    world.run_until(world.now_us + 300_000)
+    return simulation
+
+
+def test_a_vote_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation = contest(monkeypatch)
+    assert sum(node.replica.role is Role.LEADER for node in simulation.nodes) == 1
+
+
+def test_a_forgotten_vote_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    vote_not_persisted(monkeypatch)
+    with pytest.raises(SafetyViolation, match="election safety"):
+        contest(monkeypatch)
