@@ -59,9 +59,8 @@ class KV:
         command = translate.txn_command(request)
         if is_read_only(command):
             # A transaction without any operation counts as "all serializable" in etcd, which then
-            # evaluates its compares
-            # on possibly stale state; here its compares are worth a ReadIndex (semantics page,
-            # section 4).
+            # evaluates its compares on possibly stale state; here its compares are worth a
+            # ReadIndex (semantics page, section 4).
             serializable = all_serializable(command) and bool(command.success or command.failure)
             done = await self._node.read(command, linearizable=not serializable)
         else:

@@ -1,8 +1,7 @@
 """Requests to commands, results to bytes (contract pages "wire" and "semantics").
 
 A result's frames are KeyValues with the tag of field 2 in front, which is where RangeResponse and
-PutResponse have them; a
-DeleteRangeResponse has them in field 3, so there the tag is another byte.
+PutResponse have them; a DeleteRangeResponse has them in field 3, so there the tag is another byte.
 """
 
 from __future__ import annotations
