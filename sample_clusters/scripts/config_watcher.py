@@ -14,7 +14,8 @@ from kvorum import Client
 
 def show(config: dict[str, str]) -> None:
     """Print the configuration on one line."""
-    print("config:", ", ".join(f"{name}={value}" for name, value in sorted(config.items())))
+    settings = ", ".join(f"{name}={value}" for name, value in sorted(config.items()))
+    print("config:", settings, flush=True)
 
 
 async def follow(endpoints: str, prefix: str, changes: int | None) -> None:

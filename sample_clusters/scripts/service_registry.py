@@ -28,7 +28,7 @@ async def announce(client: Client, service: str, address: str, ttl_s: int) -> No
 async def list_(client: Client, service: str) -> None:
     """Print the addresses that are announced now."""
     async for kv in client.scan(f"{PREFIX}/{service}/", prefix=True):
-        print(kv.value.decode())
+        print(kv.value.decode(), flush=True)
 
 
 async def follow(client: Client, service: str) -> None:
