@@ -166,7 +166,7 @@ def a_lease_runs_out(shown: Terminal, endpoint: str) -> None:
     shown.press(b"K")
     shown.find(rf"^│ {lease} .*HELD")
     put(shown, LEASED, "short", "--lease", lease, "--endpoints", endpoint)
-    shown.find(rf"^│ {lease} .*1 HELD {LEASED}")
+    shown.find(rf"^│ {lease} .*1 HELD {LEASED[:8]}")
     shown.press(b"1")
     shown.find(rf"^│ +{LEASED.rpartition('/')[2]}")
     shown.press(b"5")
