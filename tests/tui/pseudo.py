@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import pyte
 
 PATIENCE_S = 30.0
+TAKE_BYTES = 1 << 20
 BEGIN_PICTURE, END_PICTURE = b"\x1b[?2026h", b"\x1b[?2026l"
 ASKS_SYNCHRONIZED, HAS_SYNCHRONIZED = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
 
@@ -29,34 +30,45 @@ class Terminal:
         self.stream = pyte.ByteStream(self.screen)
         self.master = master
         self.pid = pid
-        self.raw = b""
+        self._tail = b""
         self._painting = False
 
     def read(self, until: Callable[[str], bool]) -> str:
         """Feed the screen until its text is as wanted."""
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
-            if select.select([self.master], [], [], 0.1)[0]:
-                try:
-                    data = os.read(self.master, 65_536)
-                except OSError:
-                    break  # The program has left.
-                self._take(data)
+            if not self._take():
+                break
+            if self._painting:
+                continue
             text = "\n".join(self.screen.display)
-            if not self._painting and until(text):
+            if until(text):
                 return text
         raise AssertionError("never came:\n" + "\n".join(self.screen.display))
 
-    def _take(self, data: bytes) -> None:
-        """What the program wrote. Asked for synchronized output, say that there is such a thing:
-        then a picture is never looked at while it is painted.
+    def _take(self) -> bool:
+        """Take all that the program has written, so that what is looked at is the newest; False
+        once it has left.
+
+        Asked for synchronized output, say that there is such a thing: then a picture is never
+        looked at while it is painted.
         """
-        self.raw += data
+        data, wait_s = b"", 0.1
+        while len(data) < TAKE_BYTES and select.select([self.master], [], [], wait_s)[0]:
+            try:
+                data += os.read(self.master, 65_536)
+            except OSError:
+                return False
+            wait_s = 0.0
         self.stream.feed(data)
         if ASKS_SYNCHRONIZED in data:
             self.press(HAS_SYNCHRONIZED)
-        begun, done = (self.raw.rfind(mark) for mark in (BEGIN_PICTURE, END_PICTURE))
-        self._painting = begun > done
+        recent = self._tail + data
+        begun, done = (recent.rfind(mark) for mark in (BEGIN_PICTURE, END_PICTURE))
+        if max(begun, done) >= 0:
+            self._painting = begun > done
+        self._tail = recent[-len(BEGIN_PICTURE) + 1 :]
+        return True
 
     def find(self, pattern: str) -> re.Match[str]:
         """Wait until a pattern is on the screen; ``^`` and ``$`` are the ends of a row."""
