@@ -9,7 +9,6 @@ from __future__ import annotations
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto.wire import field_bytes, field_varint
 
-from kvorum.api.headers import Headers
 from kvorum.machine import commands
 from kvorum.machine.operations import COMPARE_VALUE
 from kvorum.machine.results import (
@@ -146,8 +145,3 @@ def _response_op(
 
 def _inner_header(revision: int) -> bytes:
     return field_bytes(1, field_varint(3, revision))
-
-
-def with_header(headers: Headers, revision: int, term: int, body: bytes = b"") -> bytes:
-    """A whole response: header, then body."""
-    return headers.field(revision, term) + body

@@ -350,10 +350,6 @@ class Replica:
         """Ids of all leases of this node's state; on the leader those first that end first."""
         return self._reading.leasing.ids()
 
-    def log_slice(self, low: int, high: int) -> Sequence[Entry]:
-        """Entries of ``[low, high)`` that are still in memory."""
-        return self._state.raft.entries_slice(low, high)
-
     def statistics(self) -> ReplicaStatistics:
         """A frozen picture of this moment."""
         machine = self._state.machine

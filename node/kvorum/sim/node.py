@@ -41,10 +41,6 @@ Answered = Callable[[Outcome], None]
 Delivered = Callable[["SimNode", e.Deliver], None]
 
 
-class Crashed(Exception):
-    """The node dies here, between two effects."""
-
-
 def _gives_vote(effect: e.Effect) -> bool:
     return isinstance(effect, e.Send) and any(
         isinstance(m, VoteResponse) and m.granted and not m.pre for m in effect.messages
