@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto.wire import field_bytes, field_varint
 
+from kvorum.api.guards import Who
 from kvorum.api.headers import Headers
 from kvorum.machine.members import Member
 
@@ -24,7 +25,7 @@ class Cluster:
         self._headers = headers
         self.unary = {"MemberList": self.member_list}
 
-    async def member_list(self, request: pb.MemberListRequest) -> bytes:
+    async def member_list(self, request: pb.MemberListRequest, who: Who) -> bytes:
         """All members by id; headers of this service carry no revision (semantics page, section
         0.1)."""
         if request.linearizable:

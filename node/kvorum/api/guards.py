@@ -21,6 +21,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from kvorum_proto.rpc import Method
 
 from kvorum.errors import Condition, KvorumError
+from kvorum.machine.auth import ANONYMOUS, Caller
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
@@ -50,8 +51,11 @@ class ServerStream(Protocol):
     async def send_message(self, message: Any) -> None: ...
 
 
-UnaryCall = Callable[[Any], Awaitable[Any]]
-StreamCall = Callable[[Any], Awaitable[None]]
+# Who asks, established when it is asked for: a token may have ended since the call began. Raises
+# KvorumError for one that means nobody.
+Who = Callable[[], Caller]
+UnaryCall = Callable[[Any, Who], Awaitable[Any]]
+StreamCall = Callable[[Any, Who], Awaitable[None]]
 
 
 def error_of(condition: Condition) -> GRPCError:
@@ -117,7 +121,7 @@ class Guards:
                 raise GRPCError(Status.INTERNAL, "grpc: the call ended before its request")
             try:
                 self._admit(method, stream, request)
-                await stream.send_message(await call(request))
+                await stream.send_message(await call(request, self._who(stream)))
             except KvorumError as error:
                 raise error_of(error.condition) from None
             except (GRPCError, ProtocolError, StreamTerminatedError):
@@ -135,9 +139,9 @@ class Guards:
             try:
                 self._admit(method, stream, None)
                 if stream.metadata.get("hasleader") == "true":
-                    await self._leader_watch.guard(call(stream))
+                    await self._leader_watch.guard(call(stream, self._who(stream)))
                 else:
-                    await call(stream)
+                    await call(stream, self._who(stream))
             except KvorumError as error:
                 raise error_of(error.condition) from None
             except (GRPCError, ProtocolError, StreamTerminatedError):
@@ -155,6 +159,9 @@ class Guards:
             raise GRPCError(Status.UNIMPLEMENTED, f"method {method.name} not implemented")
 
         return Handler(handle, _cardinality(method), method.request, method.response)
+
+    def _who(self, stream: ServerStream) -> Who:
+        return lambda: ANONYMOUS
 
     def _admit(self, method: Method, stream: ServerStream, request: Any) -> None:
         node = self._node

@@ -6,7 +6,7 @@ import asyncio
 
 from kvorum_proto.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, ServingStatus
 
-from kvorum.api.guards import ServerStream
+from kvorum.api.guards import ServerStream, Who
 from kvorum.errors import Condition, KvorumError
 
 
@@ -20,13 +20,13 @@ class Health:
         self.unary = {"Check": self.check}
         self.streams = {"Watch": self.watch}
 
-    async def check(self, request: HealthCheckRequest) -> HealthCheckResponse:
+    async def check(self, request: HealthCheckRequest, who: Who) -> HealthCheckResponse:
         """Is the service up?"""
         if request.service:
             raise KvorumError(Condition.UNKNOWN_HEALTH_SERVICE)
         return HealthCheckResponse(status=ServingStatus.SERVING)
 
-    async def watch(self, stream: ServerStream) -> None:
+    async def watch(self, stream: ServerStream, who: Who) -> None:
         """The status now, and again when it changes: never, while the node lives."""
         request = await stream.recv_message()
         known = request is not None and not request.service

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kvorum_proto.kvorum import v1
 
-from kvorum.api.guards import ServerStream
+from kvorum.api.guards import ServerStream, Who
 from kvorum.errors import Condition, KvorumError
 from kvorum.history.pages import START, Question
 from kvorum.history.reader import HistoryBusy, HistoryInterrupted
@@ -43,7 +43,7 @@ class Inspect:
         self.unary = {"Log": self.log}
         self.streams = {"Statistics": self.statistics, "History": self.history}
 
-    async def statistics(self, stream: ServerStream) -> None:
+    async def statistics(self, stream: ServerStream, who: Who) -> None:
         """A report now and then until the client leaves."""
         request = await stream.recv_message()
         if request is None:
@@ -65,7 +65,7 @@ class Inspect:
             report.log = summaries(raft.entries_slice(first, last + 1))
         return report
 
-    async def log(self, request: v1.LogRequest) -> v1.LogResponse:
+    async def log(self, request: v1.LogRequest, who: Who) -> v1.LogResponse:
         """A stretch of the log that is still in memory."""
         raft = self._node.raft
         log = raft.log
@@ -79,7 +79,7 @@ class Inspect:
             entries=summaries(raft.entries_slice(first, end)) if first < end else [],
         )
 
-    async def history(self, stream: ServerStream) -> None:
+    async def history(self, stream: ServerStream, who: Who) -> None:
         """Every kept revision of a key or range, oldest first, in bounded batches; at least one
         batch, which says what is compacted.
         """

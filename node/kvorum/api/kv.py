@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kvorum_proto import etcdserverpb as pb
 
 from kvorum.api import translate
+from kvorum.api.guards import Who
 from kvorum.api.headers import Headers
 from kvorum.machine import commands
 from kvorum.machine.results import CompactResult, DeleteResult, PutResult, RangeResult, TxnResult
@@ -32,7 +33,7 @@ class KV:
             "Compact": self.compact,
         }
 
-    async def range(self, request: pb.RangeRequest) -> bytes:
+    async def range(self, request: pb.RangeRequest, who: Who) -> bytes:
         """Keys of a range, now or at a kept revision."""
         query = translate.range_query(request)
         done = await self._node.read(query, linearizable=not request.serializable)
@@ -40,21 +41,21 @@ class KV:
         assert isinstance(result, RangeResult)
         return self._headers.field(result.revision, done.stamp.term) + translate.range_body(result)
 
-    async def put(self, request: pb.PutRequest) -> bytes:
+    async def put(self, request: pb.PutRequest, who: Who) -> bytes:
         """Write a key."""
-        done = await self._node.propose(translate.put_command(request))
+        done = await self._node.propose(translate.put_command(request), who())
         result = done.value
         assert isinstance(result, PutResult)
         return self._headers.field(result.revision, done.stamp.term) + translate.put_body(result)
 
-    async def delete_range(self, request: pb.DeleteRangeRequest) -> bytes:
+    async def delete_range(self, request: pb.DeleteRangeRequest, who: Who) -> bytes:
         """Delete the keys of a range in one revision."""
-        done = await self._node.propose(translate.delete_command(request))
+        done = await self._node.propose(translate.delete_command(request), who())
         result = done.value
         assert isinstance(result, DeleteResult)
         return self._headers.field(result.revision, done.stamp.term) + translate.delete_body(result)
 
-    async def txn(self, request: pb.TxnRequest) -> bytes:
+    async def txn(self, request: pb.TxnRequest, who: Who) -> bytes:
         """Compare, then do one branch, in one revision; without writes it is a read."""
         command = translate.txn_command(request)
         if is_read_only(command):
@@ -64,13 +65,13 @@ class KV:
             serializable = all_serializable(command) and bool(command.success or command.failure)
             done = await self._node.read(command, linearizable=not serializable)
         else:
-            done = await self._node.propose(command)
+            done = await self._node.propose(command, who())
         result = done.value
         assert isinstance(result, TxnResult)
         return self._headers.field(result.revision, done.stamp.term) + translate.txn_body(result)
 
-    async def compact(self, request: pb.CompactionRequest) -> bytes:
+    async def compact(self, request: pb.CompactionRequest, who: Who) -> bytes:
         """Forget what only older revisions can see."""
-        done = await self._node.propose(commands.Compact(request.revision, request.physical))
+        done = await self._node.propose(commands.Compact(request.revision, request.physical), who())
         assert isinstance(done.value, CompactResult)
         return self._headers.field(done.stamp.revision, done.stamp.term)

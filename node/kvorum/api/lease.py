@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto.wire import field_bytes, field_varint
 
-from kvorum.api.guards import ServerStream
+from kvorum.api.guards import ServerStream, Who
 from kvorum.api.headers import Headers
 from kvorum.machine import commands
 from kvorum.machine.results import LeaseGrantResult
@@ -37,9 +37,9 @@ class Lease:
         }
         self.streams = {"LeaseKeepAlive": self.keep_alive}
 
-    async def grant(self, request: pb.LeaseGrantRequest) -> bytes:
+    async def grant(self, request: pb.LeaseGrantRequest, who: Who) -> bytes:
         """Create a lease; too small a TTL is raised, not refused."""
-        done = await self._node.propose(commands.LeaseGrant(request.id, request.ttl))
+        done = await self._node.propose(commands.LeaseGrant(request.id, request.ttl), who())
         result = done.value
         assert isinstance(result, LeaseGrantResult)
         return (
@@ -48,12 +48,12 @@ class Lease:
             + field_varint(3, result.ttl_s)
         )
 
-    async def revoke(self, request: pb.LeaseRevokeRequest) -> bytes:
+    async def revoke(self, request: pb.LeaseRevokeRequest, who: Who) -> bytes:
         """End a lease; its keys die in one revision."""
-        done = await self._node.propose(commands.LeaseRevoke(request.id))
+        done = await self._node.propose(commands.LeaseRevoke(request.id), who())
         return self._headers.field(done.stamp.revision, done.stamp.term)
 
-    async def time_to_live(self, request: pb.LeaseTimeToLiveRequest) -> bytes:
+    async def time_to_live(self, request: pb.LeaseTimeToLiveRequest, who: Who) -> bytes:
         """Remaining seconds, -1 for a lease that is not there."""
         done = await self._node.lease_ask((request.id,), renew=False, keys=request.keys)
         clock = _clock(done)
@@ -70,13 +70,13 @@ class Lease:
             )
         )
 
-    async def leases(self, request: pb.LeaseLeasesRequest) -> bytes:
+    async def leases(self, request: pb.LeaseLeasesRequest, who: Who) -> bytes:
         """Ids of all leases, from this member's own state."""
         node = self._node
         ids = [field_bytes(2, field_varint(1, lease)) for lease in node.replica.lease_ids()]
         return self._headers.field(node.machine.revision, node.term) + b"".join(ids)
 
-    async def keep_alive(self, stream: ServerStream) -> None:
+    async def keep_alive(self, stream: ServerStream, who: Who) -> None:
         """One answer a request, in order; TTL 0 for a lease that is gone. Ends when the client has
         said its last.
         """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kvorum_proto import etcdserverpb as pb
 
 from kvorum import ETCD_VERSION
+from kvorum.api.guards import Who
 from kvorum.api.headers import Headers
 from kvorum.api.snapshot import Snapshots
 from kvorum.errors import Condition
@@ -49,7 +50,7 @@ class Maintenance:
             raft_term=node.term,
         )
 
-    async def status(self, request: pb.StatusRequest) -> pb.StatusResponse:
+    async def status(self, request: pb.StatusRequest, who: Who) -> pb.StatusResponse:
         """This member's own view; works without a quorum."""
         node = self._node
         statistics = node.statistics()
@@ -71,7 +72,7 @@ class Maintenance:
             is_learner=node.is_learner,
         )
 
-    async def hash_kv(self, request: pb.HashKvRequest) -> pb.HashKvResponse:
+    async def hash_kv(self, request: pb.HashKvRequest, who: Who) -> pb.HashKvResponse:
         """A hash of the keys at a revision, equal on all members."""
         done = await self._node.hash_at(request.revision)
         result = done.value
@@ -83,10 +84,10 @@ class Maintenance:
             hash_revision=result.revision,
         )
 
-    async def alarm(self, request: pb.AlarmRequest) -> pb.AlarmResponse:
+    async def alarm(self, request: pb.AlarmRequest, who: Who) -> pb.AlarmResponse:
         """Read, raise or lower alarms, through the log."""
         command = commands.AlarmSet(int(request.action), request.member_id, int(request.alarm))
-        done = await self._node.propose(command)
+        done = await self._node.propose(command, who())
         assert isinstance(done.value, AlarmResult)
         return pb.AlarmResponse(
             header=self._header(),
@@ -96,7 +97,7 @@ class Maintenance:
             ],
         )
 
-    async def move_leader(self, request: pb.MoveLeaderRequest) -> pb.MoveLeaderResponse:
+    async def move_leader(self, request: pb.MoveLeaderRequest, who: Who) -> pb.MoveLeaderResponse:
         """Hand the lead to a voter; asked of the leader. The answer is an empty message, as
         etcd's."""
         await self._node.transfer_leader(request.target_id)

@@ -10,7 +10,7 @@ from typing import Any
 from kvorum_proto import descriptors
 from kvorum_proto.services import SERVICES
 
-from kvorum.api.guards import ServerStream
+from kvorum.api.guards import ServerStream, Who
 
 _NOT_FOUND = 5
 _UNIMPLEMENTED = 12
@@ -25,7 +25,7 @@ class Reflection:
         self.streams = {"ServerReflectionInfo": self.info}
         self._messages: ModuleType = import_module(f"kvorum_proto.{package}")
 
-    async def info(self, stream: ServerStream) -> None:
+    async def info(self, stream: ServerStream, who: Who) -> None:
         """Answers questions about the schema until the client has no more."""
         while (request := await stream.recv_message()) is not None:
             reply = self._messages.ServerReflectionResponse(

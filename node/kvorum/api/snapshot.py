@@ -23,7 +23,7 @@ from kvorum.server.etcd_snapshot import etcd_snapshot
 from kvorum.storage.bolt_write import BoltWriteError
 
 if TYPE_CHECKING:
-    from kvorum.api.guards import ServerStream
+    from kvorum.api.guards import ServerStream, Who
     from kvorum.server.runtime import Node
 
 log = logging.getLogger("kvorum.api")
@@ -38,7 +38,7 @@ class Snapshots:
         self._node = node
         self._turn = asyncio.Lock()
 
-    async def stream(self, stream: ServerStream) -> None:
+    async def stream(self, stream: ServerStream, who: Who) -> None:
         """One call. UNAVAILABLE when the snapshot cannot be taken, or not to its end."""
         if await stream.recv_message() is None:
             raise GRPCError(Status.INTERNAL, "grpc: the call ended before its request")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto.wire import field_bytes, field_varint
 
-from kvorum.api.guards import ServerStream
+from kvorum.api.guards import ServerStream, Who
 from kvorum.api.headers import Headers
 from kvorum.http2.messages import send_encoded
 from kvorum.limits import WATCH_CATCHUP_BYTES, WATCH_FRAGMENT_BYTES, WATCH_STREAM_BUFFER_BYTES
@@ -47,7 +47,7 @@ class Watch:
         self._headers = headers
         self.streams = {"Watch": self.watch}
 
-    async def watch(self, stream: ServerStream) -> None:
+    async def watch(self, stream: ServerStream, who: Who) -> None:
         """One client stream until the client or the server ends it."""
         out = _Outbox()
         watching = self._node.open_watch_stream(out.put)

@@ -24,6 +24,7 @@ from typing import Any
 from kvorum.config import NodeConfig
 from kvorum.errors import Condition, KvorumError
 from kvorum.machine.apply import Machine
+from kvorum.machine.auth import ANONYMOUS, Caller
 from kvorum.machine.commands import AlarmSet, Command
 from kvorum.machine.members import Member
 from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_NOSPACE
@@ -265,9 +266,8 @@ class Node:
     async def propose(
         self,
         command: Command,
+        caller: Caller = ANONYMOUS,
         *,
-        user: str = "",
-        auth_revision: int = 0,
         timeout_s: float | None = None,
     ) -> Done:
         """Agree on a command; returns its result once it is applied here.
@@ -280,7 +280,8 @@ class Node:
             raise KvorumError(Condition.NO_SPACE)
         ticks, at_ms = self._timeout_ticks(timeout_s), self.wall.now_ms()
         return await self.callers.ask(
-            lambda id_: Propose(id_, command, at_ms, user, auth_revision, ticks), timed=True
+            lambda id_: Propose(id_, command, at_ms, caller.user, caller.auth_revision, ticks),
+            timed=True,
         )
 
     def _raise_no_space(self) -> None:

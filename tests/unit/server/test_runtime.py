@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from kvorum.config import NodeConfig
 from kvorum.errors import Condition, KvorumError
+from kvorum.machine.auth import Caller
 from kvorum.machine.commands import Put, Range
 from kvorum.raft.types import Role
 from kvorum.replica import effects as fx
@@ -170,7 +171,7 @@ def test_every_effect_has_a_performer() -> None:
 def test_a_proposal_is_answered() -> None:
     async def test(world: World) -> None:
         world.replica.script = answering("result")
-        done = await world.node.propose(PUT, user="u", timeout_s=1.0)
+        done = await world.node.propose(PUT, Caller("u", 1), timeout_s=1.0)
         assert done == Done("result", Stamp(5, 2))
         (asked,) = world.replica.inputs
         assert isinstance(asked, i.Propose)
