@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvorum import flags
+from kvorum.config_auth import SIMPLE_TTL_S, parse_auth_token
+from kvorum.config_tls import TlsConfig, read_tls, scheme_warnings, verify_schemes
 from kvorum.errors import ConfigError
 from kvorum.flags import Settings
 from kvorum.limits import MAX_CONCURRENT_STREAMS
@@ -31,6 +33,7 @@ from kvorum.urls import (
 DEFAULT_QUOTA_BYTES = 2 * 1024**3
 MAX_ELECTION_MS = 50_000
 DEFAULT_CLUSTER = "default=http://localhost:2380"
+_NO_CLIENT_TLS, _NO_PEER_TLS = TlsConfig("client"), TlsConfig("peer")
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class NodeConfig:
     reuse_port: bool = False
     log: LogConfig = LogConfig()
     enable_faults: bool = False
+    client_tls: TlsConfig = _NO_CLIENT_TLS
+    peer_tls: TlsConfig = _NO_PEER_TLS
     warnings: tuple[str, ...] = ()
 
     @property
@@ -126,7 +131,9 @@ def build(settings: Settings) -> NodeConfig:
     """Checked configuration from raw settings; ConfigError in etcd's words."""
     config = _addresses(settings, _plain(settings))
     verify(config, settings)
-    return config
+    said = scheme_warnings(config.peer_tls, config.listen_peer_urls)
+    said += scheme_warnings(config.client_tls, config.listen_client_urls)
+    return dataclasses.replace(config, warnings=(*config.warnings, *said))
 
 
 def _plain(s: Settings) -> NodeConfig:
@@ -162,7 +169,7 @@ def _plain(s: Settings) -> NodeConfig:
         gateway=s.boolean("enable-grpc-gateway"),
         compaction=_compaction(s),
         auth_token=s.text("auth-token"),
-        auth_token_ttl_s=s.integer("auth-token-ttl"),
+        auth_token_ttl_s=s.integer("auth-token-ttl") or SIMPLE_TTL_S,
         bcrypt_cost=s.integer("bcrypt-cost"),
         cors=_words(s.text("cors")),
         host_whitelist=_words(s.text("host-whitelist")),
@@ -180,6 +187,8 @@ def _plain(s: Settings) -> NodeConfig:
             ),
         ),
         enable_faults=s.boolean("enable-faults"),
+        client_tls=read_tls(s, "client"),
+        peer_tls=read_tls(s, "peer"),
         warnings=tuple(warnings),
     )
 
@@ -263,8 +272,9 @@ def verify(config: NodeConfig, settings: Settings) -> None:
         for url in urls:
             if not is_bindable(url):
                 raise ConfigError(f"expected IP in URL for binding ({url.text})")
-            if url.scheme in ("https", "unixs"):
-                raise ConfigError(f"{url.text}: TLS is not supported yet; use http:// URLs")
+    verify_schemes(config.peer_tls, config.listen_peer_urls, "peer")
+    verify_schemes(config.client_tls, config.listen_client_urls, "client")
+    verify_schemes(config.client_tls, config.listen_metrics_urls, "metrics")
     for name, urls in (
         ("initial-advertise-peer-urls", config.advertise_peer_urls),
         ("advertise-client-urls", config.advertise_client_urls),
@@ -286,6 +296,7 @@ def verify(config: NodeConfig, settings: Settings) -> None:
         raise ConfigError(
             "--advertise-client-urls is required when --listen-client-urls is set explicitly"
         )
+    parse_auth_token(config.auth_token)
     if not 4 <= config.bcrypt_cost <= 31:
         raise ConfigError(f"--bcrypt-cost must be from 4 to 31 (set to {config.bcrypt_cost})")
 

@@ -1,7 +1,7 @@
 """Every flag of etcd's, with what this node does about it: use it, ignore it, or refuse it.
 
 Accepting a flag without effect would be a promise not kept, so each that is not used says why, and
-one whose absence matters (TLS, no fsync) is refused unless it has its default.
+one whose absence matters (no fsync) is refused unless it has its default.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Flag:
 _TEXT, _BOOL, _UINT = Kind.TEXT, Kind.BOOL, Kind.UINT
 _INT, _DURATION, _URLS = Kind.INT, Kind.DURATION, Kind.URLS
 _IGNORED, _REFUSED = Use.IGNORED, Use.REFUSED
-_TLS = "TLS is not supported yet; use http:// URLs"
+_OWN_CLIENT = "the gateway calls its own node without a connection"
 _DISCOVERY = "discovery is not supported; list the members in --initial-cluster"
 _PACE = "compaction is paced by the history store itself"
 _BACKEND = "tunes etcd's bbolt backend, which this node does not have"
@@ -118,30 +118,55 @@ _TABLE = (
     Flag("auto-compaction-mode", _TEXT, "periodic", "'periodic' or 'revision'."),
     Flag("auto-compaction-retention", _TEXT, "0", "Time or revisions kept; 0 is off."),
     Flag("enable-v2", _BOOL, "false", _GONE, _IGNORED),
-    Flag("cert-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("key-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("client-cert-auth", _BOOL, "false", _TLS, _REFUSED),
-    Flag("client-crl-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("client-cert-allowed-hostname", _TEXT, "", _TLS, _REFUSED),
-    Flag("trusted-ca-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("auto-tls", _BOOL, "false", _TLS, _REFUSED),
-    Flag("client-cert-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("client-key-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-cert-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-key-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-client-cert-auth", _BOOL, "false", _TLS, _REFUSED),
-    Flag("peer-trusted-ca-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-cert-allowed-cn", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-cert-allowed-hostname", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-auto-tls", _BOOL, "false", _TLS, _REFUSED),
-    Flag("peer-crl-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-client-cert-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-client-key-file", _TEXT, "", _TLS, _REFUSED),
-    Flag("peer-skip-client-san-verification", _BOOL, "false", _TLS, _IGNORED),
-    Flag("self-signed-cert-validity", _UINT, "1", _TLS, _IGNORED),
-    Flag("cipher-suites", _TEXT, "", _TLS, _REFUSED),
-    Flag("tls-min-version", _TEXT, "TLS1.2", _TLS, _IGNORED),
-    Flag("tls-max-version", _TEXT, "", _TLS, _IGNORED),
+    Flag("cert-file", _TEXT, "", "Certificate of the client port, PEM."),
+    Flag("key-file", _TEXT, "", "Key of the client port's certificate, PEM."),
+    Flag("client-cert-auth", _BOOL, "false", "Clients must show a certificate."),
+    Flag("client-crl-file", _TEXT, "", "List of revoked client certificates."),
+    Flag(
+        "client-cert-allowed-hostname",
+        _TEXT,
+        "",
+        "Name or address that clients' certificates must be for.",
+    ),
+    Flag("trusted-ca-file", _TEXT, "", "CA of the clients' certificates, PEM."),
+    Flag("auto-tls", _BOOL, "false", "Make a self-signed certificate for the client port."),
+    Flag("client-cert-file", _TEXT, "", _OWN_CLIENT, _IGNORED),
+    Flag("client-key-file", _TEXT, "", _OWN_CLIENT, _IGNORED),
+    Flag("peer-cert-file", _TEXT, "", "Certificate of the peer port, PEM; also shown to peers."),
+    Flag("peer-key-file", _TEXT, "", "Key of the peer port's certificate, PEM."),
+    Flag("peer-client-cert-auth", _BOOL, "false", "Peers must show a certificate."),
+    Flag("peer-trusted-ca-file", _TEXT, "", "CA of the peers' certificates, PEM."),
+    Flag("peer-cert-allowed-cn", _TEXT, "", "Common name that peers' certificates must have."),
+    Flag(
+        "peer-cert-allowed-hostname",
+        _TEXT,
+        "",
+        "Name or address that peers' certificates must be for.",
+    ),
+    Flag("peer-auto-tls", _BOOL, "false", "Make a self-signed certificate for the peer port."),
+    Flag("peer-crl-file", _TEXT, "", "List of revoked peer certificates."),
+    Flag(
+        "peer-client-cert-file",
+        _TEXT,
+        "",
+        "Certificate shown to peers, where not --peer-cert-file.",
+    ),
+    Flag("peer-client-key-file", _TEXT, "", "Key of --peer-client-cert-file."),
+    Flag(
+        "peer-skip-client-san-verification",
+        _BOOL,
+        "false",
+        "Do not compare a peer's address with its certificate.",
+    ),
+    Flag("self-signed-cert-validity", _UINT, "1", "Years that self-signed certificates are valid."),
+    Flag(
+        "cipher-suites",
+        _TEXT,
+        "",
+        "Suites of TLS 1.2 by their Go names; empty: the library's choice.",
+    ),
+    Flag("tls-min-version", _TEXT, "TLS1.2", "Lowest TLS version."),
+    Flag("tls-max-version", _TEXT, "", "Highest TLS version; empty: the newest."),
     Flag("cors", _TEXT, "*", "Origins that browsers may call from."),
     Flag("host-whitelist", _TEXT, "*", "Host headers accepted on plain HTTP."),
     Flag("auth-token", _TEXT, "simple", "Kind of auth tokens: 'simple' or 'jwt,...'."),

@@ -24,6 +24,11 @@ class Url(NamedTuple):
         """Whether this names a socket in the file system."""
         return self.scheme in ("unix", "unixs")
 
+    @property
+    def is_secure(self) -> bool:
+        """Whether it is spoken to over TLS."""
+        return self.scheme in ("https", "unixs")
+
 
 def parse_url(text: str) -> Url:
     """One URL of the form http://host:port. ValueError with etcd's sentence otherwise."""

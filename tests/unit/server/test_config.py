@@ -171,8 +171,17 @@ def test_what_cannot_be_read_is_a_usage_error(arguments: tuple[str, ...], text: 
             "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: ",
         ),
         (("--unsafe-no-fsync",), {}, "--unsafe-no-fsync is not supported: "),
-        (("--cert-file", "x"), {}, "--cert-file is not supported: TLS"),
-        (("--listen-peer-urls", "https://127.0.0.1:1"), {}, "https://127.0.0.1:1: TLS"),
+        (
+            ("--cert-file", "x"),
+            {},
+            "--cert-file and --key-file must both be present or both absent [key: , cert: x]",
+        ),
+        (
+            ("--listen-peer-urls", "https://127.0.0.1:1"),
+            {},
+            "TLS key/cert (--peer-cert-file, --peer-key-file) must be provided for peer url "
+            "https://127.0.0.1:1 with HTTPS scheme",
+        ),
         (("--bcrypt-cost", "3"), {}, "--bcrypt-cost must be from 4 to 31 (set to 3)"),
     ],
 )
