@@ -65,9 +65,34 @@ IMAGE_SECTION_BYTES_MAX = 64 * 1024 * 1024
 # --- leases ---------------------------------------------------------------------------------------
 LEASE_REVOKES_PER_SCAN = 500  # At most this many expiries proposed every 500 ms, as etcd.
 LEASE_SCAN_MS = 500
+# After a promotion ends are spread so that at most this many fall into one second: a crowd of
+# leases must not use up all that may be revoked (etcd: three quarters of it).
+LEASE_ENDS_PER_SECOND = 750
+LEASE_CHECKPOINT_MS = 300_000  # etcd's interval, and the TTL above which a lease has checkpoints.
+LEASE_CHECKPOINT_BATCH = 1_000  # Leases in one such entry, as in etcd: 16 KB.
+# Entries of them at one scan: a hundred thousand leases in 5 s, and a short turn of the loop.
+LEASE_CHECKPOINT_BATCHES = 10
+SERVICE_LEASE_TTL_S = 60  # What Lock and Election grant to whom brings no lease, as etcd.
+# A place in a queue that is given up while there is no leader: it outlives elections by far.
+PLACE_RELEASE_S = 60.0
 # Remembered answers to "may this user write all keys on that lease"; more than leases in use at a
 # time, and a few MB at most.
 AUTH_LEASE_VERDICTS = 10_000
+
+# --- users ----------------------------------------------------------------------------------------
+# Threads that hash passwords, at the least: 50 ms of a core each time, on purpose. They take half
+# of the cores and step back for everything else; see ``passwords``.
+AUTH_HASH_THREADS = 1
+AUTH_HASH_THREADS_MAX = 8
+# Passwords waiting for such a thread; at the default cost one has waited 3 s then, and etcdctl
+# waits 5. Who comes next is told "too many requests" instead of something late.
+AUTH_HASHES_WAITING = 64
+# What a hash that somebody brings may cost: 2 s of a core at every login. etcd's default is 10.
+AUTH_GIVEN_COST_MAX = 15
+# Tokens a member remembers; then the one that was unused for the longest goes, and its user logs in
+# again. 30 MB at most.
+AUTH_TOKENS = 100_000
+AUTH_STALE_LOGINS = 100  # Users change while a password is compared: tries before giving up.
 
 # --- inspection -----------------------------------------------------------------------------------
 INSPECT_INTERVAL_MS_MIN = 100
@@ -136,6 +161,13 @@ BOLT_DEPTH_MAX = 32
 WRITE_GATHER_BYTES = 64 * 1024
 CLOSE_LINGER_S = 2.0  # Then a closed connection whose other side takes nothing is aborted.
 SNIFF_TIMEOUT_S = 10.0  # A connection that sends no first bytes for this long is closed.
+TLS_HANDSHAKE_TIMEOUT_S = 10.0  # A handshake takes milliseconds, or some round trips far away.
+# Handshakes at once; each holds some 50 KB and a core for a millisecond. More are closed unheard.
+TLS_HANDSHAKES = 1_024
+TLS_RESOLVE_TIMEOUT_S = 5.0  # Looking up the names in a peer's certificate.
+# Refused connections told one by one in each window of the log; the rest is told as a number.
+TLS_REFUSALS_TOLD = 10
+TLS_REFUSALS_WINDOW_S = 10.0
 # Ticks made up for after a stall: many elections' worth, and a short turn of the loop.
 MAX_LATE_TICKS = 200
 LATENCY_SAMPLES = 1_000  # Newest samples behind each latency figure.
@@ -180,6 +212,8 @@ GATEWAY_BODY_FACTOR = 2
 GATEWAY_INLINE_BYTES = 64 * 1024
 # Different values of one metric's label that clients choose; the rest share one.
 METRICS_LABEL_VALUES = 64
+# A configuration file has some hundred lines; what is larger was named by mistake.
+CONFIG_FILE_BYTES = 1024 * 1024
 
 # --- history -------------------------------------------------------------------------------------
 HISTORY_BATCH_ROWS = 5_000  # Rows in one transaction: 10 ms; 1,000 reach half the rows per second.
@@ -193,7 +227,23 @@ HISTORY_MEMORY_MB = 512  # DuckDB's buffers in a node; the rest of the file stay
 HISTORY_READS_PENDING = 256  # Reads waiting for a reader thread before new ones are refused.
 HISTORY_READ_TIMEOUT_S = 30.0  # A read of history that takes longer is interrupted.
 HISTORY_EVENTS_BYTES = 16 * 1024 * 1024  # Keys and values in one answer to a watcher behind.
-HISTORY_EXPORT_ROWS = 5_000  # Rows read at a time for a peer's snapshot.
+HISTORY_EXPORT_ROWS = 5_000  # Rows read at a time by whoever reads all of a history, ...
+HISTORY_EXPORT_BYTES = 4 * 1024 * 1024  # ... and about how many bytes of keys and values.
+# Long reads at once: snapshots for two peers, one for a client, a defragmentation.
+HISTORY_EXPORTS = 4
+# Rows that a compaction must have removed for the file to give their room back at once (3-50 ms of
+# the writer's time); fewer wait for the next checkpoint.
+HISTORY_SWEEP_CHECKPOINT_ROWS = 1_000
+# Keys and values copied in one transaction while a history is defragmented, held in memory twice.
+HISTORY_COPY_BYTES = 8 * 1024 * 1024
+HISTORY_COPY_REVISIONS = 5_000  # Revisions in the first such stretch.
+# A defragmentation changes files when it is this close; the rest takes some milliseconds, ...
+DEFRAGMENT_NEAR_REVISIONS = 1_000
+DEFRAGMENT_ROUNDS = 20  # ... or after so many rounds: writes then come faster than it can copy.
+# How long a defragmentation waits for snapshots under way before it ends them, and for ordinary
+# reads of history.
+DEFRAGMENT_PATIENCE_S = 60.0
+DEFRAGMENT_READS_S = 5.0
 HISTORY_PROBE_TIMEOUT_S = 120.0  # A file that cannot be read through in this time is set aside.
 HISTORY_PROBE_DEEP_BYTES = 256 * 1024 * 1024  # Files up to this are read whole at a start (0.5 s).
 QUERY_ROWS = 10_000  # Rows of an answer to a person's SQL.

@@ -9,7 +9,9 @@ from grpclib.const import Handler
 from kvorum_proto.rpc import Method
 from kvorum_proto.services import SERVICES
 
+from kvorum.api.auth import Auth
 from kvorum.api.cluster import Cluster
+from kvorum.api.election import Election
 from kvorum.api.faults import Faults
 from kvorum.api.gateway.routes import Gateway
 from kvorum.api.guards import FAULTS, Guards
@@ -18,6 +20,7 @@ from kvorum.api.health import Health
 from kvorum.api.inspect import Inspect
 from kvorum.api.kv import KV
 from kvorum.api.lease import Lease
+from kvorum.api.lock import Lock
 from kvorum.api.maintenance import Maintenance
 from kvorum.api.reflection import Reflection
 from kvorum.api.watch import Watch
@@ -47,8 +50,11 @@ def client_services(node: Node) -> list[_Mapped | Gateway]:
         KV(node, headers),
         Watch(node, headers),
         Lease(node, headers),
+        Lock(node, headers),
+        Election(node, headers),
         Cluster(node, headers),
         Maintenance(node, headers),
+        Auth(node, headers),
         Health(),
         Reflection("grpc.reflection.v1"),
         Reflection("grpc.reflection.v1alpha"),

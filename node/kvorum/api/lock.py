@@ -1,0 +1,52 @@
+"""v3lockpb.Lock: a lock that the server waits for (semantics page, section 11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvorum_proto import v3lockpb as pb
+from kvorum_proto.wire import field_bytes
+
+from kvorum.api.behalf import Behalf, plainly, unclassified
+from kvorum.api.guards import Who
+from kvorum.api.headers import Headers
+from kvorum.api.queueing import Place, records_of
+from kvorum.machine.commands import DeleteRange
+
+if TYPE_CHECKING:
+    from kvorum.server.runtime import Node
+
+_SESSION_EXPIRED = "mutex: session is expired"
+
+
+class Lock:
+    """Locks by name; whoever holds one is known by its lease."""
+
+    service = "v3lockpb.Lock"
+
+    def __init__(self, node: Node, headers: Headers) -> None:
+        self._node = node
+        self._headers = headers
+        self.unary = {"Lock": self.lock, "Unlock": self.unlock}
+
+    async def lock(self, request: pb.LockRequest, who: Who) -> bytes:
+        """Wait for the lock, for as long as the client does; the answer's key stands for holding
+        it.
+        """
+        with plainly():
+            behalf = Behalf(self._node, who)
+            place = Place(behalf, request.name, await behalf.session(request.lease))
+            answer = await place.take(b"")
+            first = records_of(answer.parts[-1])
+            if first and first[0].create_revision != place.revision:
+                held = await place.wait_first()
+                if held is None:
+                    raise unclassified(_SESSION_EXPIRED)
+                answer = held
+            return self._headers.field(answer.revision, answer.term) + field_bytes(2, place.key)
+
+    async def unlock(self, request: pb.UnlockRequest, who: Who) -> bytes:
+        """Delete the key, whoever put it there."""
+        with plainly():
+            revision, term = await Behalf(self._node, who).delete(DeleteRange(request.key))
+            return self._headers.field(revision, term)
