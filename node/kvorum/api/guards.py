@@ -4,6 +4,8 @@
 - a learner answers only what etcd lets it answer;
 - ``hasleader`` metadata refuses calls without a leader at once, and ends streams that have been
   without one for three election timeouts (semantics page, section 6.5);
+- with auth on, who calls is established (a token, else a certificate's common name), and whether
+  they may: the table is in ``rules``;
 - faults are inflicted from this machine only;
 - what nobody foresaw becomes INTERNAL for the caller and a trace in the log.
 """
@@ -20,8 +22,10 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from kvorum_proto.rpc import Method
 
+from kvorum.api.rules import Who as Who
+from kvorum.api.rules import anybody, require, rule_of
 from kvorum.errors import Condition, KvorumError
-from kvorum.machine.auth import ANONYMOUS, Caller
+from kvorum.server.tokens import established
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("kvorum.api")
 
 FAULTS = "kvorum.v1.Faults"
+_BEARER = "bearer "
 _NOT_FOR_LEARNERS = ("etcdserverpb.", "v3lockpb.", "v3electionpb.")
 _LEARNER_MAY = frozenset(
     {
@@ -51,9 +56,6 @@ class ServerStream(Protocol):
     async def send_message(self, message: Any) -> None: ...
 
 
-# Who asks, established when it is asked for: a token may have ended since the call began. Raises
-# KvorumError for one that means nobody.
-Who = Callable[[], Caller]
 UnaryCall = Callable[[Any, Who], Awaitable[Any]]
 StreamCall = Callable[[Any, Who], Awaitable[None]]
 
@@ -121,7 +123,8 @@ class Guards:
                 raise GRPCError(Status.INTERNAL, "grpc: the call ended before its request")
             try:
                 self._admit(method, stream, request)
-                await stream.send_message(await call(request, self._who(stream)))
+                who = await self._permit(method, stream, request)
+                await stream.send_message(await call(request, who))
             except KvorumError as error:
                 raise error_of(error.condition) from None
             except (GRPCError, ProtocolError, StreamTerminatedError):
@@ -138,10 +141,11 @@ class Guards:
         async def handle(stream: ServerStream) -> None:
             try:
                 self._admit(method, stream, None)
+                who = await self._permit(method, stream, None)
                 if stream.metadata.get("hasleader") == "true":
-                    await self._leader_watch.guard(call(stream, self._who(stream)))
+                    await self._leader_watch.guard(call(stream, who))
                 else:
-                    await call(stream, self._who(stream))
+                    await call(stream, who)
             except KvorumError as error:
                 raise error_of(error.condition) from None
             except (GRPCError, ProtocolError, StreamTerminatedError):
@@ -160,8 +164,30 @@ class Guards:
 
         return Handler(handle, _cardinality(method), method.request, method.response)
 
+    async def _permit(self, method: Method, stream: ServerStream, request: Any) -> Who:
+        """Who calls, if they may by the method's own rule. Raises KvorumError."""
+        who = self._who(stream)
+        rule = rule_of(method.path)
+        if self._node.machine.auth.enabled and rule is not anybody:
+            await self._catch_up(stream)
+            require(rule(self._node.machine.auth, who(), request))
+        return who
+
     def _who(self, stream: ServerStream) -> Who:
-        return lambda: ANONYMOUS
+        node = self._node
+        token = _token_of(stream)
+        name = _common_name(stream) if node.config.client_tls.client_cert_auth else ""
+        return lambda: established(node.tokens, node.machine.auth, token, name)
+
+    async def _catch_up(self, stream: ServerStream) -> None:
+        """A token that another member gave a moment ago is known here once its entry is applied.
+
+        Whoever has it was answered, so that the entry is committed: no more than what is committed
+        now needs to be waited for, whatever index a forged token names.
+        """
+        node, token = self._node, _token_of(stream)
+        if token is not None and node.tokens.awaited(token) > node.machine.applied_index:
+            await node.barrier()
 
     def _admit(self, method: Method, stream: ServerStream, request: Any) -> None:
         node = self._node
@@ -173,6 +199,31 @@ class Guards:
             raise KvorumError(Condition.NO_LEADER)
         if method.service == FAULTS and not _is_loopback(stream.peer):
             raise GRPCError(Status.PERMISSION_DENIED, "faults: only from loopback")
+
+
+def _token_of(stream: ServerStream) -> str | None:
+    """The token of a call; gRPC clients and the gateway's name it differently."""
+    metadata = stream.metadata
+    token = metadata.get("token")
+    if token is None:
+        token = metadata.get("authorization")
+        if token is not None and token[: len(_BEARER)].lower() == _BEARER:
+            token = token[len(_BEARER) :]
+    return None if token is None else str(token).strip()
+
+
+def _common_name(stream: ServerStream) -> str:
+    """The common name in the caller's certificate; the gateway's certificate is nobody's."""
+    if "grpcgateway-accept" in stream.metadata:
+        return ""
+    certificate = stream.peer.cert() or {}
+    names = [
+        value
+        for part in certificate.get("subject", ())
+        for key, value in part
+        if key == "commonName"
+    ]
+    return str(names[-1]) if names else ""
 
 
 def _is_loopback(peer: Any) -> bool:

@@ -9,6 +9,7 @@ from kvorum_proto import etcdserverpb as pb
 from kvorum.api import translate
 from kvorum.api.guards import Who
 from kvorum.api.headers import Headers
+from kvorum.api.rules import read_as
 from kvorum.machine import commands
 from kvorum.machine.results import CompactResult, DeleteResult, PutResult, RangeResult, TxnResult
 from kvorum.machine.txn import all_serializable, is_read_only
@@ -36,7 +37,7 @@ class KV:
     async def range(self, request: pb.RangeRequest, who: Who) -> bytes:
         """Keys of a range, now or at a kept revision."""
         query = translate.range_query(request)
-        done = await self._node.read(query, linearizable=not request.serializable)
+        done = await read_as(self._node, query, who, linearizable=not request.serializable)
         result = done.value
         assert isinstance(result, RangeResult)
         return self._headers.field(result.revision, done.stamp.term) + translate.range_body(result)
@@ -63,7 +64,7 @@ class KV:
             # evaluates its compares on possibly stale state; here its compares are worth a
             # ReadIndex (semantics page, section 4).
             serializable = all_serializable(command) and bool(command.success or command.failure)
-            done = await self._node.read(command, linearizable=not serializable)
+            done = await read_as(self._node, command, who, linearizable=not serializable)
         else:
             done = await self._node.propose(command, who())
         result = done.value

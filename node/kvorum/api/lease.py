@@ -10,6 +10,7 @@ from kvorum_proto.wire import field_bytes, field_varint
 
 from kvorum.api.guards import ServerStream, Who
 from kvorum.api.headers import Headers
+from kvorum.api.rules import require
 from kvorum.machine import commands
 from kvorum.machine.results import LeaseGrantResult
 from kvorum.replica.requests import Done, LeaseClock
@@ -55,8 +56,14 @@ class Lease:
 
     async def time_to_live(self, request: pb.LeaseTimeToLiveRequest, who: Who) -> bytes:
         """Remaining seconds, -1 for a lease that is not there."""
+        auth = self._node.machine.auth
+        require(auth.check_user(who()))
         done = await self._node.lease_ask((request.id,), renew=False, keys=request.keys)
         clock = _clock(done)
+        if clock.keys:
+            auth, caller = self._node.machine.auth, who()
+            for key in clock.keys:
+                require(auth.check_read(caller, key))
         header = self._headers.field(done.stamp.revision, done.stamp.term)
         if not clock.granted_s:
             return header + field_varint(2, request.id) + field_varint(3, -1)
@@ -73,6 +80,7 @@ class Lease:
     async def leases(self, request: pb.LeaseLeasesRequest, who: Who) -> bytes:
         """Ids of all leases, from this member's own state."""
         node = self._node
+        require(node.machine.auth.check_lease_read(who(), node.machine.leases))
         ids = [field_bytes(2, field_varint(1, lease)) for lease in node.replica.lease_ids()]
         return self._headers.field(node.machine.revision, node.term) + b"".join(ids)
 
@@ -88,6 +96,9 @@ class Lease:
             try:
                 while (request := await stream.recv_message()) is not None:
                     await room.acquire()
+                    machine = self._node.machine
+                    lease = machine.leases.get(request.id)
+                    require(machine.auth.check_lease_write(who(), lease))
                     asking = self._node.lease_ask((request.id,), renew=True, keys=False)
                     task = asyncio.ensure_future(asking)
                     tasks.add(task)

@@ -20,6 +20,7 @@ from kvorum_proto.wire import field_bytes, field_varint
 
 from kvorum.api.guards import ServerStream, Who
 from kvorum.api.headers import Headers
+from kvorum.errors import Code, KvorumError
 from kvorum.http2.messages import send_encoded
 from kvorum.limits import WATCH_CATCHUP_BYTES, WATCH_FRAGMENT_BYTES, WATCH_STREAM_BUFFER_BYTES
 from kvorum.replica.effects import Canceled, Created, Deliver, Delivery, Events, Progress
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 _NO_PUT, _NO_DELETE = 0, 1
 # A full buffer of events, the message that filled it, and as much of answers to requests.
 _HELD_BYTES_MAX = 2 * (WATCH_STREAM_BUFFER_BYTES + WATCH_CATCHUP_BYTES)
+# What a caller can be refused with, as Go prints it.
+_GO_NAMES = {
+    Code.INVALID_ARGUMENT: "InvalidArgument",
+    Code.PERMISSION_DENIED: "PermissionDenied",
+    Code.UNAUTHENTICATED: "Unauthenticated",
+}
 _CREATED, _CANCELED, _FRAGMENT = b"\x18\x01", b"\x20\x01", b"\x38\x01"
 
 
@@ -48,10 +55,13 @@ class Watch:
         self.streams = {"Watch": self.watch}
 
     async def watch(self, stream: ServerStream, who: Who) -> None:
-        """One client stream until the client or the server ends it."""
+        """One client stream until the client or the server ends it.
+
+        As in etcd, a watcher is judged when it is created and never again.
+        """
         out = _Outbox()
         watching = self._node.open_watch_stream(out.put)
-        reading = asyncio.ensure_future(self._read(stream, watching, out))
+        reading = asyncio.ensure_future(self._read(stream, who, watching, out))
         writing = asyncio.ensure_future(self._write(stream, watching, out))
         tasks = (reading, writing)
         try:
@@ -66,12 +76,15 @@ class Watch:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, stream: ServerStream, watching: WatchStream, out: _Outbox) -> None:
+    async def _read(
+        self, stream: ServerStream, who: Who, watching: WatchStream, out: _Outbox
+    ) -> None:
         reminding: asyncio.Task[None] | None = None
         try:
             while (request := await stream.recv_message()) is not None:
                 if request.create_request is not None:
-                    watching.create(spec_of(request.create_request))
+                    spec = spec_of(request.create_request)
+                    watching.create(spec._replace(refused=self._refusal(spec, who)))
                     if request.create_request.progress_notify and reminding is None:
                         reminding = asyncio.ensure_future(self._remind(watching))
                 elif request.cancel_request is not None:
@@ -86,6 +99,17 @@ class Watch:
         finally:
             if reminding is not None:
                 reminding.cancel()
+
+    def _refusal(self, spec: WatchSpec, who: Who) -> str:
+        """Why the caller may not watch this range, in the words of etcd's ``cancel_reason``."""
+        auth = self._node.machine.auth
+        try:
+            refused = auth.check_read(who(), spec.key, spec.range_end)
+        except KvorumError as error:
+            refused = error.condition
+        if refused is None:
+            return ""
+        return f"rpc error: code = {_GO_NAMES[refused.code]} desc = {refused.message}"
 
     async def _remind(self, watching: WatchStream) -> None:
         """Progress marks now and then; up to a tenth later, so that streams do not all want them

@@ -14,6 +14,8 @@ from typing import get_args
 from kvorum.machine import commands
 from kvorum.machine.alarms import Alarm
 from kvorum.machine.apply import Machine
+from kvorum.machine.auth import COMMANDS as AUTH_COMMANDS
+from kvorum.machine.auth import TokensEnded, token_change
 from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_CORRUPT
 from kvorum.machine.results import Applied, CompactResult, LeaseGrantResult, Refused
 from kvorum.raft.types import Entry, EntryKind
@@ -24,6 +26,7 @@ from kvorum.replica.effects import (
     MembersChanged,
     Removed,
     SendDigest,
+    TokensChanged,
 )
 from kvorum.replica.expiry import LeaseClocks
 from kvorum.replica.inputs import HistoryCompacted, PeerDigest
@@ -60,6 +63,9 @@ class Applier:
         self._clocks = clocks
         self.history_applied = history_applied
         self._skip_rows_to = history_applied
+        # The log's end at the start. Tokens are forgotten at a stop, and those of entries that are
+        # replayed must not live again.
+        self._found = (state.raft.log.last_index, state.raft.log.last_term)
         self._digests: deque[tuple[int, int]] = deque(maxlen=_DIGESTS_KEPT)
         self._peer_digests: dict[int, tuple[int, int]] = {}
         self._sweeps: list[CompactHistory] = []
@@ -108,6 +114,8 @@ class Applier:
         if applied.events:
             self._events(entry.index, envelope, applied, rows)
         self._side_effects(envelope.command, applied)
+        if type(envelope.command) in AUTH_COMMANDS:
+            self._tokens(entry, envelope.command, applied)
         request_id = envelope.request_id
         if request_id and self._waiting.pop(request_id) is not None:
             if isinstance(applied.result, Refused):
@@ -148,10 +156,20 @@ class Applier:
         elif isinstance(command, _TELL_PEERS):
             self._state.out.append(MembersChanged())
 
+    def _tokens(self, entry: Entry, command: commands.Command, applied: Applied) -> None:
+        """Every member remembers a token that is given, so that it is good on all of them."""
+        index, term = self._found
+        # An entry that took the place of one found at the start is of a later term.
+        replayed = entry.index <= index and entry.term <= term
+        change = None if replayed else token_change(command, applied.result)
+        if change is not None:
+            self._state.out.append(TokensChanged(change))
+
     def _conf_change(self, entry: Entry, rows: list[HistoryRow]) -> None:
         """The member table decides whether a change is valid; a refused one still ends raft's
         waiting (M10)."""
         state = self._state
+        self._proposals.change_applied(entry.data)
         change, envelope = decode_conf_change(entry.data)
         accepted = True
         if envelope is None:
@@ -209,6 +227,8 @@ class Applier:
         self.history_applied = machine.applied_index
         self._sweep()
         self._state.out.append(MembersChanged())
+        # Which tokens the skipped entries ended is not known here.
+        self._state.out.append(TokensChanged(TokensEnded(None)))
 
     # --- digests ----------------------------------------------------------------------------------
 

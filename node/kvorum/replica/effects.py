@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kvorum.machine.auth import TokenGiven, TokensEnded
 from kvorum.machine.commands import Range
 from kvorum.machine.events import Event
 from kvorum.machine.image import MachineImage
@@ -222,6 +223,13 @@ class RoleChanged(NamedTuple):
     term: int
 
 
+class TokensChanged(NamedTuple):
+    """A token was given, or tokens ended, on all members alike; replayed entries say nothing of
+    it."""
+
+    change: TokenGiven | TokensEnded
+
+
 class MembersChanged(NamedTuple):
     """The member table changed: peers must be connected or let go."""
 
@@ -255,6 +263,7 @@ Effect = (
     | ReadHistoryEvents
     | Deliver
     | RoleChanged
+    | TokensChanged
     | MembersChanged
     | Removed
     | Fatal

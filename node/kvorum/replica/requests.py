@@ -61,3 +61,5 @@ class WatchSpec(NamedTuple):
     no_put: bool = False
     no_delete: bool = False
     fragment: bool = False
+    # Why the server refuses it, in the words for the client; "" when it does not.
+    refused: str = ""

@@ -51,7 +51,7 @@ class WatchHub:
             stream = self.streams[number] = Stream(number)
         if not spec.key:
             spec = spec._replace(key=b"\0")
-        refused = self._refusal(stream, spec)
+        refused = spec.refused or self._refusal(stream, spec)
         if refused:
             self._send(stream, Created(-1, self.revision, refused))
             return

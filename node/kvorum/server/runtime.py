@@ -51,6 +51,7 @@ from kvorum.server.crash import Crash, Exit, FatalError
 from kvorum.server.faultdesk import FaultDesk
 from kvorum.server.faults import FaultGate
 from kvorum.server.latency import LatencyRing
+from kvorum.server.passwords import Passwords
 from kvorum.server.ports import (
     DiskPort,
     HistoryPort,
@@ -59,6 +60,7 @@ from kvorum.server.ports import (
 )
 from kvorum.server.quota import Quota
 from kvorum.server.statistics import NodeStatistics, collect
+from kvorum.server.tokens import SimpleTokens, Tokens
 from kvorum.server.watching import Sink, WatchStream, WatchStreams
 
 log = logging.getLogger(__name__)
@@ -83,8 +85,11 @@ class Node:
         first_request_id: int,
         crash: Crash,
         gate: FaultGate,
+        tokens: Tokens | None = None,
     ) -> None:
         self.config = config
+        self.tokens = tokens or SimpleTokens(config.auth_token_ttl_s, time.monotonic)
+        self.passwords = Passwords(config.bcrypt_cost)
         self.cluster_id = cluster_id
         self.member_id = member_id
         self.crash = crash
@@ -150,6 +155,7 @@ class Node:
             fx.Reply: self.callers.answer,
             fx.Deliver: self._streams.deliver,
             fx.RoleChanged: self._role_changed,
+            fx.TokensChanged: lambda effect: self.tokens.changed(effect.change),
             fx.MembersChanged: lambda _: self.peers.members_changed(),
             fx.Removed: lambda _: self._removed.set(),
             fx.Fatal: self._fatal,
@@ -425,3 +431,4 @@ class Node:
         self._stopped = True
         self._ticker.stop()
         self.callers.stop()
+        self.passwords.close()

@@ -258,6 +258,7 @@ class SimNode:
             e.RoleChanged: lambda x: self._world.note(
                 f"n{self.id} is {x.role.value} of term {x.term}, leader n{x.leader}"
             ),
+            e.TokensChanged: lambda x: None,
             e.MembersChanged: lambda x: None,
             e.Removed: lambda x: self._world.fail(f"node {self.id} believes it was removed"),
             e.Fatal: lambda x: self._world.fail(f"node {self.id} gives up: {x.reason}"),

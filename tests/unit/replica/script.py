@@ -50,6 +50,7 @@ from unit.replica.world import Node, World
 
 _QUIET = (
     e.Persist, e.Send, e.AppendHistory, e.RoleChanged, e.MembersChanged, e.SendDigest, e.CutLog,
+    e.TokensChanged,
 )  # fmt: skip
 
 
