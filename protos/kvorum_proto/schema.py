@@ -33,7 +33,7 @@ FILES: dict[str, tuple[int, int, tuple[str, ...]]] = {
     ),
     "kvorum/faults.proto": (21257, 1156, ()),
     "kvorum/inspect.proto": (22416, 3902, ()),
-    "kvorum/peer.proto": (26321, 3726, ()),
+    "kvorum/peer.proto": (26321, 3865, ()),
 }
 """File name -> offset and length in descriptors.binpb, files it imports."""
 

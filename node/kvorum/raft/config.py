@@ -49,6 +49,11 @@ class Config:
     """Reads waiting for their read point at one member. They share rounds, so a full queue means
     that no quorum answers; refusing is better than waiting then."""
 
+    promote_percent: int = 90
+    """How much of the leader's own durable log a learner must hold before it may become a voter:
+    etcd's 90 %. One that is far behind would count in the quorum and hold up every write (4.2.1).
+    """
+
     def __post_init__(self) -> None:
         if self.id <= NOBODY:
             raise ValueError(f"id must be a member id above 0, not {self.id}")
@@ -68,5 +73,7 @@ class Config:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.promote_percent <= 100:
+            raise ValueError(f"promote_percent must be from 0 to 100, not {self.promote_percent}")
         if self.max_message_bytes < ENTRY_OVERHEAD_BYTES:
             raise ValueError(f"max_message_bytes must be at least {ENTRY_OVERHEAD_BYTES}")

@@ -29,6 +29,7 @@ from kvorum.raft.messages import (
     ForwardProposal,
     Heartbeat,
     Message,
+    ProposalRefused,
     SnapshotOffer,
     VoteRequest,
     VoteResponse,
@@ -271,6 +272,7 @@ class Raft:
             committed=committed,
             read_states=tuple(out.read_states),
             reads_dropped=tuple(out.reads_dropped),
+            refused=tuple(out.refused),
         )
 
     def persisted(self, ticket: int) -> None:
@@ -356,6 +358,9 @@ class Raft:
         """Treat a message that has passed the checks of its term."""
         if type(message) is VoteRequest:
             self._on_vote_request(message)
+            return
+        if type(message) is ProposalRefused:
+            self.out.refused.append(message)
             return
         if type(message) is VoteResponse:
             self._learn_commit(message)

@@ -27,6 +27,7 @@ from kvorum.raft.messages import (
     Heartbeat,
     HeartbeatResponse,
     Message,
+    ProposalRefused,
     ReadIndexRequest,
     ReadIndexResponse,
     SnapshotOffer,
@@ -41,6 +42,8 @@ from kvorum.raft.trace import TraceKind
 from kvorum.raft.transfer import Transfer
 from kvorum.raft.types import (
     NOBODY,
+    ConfChange,
+    ConfChangeOp,
     DropReason,
     Entry,
     EntryKind,
@@ -159,18 +162,59 @@ class Leader(RoleState):
         if not self._own_term_committed():
             raise ProposalDropped(DropReason.OWN_TERM_UNCOMMITTED)
         try:
-            membership.next_conf(raft.conf, membership.decode(data))
+            change = membership.decode(data)
+            membership.next_conf(raft.conf, change)
         except ValueError as bad:
             raise ProposalDropped(DropReason.INVALID_CONF_CHANGE, str(bad)) from bad
+        self._check_promotions(change)
+
+    def _check_promotions(self, change: ConfChange) -> None:
+        """A learner becomes a voter once it holds most of the log (rule M8)."""
+        raft = self.raft
+        for op, member in change.changes:
+            if op is ConfChangeOp.ADD_VOTER and member in raft.conf.learners:
+                match, needed = self.progress[member].match, raft.config.promote_percent
+                if 100 * match < needed * raft.log.stable:
+                    raise ProposalDropped(
+                        DropReason.LEARNER_NOT_READY,
+                        f"member {member} holds {match} of {raft.log.stable} entries",
+                    )
 
     def on_forwarded_proposal(self, m: ForwardProposal) -> None:
-        """Like an own proposal, but a refusal reaches nobody: the asker's time runs out (P1)."""
+        """Like an own proposal, but a refusal reaches nobody: the asker's time runs out (P1).
+
+        Only of a membership change the asker is told, unless a copy of it was taken before this
+        one.
+        """
+        raft = self.raft
         try:
             if m.sender not in self.progress:
                 raise ProposalDropped(DropReason.NOT_A_MEMBER)
             self.propose(m.kind, m.data)
         except ProposalDropped as dropped:
-            self.raft.note(TraceKind.DROP, message="ForwardProposal", because=dropped.reason)
+            raft.note(TraceKind.DROP, message="ForwardProposal", because=dropped.reason)
+            if (
+                m.kind is EntryKind.CONF_CHANGE
+                and m.sender in self.progress
+                and m.term == raft.term
+                and not self._has_taken(m.data)
+            ):
+                raft.out.at_once.append(
+                    ProposalRefused(m.sender, raft.id, raft.term, dropped.reason, m.data)
+                )
+
+    def _has_taken(self, data: bytes) -> bool:
+        """Whether this leadership has appended these bytes, as far as the log in memory goes.
+
+        A copy that is later than that would have to be thousands of entries old.
+        """
+        log = self.raft.log
+        for entry in reversed(log.slice(log.first_index, log.last_index + 1)):
+            if entry.term != self.raft.term:
+                return False
+            if entry.kind is EntryKind.CONF_CHANGE and entry.data == data:
+                return True
+        return False
 
     def applied(self, old: int, new: int) -> None:
         raft = self.raft

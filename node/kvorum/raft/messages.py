@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvorum.raft.types import Entry, EntryKind, SnapshotMeta
+from kvorum.raft.types import DropReason, Entry, EntryKind, SnapshotMeta
 
 
 class AppendRequest(NamedTuple):
@@ -153,6 +153,21 @@ class TransferRequest(NamedTuple):
     target: int
 
 
+class ProposalRefused(NamedTuple):
+    """A leader has not taken a membership change that a follower forwarded: it is in no log.
+
+    `data` are the bytes of the forwarded entry; only they tell the asker which one is meant. A
+    change asked for by a person must not wait for a deadline that may never come; for other
+    proposals the asker's time simply runs out (P1).
+    """
+
+    to: int
+    sender: int
+    term: int
+    reason: DropReason
+    data: bytes
+
+
 Message = (
     AppendRequest
     | AppendResponse
@@ -166,6 +181,7 @@ Message = (
     | ReadIndexRequest
     | ReadIndexResponse
     | TransferRequest
+    | ProposalRefused
 )
 
 MESSAGE_TYPES: tuple[type[Message], ...] = (
@@ -181,5 +197,6 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     ReadIndexRequest,
     ReadIndexResponse,
     TransferRequest,
+    ProposalRefused,
 )
 """Every kind, in the order wire codecs and tests may number them."""

@@ -10,6 +10,7 @@
 4. Apply `committed` in order, calling `apply_conf_change` for every CONF_CHANGE entry (with None
    for one the application refuses) and `applied_to` behind it, before the next `ready()`.
 5. Serve each of `read_states` once applied >= its index; fail or retry `reads_dropped`.
+6. Tell whoever waits for a change named in `refused` that it has not happened, or propose it again.
 
 The next Ready may be taken before this one is durable; tickets are reported in order.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvorum.raft.messages import Message
+from kvorum.raft.messages import Message, ProposalRefused
 from kvorum.raft.types import Entry, HardState, ReadState, SnapshotMeta, SoftState
 
 
@@ -36,18 +37,26 @@ class Ready(NamedTuple):
     committed: tuple[Entry, ...]
     read_states: tuple[ReadState, ...]
     reads_dropped: tuple[int, ...]
+    refused: tuple[ProposalRefused, ...]
 
 
 class Outbox:
     """What has gathered for the next Ready besides log and states."""
 
-    __slots__ = ("after_persist", "at_once", "read_states", "reads_dropped")
+    __slots__ = ("after_persist", "at_once", "read_states", "reads_dropped", "refused")
 
     def __init__(self) -> None:
         self.at_once: list[Message] = []
         self.after_persist: list[Message] = []
         self.read_states: list[ReadState] = []
         self.reads_dropped: list[int] = []
+        self.refused: list[ProposalRefused] = []
 
     def __bool__(self) -> bool:
-        return bool(self.at_once or self.after_persist or self.read_states or self.reads_dropped)
+        return bool(
+            self.at_once
+            or self.after_persist
+            or self.read_states
+            or self.reads_dropped
+            or self.refused
+        )

@@ -129,6 +129,7 @@ class DropReason(StrEnum):
     OWN_TERM_UNCOMMITTED = "own_term_uncommitted"
     INVALID_CONF_CHANGE = "invalid_conf_change"
     TOO_MANY_READS = "too_many_reads"
+    LEARNER_NOT_READY = "learner_not_ready"
 
 
 class ProposalDropped(Exception):

@@ -120,6 +120,7 @@ class ChangeMembers(NamedTuple):
     change: Command
     at_ms: int
     timeout_ticks: int = 0  # 0: no deadline, as etcd's membership calls have none.
+    user: str = ""
 
 
 class Cancel(NamedTuple):

@@ -18,6 +18,7 @@ from kvorum.limits import (
 from kvorum.machine import commands
 from kvorum.machine.commands import Command, Envelope
 from kvorum.raft import membership
+from kvorum.raft.messages import ProposalRefused
 from kvorum.raft.types import ConfChange, ConfChangeOp, DropReason, ProposalDropped
 from kvorum.replica.inputs import Barrier, ChangeMembers, LeaseAsk, Propose, Read, TransferLeader
 from kvorum.replica.state import NodeState
@@ -25,10 +26,13 @@ from kvorum.replica.waiting import Waiter, Waiting
 
 # Raft will take it soon: the proposal waits. (A change of members, for the leader's first entry.)
 _LATER = (DropReason.NO_LEADER, DropReason.TRANSFERRING, DropReason.OWN_TERM_UNCOMMITTED)
+# A change of members waits for the one before it, too; and for the next leader when the one that
+# refused it is about to leave.
+_CHANGE_LATER = (*_LATER, DropReason.CONF_CHANGE_PENDING)
 _REFUSALS = {
     DropReason.UNCOMMITTED_SIZE: Condition.TOO_MANY_REQUESTS,
-    DropReason.CONF_CHANGE_PENDING: Condition.UNHEALTHY,
     DropReason.NOT_A_MEMBER: Condition.STOPPED,
+    DropReason.LEARNER_NOT_READY: Condition.LEARNER_NOT_READY,
     # What the member table would allow and raft does not: the last voter cannot go.
     DropReason.INVALID_CONF_CHANGE: Condition.NOT_ENOUGH_STARTED,
 }
@@ -42,6 +46,9 @@ class Proposals:
         self._waiting = waiting
         self._parked: deque[int] = deque()
         self._parked_dead = 0  # of them, how many wait no longer
+        # Changes of members stand in a line of their own: what holds them up stops no write.
+        self._parked_changes: deque[int] = deque()
+        self._changes: dict[bytes, int] = {}  # those handed to raft: the entry's bytes -> request
         self._own: dict[bytes, Envelope] = {}
         self.failed_total = 0
         self.proposed_total = 0
@@ -79,14 +86,12 @@ class Proposals:
         """A member change travels as a change of raft's configuration with the command as its
         context.
 
-        The member table refuses here what it would refuse when applied: what raft drops on the
-        leader, a follower's caller would never hear of. A caller whose member may lag asks for a
-        ``Barrier`` first.
+        Whether the member table allows it is seen when it is applied, by every member alike: this
+        member's own table may lag.
         """
         change = request.change
         assert isinstance(change, commands.MemberChange)
-        members = self._state.machine.members
-        refused = self._check(change) or members.check(change) or self._overload()
+        refused = self._check(change) or self._overload()
         if refused is not None:
             self._state.failed(request.request_id, refused)
             return
@@ -94,7 +99,7 @@ class Proposals:
             request.request_id,
             request.at_ms,
             self._state.config.member_id,
-            "",
+            request.user,
             0,
             request.change,
         )
@@ -117,7 +122,9 @@ class Proposals:
         waiter = Waiter(envelope.request_id, request, state.now, deadline, envelope, data)
         self._waiting.add(waiter)
         self.proposed_total += 1
-        if self._parked:
+        if isinstance(request, ChangeMembers):
+            self._enter_change(waiter)
+        elif self._parked:
             self._parked.append(waiter.request_id)  # behind those that came first
         else:
             self._enter(waiter)
@@ -152,27 +159,56 @@ class Proposals:
         """Hand one proposal to raft; False when it must wait for a leader."""
         state = self._state
         try:
-            if isinstance(waiter.request, ChangeMembers):
-                change = self._conf_change(waiter.request.change, waiter.data)
-                if change is None:
-                    state.raft.propose(waiter.data)
-                else:
-                    state.raft.propose_conf_change(change)
-            else:
-                state.raft.propose(waiter.data)
-                assert waiter.envelope is not None
-                self._own[waiter.data] = waiter.envelope
+            state.raft.propose(waiter.data)
         except ProposalDropped as dropped:
             if dropped.reason in _LATER:
                 self._parked.append(waiter.request_id)
                 return False
-            self._waiting.pop(waiter.request_id)
-            self.failed_total += 1
-            condition = _REFUSALS.get(dropped.reason, Condition.TOO_MANY_REQUESTS)
-            state.failed(waiter.request_id, condition, str(dropped))
+            self._refuse(waiter, dropped.reason, str(dropped))
             return True
+        assert waiter.envelope is not None
+        self._own[waiter.data] = waiter.envelope
         waiter.entered = True
         return True
+
+    def _enter_change(self, waiter: Waiter) -> None:
+        """Hand one change of members to raft, or let it wait for its turn, in front of the line if
+        it stood there.
+        """
+        assert isinstance(waiter.request, ChangeMembers)
+        raft = self._state.raft
+        change = self._conf_change(waiter.request.change, waiter.data)
+        try:
+            if change is None:
+                raft.propose(waiter.data)
+            else:
+                raft.propose_conf_change(change)
+                self._changes[membership.encode(change)] = waiter.request_id
+        except ProposalDropped as dropped:
+            if dropped.reason in _CHANGE_LATER:
+                self._parked_changes.appendleft(waiter.request_id)
+            else:
+                self._refuse(waiter, dropped.reason, str(dropped))
+            return
+        waiter.entered = True
+
+    def refused(self, refused: ProposalRefused) -> None:
+        """The leader did not take a change of members that this node forwarded: it is in no log."""
+        waiter = self._waiting.get(self._changes.pop(refused.data, 0))
+        if waiter is None:
+            return
+        waiter.entered = False
+        leaving = refused.reason is DropReason.NOT_A_MEMBER
+        if leaving or refused.reason in _CHANGE_LATER:
+            self._parked_changes.appendleft(waiter.request_id)
+        else:
+            self._refuse(waiter, refused.reason, f"{refused.reason} on the leader")
+
+    def _refuse(self, waiter: Waiter, reason: DropReason, detail: str) -> None:
+        self._waiting.pop(waiter.request_id)
+        self.failed_total += 1
+        condition = _REFUSALS.get(reason, Condition.TOO_MANY_REQUESTS)
+        self._state.failed(waiter.request_id, condition, detail)
 
     @staticmethod
     def _conf_change(command: Command, data: bytes) -> ConfChange | None:
@@ -194,10 +230,17 @@ class Proposals:
             elif not self._enter(waiter):
                 # Still no leader: it stands at the end of the queue; put it back in front.
                 self._parked.rotate(1)
-                return
+                break
+        if self._parked_changes:
+            change = self._waiting.get(self._parked_changes.popleft())
+            if change is not None:
+                self._enter_change(change)
 
     def _left(self, waiter: Waiter) -> None:
         """A proposal waits no longer; the queue is swept when half of it are such."""
+        if isinstance(waiter.request, ChangeMembers):
+            self._forget_change(waiter.request_id)
+            return
         self._own.pop(waiter.data, None)
         if not waiter.entered:
             self._parked_dead += 1
@@ -205,7 +248,17 @@ class Proposals:
                 self._parked = deque(x for x in self._parked if x in self._waiting)
                 self._parked_dead = 0
 
+    def _forget_change(self, request_id: int) -> None:
+        """Few wait at any time, so that looking through all of them is nothing."""
+        self._changes = {data: x for data, x in self._changes.items() if x != request_id}
+        if request_id in self._parked_changes:
+            self._parked_changes.remove(request_id)
+
     # --- out --------------------------------------------------------------------------------------
+
+    def change_applied(self, data: bytes) -> None:
+        """The entry of a change of members is being applied: nobody refuses it any more."""
+        self._changes.pop(data, None)
 
     def envelope_of(self, data: bytes) -> Envelope:
         """The command of a committed entry: this node's own ones are remembered, others decoded."""
@@ -233,6 +286,9 @@ class Proposals:
         """Which of etcd's texts fits (contract page "errors", section 3)."""
         state = self._state
         if not waiter.entered:
+            change = getattr(waiter.request, "change", None)
+            if isinstance(change, commands.MemberPromote) and not state.leader:
+                return Condition.NO_LEADER
             return Condition.DEADLINE_EXCEEDED
         window = 2 * state.config.election_ticks
         if state.elected_tick - window <= waiter.started <= state.elected_tick:

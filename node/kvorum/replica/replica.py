@@ -244,6 +244,8 @@ class Replica:
             self._reading.granted(granted.context, granted.index)
         for context in ready.reads_dropped:
             self._reading.dropped(context)
+        for refused in ready.refused:
+            self._proposals.refused(refused)
 
     def _persist(self, ready: Ready) -> None:
         """Messages that speak of durable state leave when what they speak of is durable.

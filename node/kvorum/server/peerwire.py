@@ -13,7 +13,7 @@ from typing import Any
 from kvorum_proto.kvorum import v1
 
 from kvorum.raft import messages as m
-from kvorum.raft.types import ConfState, Entry, EntryKind, SnapshotMeta
+from kvorum.raft.types import ConfState, DropReason, Entry, EntryKind, SnapshotMeta
 from kvorum.replica.effects import Effect, SendDigest, SendLeaseAnswer, SendLeaseAsk
 from kvorum.replica.inputs import Input, PeerDigest, PeerLeaseAnswer, PeerLeaseAsk
 
@@ -75,6 +75,13 @@ def _forward(x: m.ForwardProposal) -> v1.RaftMessage:
     return v1.RaftMessage(kind=_K.FORWARD_PROPOSAL, term=x.term, entries=[entry])
 
 
+def _refused(x: m.ProposalRefused) -> v1.RaftMessage:
+    entry = v1.RaftEntry(kind=int(EntryKind.CONF_CHANGE), data=x.data)
+    return v1.RaftMessage(
+        kind=_K.PROPOSAL_REFUSED, term=x.term, entries=[entry], reason=x.reason.value
+    )
+
+
 _ENCODERS: dict[type, Callable[[Any], v1.RaftMessage]] = {
     m.AppendRequest: _append,
     m.AppendResponse: _append_response,
@@ -97,6 +104,7 @@ _ENCODERS: dict[type, Callable[[Any], v1.RaftMessage]] = {
     m.TransferRequest: lambda x: v1.RaftMessage(
         kind=_K.TRANSFER_REQUEST, term=x.term, target=x.target
     ),
+    m.ProposalRefused: _refused,
 }
 
 
@@ -134,6 +142,12 @@ def _forward_in(to: int, sender: int, x: v1.RaftMessage) -> m.Message:
     return m.ForwardProposal(to, sender, x.term, EntryKind(x.entries[0].kind), x.entries[0].data)
 
 
+def _refused_in(to: int, sender: int, x: v1.RaftMessage) -> m.Message:
+    if len(x.entries) != 1:
+        raise ValueError("a refusal names exactly one entry")
+    return m.ProposalRefused(to, sender, x.term, DropReason(x.reason), x.entries[0].data)
+
+
 _DECODERS: dict[int, Callable[[int, int, v1.RaftMessage], m.Message]] = {
     _K.APPEND_REQUEST: _append_in,
     _K.APPEND_RESPONSE: lambda to, sender, x: m.AppendResponse(
@@ -154,6 +168,7 @@ _DECODERS: dict[int, Callable[[int, int, v1.RaftMessage], m.Message]] = {
         to, sender, x.term, x.context, x.index
     ),
     _K.TRANSFER_REQUEST: lambda to, sender, x: m.TransferRequest(to, sender, x.term, x.target),
+    _K.PROPOSAL_REFUSED: _refused_in,
 }
 
 

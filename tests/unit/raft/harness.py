@@ -26,7 +26,7 @@ from kvorum.raft import (
     SnapshotMeta,
     membership,
 )
-from kvorum.raft.messages import Message, SnapshotOffer
+from kvorum.raft.messages import Message, ProposalRefused, SnapshotOffer
 from kvorum.raft.trace import TraceEvent, render
 
 Applied = tuple[Entry, ...]
@@ -139,6 +139,8 @@ class Node:
                 self.cluster.on_read(self.id, read.context, read.index)
             for context in ready.reads_dropped:
                 self.cluster.on_read(self.id, context, None)
+            for refused in ready.refused:
+                self.cluster.on_refused(self.id, refused)
             if not self.hold_persist:
                 self.persist()
             if not self.hold_apply:
@@ -260,3 +262,6 @@ class Cluster:
     def on_read(self, member: int, context: int, index: int | None) -> None:
         outcome = "dropped" if index is None else f"at {index}"
         self.say(f"n{member}: read {context} {outcome}")
+
+    def on_refused(self, member: int, refused: ProposalRefused) -> None:
+        self.say(f"n{member}: told that a change was refused, {refused.reason}")

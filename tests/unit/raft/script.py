@@ -62,13 +62,18 @@ def run_script(text: str) -> str:
     return "\n".join(script.lines) + "\n"
 
 
+def show_change(data: bytes) -> str:
+    """A membership change as the verb takes it."""
+    signs = {op: sign for sign, op in _OPS.items()}
+    change = membership.decode(data)
+    return "".join(f"{signs[op]}{member}" for op, member in change.changes) or "leave-joint"
+
+
 def show_entry(entry: Entry) -> str:
     """index/term:payload, with conf changes spelt as the verb takes them."""
     text = entry.data.decode(errors="replace")
     if entry.kind is EntryKind.CONF_CHANGE:
-        change = membership.decode(entry.data)
-        signs = {op: sign for sign, op in _OPS.items()}
-        text = "".join(f"{signs[op]}{member}" for op, member in change.changes) or "leave-joint"
+        text = show_change(entry.data)
     elif len(text) > 20:
         text = f"({len(text)} bytes)"
     return f"{entry.index}/{entry.term}:{text}" if text else f"{entry.index}/{entry.term}"
@@ -113,6 +118,10 @@ def show_message(message: messages.Message) -> str:
         elif value is False:
             if name == "granted":
                 parts.append("refused")
+        elif name == "data" and EntryKind.CONF_CHANGE is getattr(message, "kind", None):
+            parts.append(show_change(value))
+        elif name == "data" and isinstance(message, messages.ProposalRefused):
+            parts.append(show_change(value))
         elif name == "data":
             parts.append(value.decode(errors="replace"))
         elif name == "kind":

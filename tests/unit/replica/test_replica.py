@@ -315,20 +315,64 @@ def test_what_is_wrong_with_a_request_is_said_before_that_there_are_too_many() -
     assert refused(i.Read(1, commands.Range(b""))) is Condition.KEY_NOT_PROVIDED
 
 
-def test_one_change_of_members_at_a_time() -> None:
+@pytest.mark.parametrize("on", [1, 2])
+def test_one_change_of_members_at_a_time(on: int) -> None:
+    """The second waits for the first, also where the leader had to send it back."""
     elected = Elected()
     world = elected.world
     for member in (2, 3):
         world.nodes[member].holds_disk = True
     world.give(1, i.ChangeMembers(1, commands.MemberAdd(9, URL, True), 0))
     world.settle()
-    assert elected.change(2, commands.MemberRemove(3)) == Failed(
-        Condition.UNHEALTHY, "conf_change_pending"
-    )
+    assert elected.change(2, commands.MemberRemove(3), on) is None
+    proposals = world.nodes[on].replica._proposals
+    assert list(proposals._parked_changes) == [2]
+    # Other writes go by.
+    world.give(on, i.Propose(3, commands.Put(b"k", b"v"), 0))
+    world.settle()
+    assert not proposals._parked
     for member in (2, 3):
         world.nodes[member].holds_disk = False
-    world.settle()
-    assert isinstance(elected.replies[1], Done)
+    for _ in range(5):
+        for member in MEMBERS:
+            world.give(member, i.Tick())
+        world.settle()
+    assert isinstance(elected.replies[1], Done) and isinstance(elected.replies[2], Done)
+    assert isinstance(elected.replies[3], Done)
+    assert world.nodes[1].replica.raft.conf == ConfState((1, 2), (9,))
+    assert not proposals._parked_changes and not proposals._changes
+
+
+@pytest.mark.parametrize("on", [1, 2])
+def test_a_learner_that_lags_is_refused_at_once(on: int) -> None:
+    elected = Elected()
+    assert isinstance(elected.change(1, commands.MemberAdd(9, URL, True)), Done)
+    outcome = elected.change(2, commands.MemberPromote(9), on)
+    assert outcome.condition is Condition.LEARNER_NOT_READY
+    assert not elected.world.nodes[on].replica._proposals._changes
+
+
+def test_a_change_of_members_that_nobody_waits_for_is_forgotten() -> None:
+    world = World(3, lambda node, effect: None)
+    for number in range(1, 50):
+        world.give(3, i.ChangeMembers(number, commands.MemberRemove(2), 0))
+        world.give(3, i.Cancel(number))
+    assert not world.nodes[3].replica._proposals._parked_changes
+
+
+def test_promoting_without_a_leader_ends_in_time() -> None:
+    replies: list[Any] = []
+
+    def observe(node: Any, effect: e.Effect) -> None:
+        if isinstance(effect, e.Reply):
+            replies.append(effect.outcome)
+
+    world = World(3, observe)
+    world.give(3, i.ChangeMembers(1, commands.MemberPromote(2), 0, 20))
+    for _ in range(20):
+        world.give(3, i.Tick())
+        world.road.clear()
+    assert replies == [Failed(Condition.NO_LEADER)]
 
 
 def test_a_change_of_members_waits_for_the_leaders_first_entry() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvorum.history.rows import Row
 from kvorum.raft import messages as m
-from kvorum.raft.types import ConfState, Entry, EntryKind, SnapshotMeta
+from kvorum.raft.types import ConfState, DropReason, Entry, EntryKind, SnapshotMeta
 from kvorum.replica.effects import SendDigest, SendLeaseAnswer, SendLeaseAsk
 from kvorum.replica.inputs import PeerDigest, PeerLeaseAnswer, PeerLeaseAsk
 from kvorum.server import peerwire
@@ -35,6 +35,7 @@ MESSAGES = st.one_of(
     st.builds(m.ReadIndexRequest, *both, u64),
     st.builds(m.ReadIndexResponse, *both, u64, u64),
     st.builds(m.TransferRequest, *both, u64),
+    st.builds(m.ProposalRefused, *both, st.sampled_from(DropReason), st.binary(max_size=64)),
 )
 
 
@@ -67,6 +68,8 @@ def test_every_kind_but_the_offer_of_a_snapshot_travels() -> None:
         v1.RaftMessage(kind=v1.RaftKind.FORWARD_PROPOSAL),
         v1.RaftMessage(kind=v1.RaftKind.FORWARD_PROPOSAL, proposals=[b"a", b"b"]),
         v1.RaftMessage(kind=v1.RaftKind.APPEND_REQUEST, entries=[v1.RaftEntry(kind=9)]),
+        v1.RaftMessage(kind=v1.RaftKind.PROPOSAL_REFUSED, reason="no_leader"),
+        v1.RaftMessage(kind=v1.RaftKind.PROPOSAL_REFUSED, entries=[v1.RaftEntry()], reason="?"),
     ],
 )
 def test_messages_without_a_right_form_are_refused(message: v1.RaftMessage) -> None:

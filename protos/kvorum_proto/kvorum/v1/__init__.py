@@ -116,6 +116,8 @@ class RaftKind(betterproto2.Enum):
 
     TRANSFER_REQUEST = 12
 
+    PROPOSAL_REFUSED = 13
+
 
 class Role(betterproto2.Enum):
     ROLE_UNSPECIFIED = 0
@@ -690,6 +692,12 @@ class PeerMember(betterproto2.Message):
 
     is_learner: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
 
+    started: "bool" = betterproto2.field(6, betterproto2.TYPE_BOOL)
+    """
+    It has run: it published itself, or the leader that answers knows it to hold a part of the log. Its id must not be
+    started from an empty disk any more.
+    """
+
 
 default_message_pool.register_message("kvorum.v1", "PeerMember", PeerMember)
 
@@ -715,6 +723,16 @@ class PeerMembersResponse(betterproto2.Message):
     members: "list[PeerMember]" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, repeated=True)
 
     server_version: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+
+    removed: "list[int]" = betterproto2.field(7, betterproto2.TYPE_UINT64, repeated=True)
+    """
+    Ids of members that are gone for good.
+    """
+
+    cluster_version: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    """
+    The version all members agreed to speak, "3.5.0"; empty before there is one.
+    """
 
 
 default_message_pool.register_message("kvorum.v1", "PeerMembersResponse", PeerMembersResponse)
@@ -876,6 +894,11 @@ class RaftMessage(betterproto2.Message):
     proposals: "list[bytes]" = betterproto2.field(15, betterproto2.TYPE_BYTES, repeated=True)
     """
     Several proposals forwarded in one message, each an entry's data.
+    """
+
+    reason: "str" = betterproto2.field(16, betterproto2.TYPE_STRING)
+    """
+    Why a forwarded membership change was not taken (kvorum.raft.types.DropReason); the entry says which.
     """
 
 
