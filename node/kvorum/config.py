@@ -16,15 +16,18 @@ from pathlib import Path
 
 from kvorum import flags
 from kvorum.config_auth import SIMPLE_TTL_S, parse_auth_token
+from kvorum.config_log import LogConfig, read_log
 from kvorum.config_tls import TlsConfig, read_tls, scheme_warnings, verify_schemes
 from kvorum.errors import ConfigError
 from kvorum.flags import Settings
+from kvorum.flagvalues import parse_duration_s
 from kvorum.limits import MAX_CONCURRENT_STREAMS
 from kvorum.urls import (
     Url,
     default_host,
     is_bindable,
     is_unspecified,
+    parse_url,
     parse_urls,
     resolved,
     with_host,
@@ -33,6 +36,7 @@ from kvorum.urls import (
 DEFAULT_QUOTA_BYTES = 2 * 1024**3
 MAX_ELECTION_MS = 50_000
 DEFAULT_CLUSTER = "default=http://localhost:2380"
+_PLAIN_LOG = LogConfig()
 _NO_CLIENT_TLS, _NO_PEER_TLS = TlsConfig("client"), TlsConfig("peer")
 
 
@@ -46,15 +50,6 @@ class CompactionConfig:
 
 
 @dataclass(frozen=True)
-class LogConfig:
-    """Where the log goes and how it looks."""
-
-    level: str = "info"
-    format: str = "json"
-    outputs: tuple[str, ...] = ("stderr",)
-
-
-@dataclass(frozen=True)
 class NodeConfig:
     """Everything one node is told."""
 
@@ -64,6 +59,8 @@ class NodeConfig:
     listen_client_urls: tuple[Url, ...] = parse_urls("http://localhost:2379")
     listen_peer_urls: tuple[Url, ...] = parse_urls("http://localhost:2380")
     listen_metrics_urls: tuple[Url, ...] = ()
+    # Where HTTP is answered instead of on the client URLs; empty: there is no such place.
+    listen_client_http_urls: tuple[Url, ...] = ()
     advertise_client_urls: tuple[Url, ...] = parse_urls("http://localhost:2379")
     advertise_peer_urls: tuple[Url, ...] = parse_urls("http://localhost:2380")
     # The first members as (name, URLs), sorted by name.
@@ -99,7 +96,7 @@ class NodeConfig:
     slow_apply_s: float = 0.1
     slow_request_s: float = 0.3
     reuse_port: bool = False
-    log: LogConfig = LogConfig()
+    log: LogConfig = _PLAIN_LOG
     enable_faults: bool = False
     client_tls: TlsConfig = _NO_CLIENT_TLS
     peer_tls: TlsConfig = _NO_PEER_TLS
@@ -141,6 +138,11 @@ def _plain(s: Settings) -> NodeConfig:
     name = s.text("name")
     wal_dir = s.text("wal-dir")
     warnings = list(s.warnings)
+    if s.from_file:
+        warnings.append(
+            f"loaded server configuration from {s.from_file}; other flags and environment "
+            "variables are ignored"
+        )
     quota = s.integer("quota-backend-bytes")
     if quota > 8 * 1024**3:
         warnings.append(f"--quota-backend-bytes {quota} is above the recommended 8 GiB")
@@ -178,14 +180,7 @@ def _plain(s: Settings) -> NodeConfig:
         slow_apply_s=s.seconds("warning-apply-duration"),
         slow_request_s=s.seconds("warning-unary-request-duration"),
         reuse_port=s.boolean("socket-reuse-port"),
-        log=LogConfig(
-            level="debug" if s.boolean("debug") else s.text("log-level"),
-            format="json" if s.text("log-format") == "json" else "console",
-            outputs=tuple(
-                "stderr" if output == "default" else output
-                for output in _words(s.text("log-outputs"))
-            ),
-        ),
+        log=read_log(s),
         enable_faults=s.boolean("enable-faults"),
         client_tls=read_tls(s, "client"),
         peer_tls=read_tls(s, "peer"),
@@ -206,7 +201,7 @@ def _compaction(s: Settings) -> CompactionConfig:
             return CompactionConfig(mode, 0.0, int(retention))
         if retention.isdigit():
             return CompactionConfig(mode, int(retention) * 3600.0, 0)
-        return CompactionConfig(mode, flags.parse_duration_s(retention), 0)
+        return CompactionConfig(mode, parse_duration_s(retention), 0)
     except ValueError:
         raise ConfigError(
             f'error parsing CompactionRetention: time: invalid duration "{retention}"'
@@ -224,12 +219,12 @@ def _addresses(s: Settings, config: NodeConfig) -> NodeConfig:
     cluster_text = s.text("initial-cluster")
     if "initial-cluster" not in s.given:
         cluster_text = ",".join(f"{config.name}={url.text}" for url in advertise_peers)
-    metrics = s.text("listen-metrics-urls")
     return dataclasses.replace(
         config,
         listen_peer_urls=listen_peers,
         listen_client_urls=listen_clients,
-        listen_metrics_urls=parse_urls(metrics) if metrics else (),
+        listen_metrics_urls=parse_urls(s.text("listen-metrics-urls")),
+        listen_client_http_urls=parse_urls(s.text("listen-client-http-urls")),
         advertise_peer_urls=advertise_peers,
         advertise_client_urls=parse_urls(s.text("advertise-client-urls")),
         initial_cluster=parse_cluster(cluster_text),
@@ -254,7 +249,7 @@ def parse_cluster(text: str) -> tuple[tuple[str, tuple[Url, ...]], ...]:
     for part in text.split(",") if text else ():
         name, _, url = part.strip().partition("=")
         try:
-            members.setdefault(name, []).extend(parse_urls(url))
+            members.setdefault(name, []).append(parse_url(url))
         except ValueError as exc:
             raise ConfigError(f"error setting up initial cluster: {exc}") from None
     return tuple(
@@ -268,12 +263,14 @@ def verify(config: NodeConfig, settings: Settings) -> None:
         config.listen_peer_urls,
         config.listen_client_urls,
         config.listen_metrics_urls,
+        config.listen_client_http_urls,
     ):
         for url in urls:
             if not is_bindable(url):
                 raise ConfigError(f"expected IP in URL for binding ({url.text})")
     verify_schemes(config.peer_tls, config.listen_peer_urls, "peer")
     verify_schemes(config.client_tls, config.listen_client_urls, "client")
+    verify_schemes(config.client_tls, config.listen_client_http_urls, "client")
     verify_schemes(config.client_tls, config.listen_metrics_urls, "metrics")
     for name, urls in (
         ("initial-advertise-peer-urls", config.advertise_peer_urls),
@@ -292,7 +289,9 @@ def verify(config: NodeConfig, settings: Settings) -> None:
             '"initial-cluster", "discovery" or "discovery-srv"'
         )
     _verify_times(config)
-    if "listen-client-urls" in settings.given and "advertise-client-urls" not in settings.given:
+    # A configuration file is spared this, as by etcd: it may leave the default in force.
+    from_flags = settings.given if not settings.from_file else frozenset()
+    if "listen-client-urls" in from_flags and "advertise-client-urls" not in from_flags:
         raise ConfigError(
             "--advertise-client-urls is required when --listen-client-urls is set explicitly"
         )

@@ -3,20 +3,20 @@
 The syntax is that of Go's flag package, because start-up scripts are written for it: one dash or
 two, ``--flag value`` or
 ``--flag=value``, booleans never take the next word. An ``ETCD_`` variable stands for the flag of
-the same name; both at once
-are an error (contract page "server", section 1). What the values mean is :mod:`kvorum.config`'s
-business.
+the same name; both at once are an error. A configuration file takes the place of all other flags
+and of all variables (contract page "server", section 1). What the values mean is
+:mod:`kvorum.config`'s business, what is told of them to people :mod:`kvorum.flaghelp`'s.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kvorum import configfile, features
 from kvorum.errors import ConfigError
-from kvorum.flagtable import ALIASES, FLAGS, Flag, Kind, Use
-from kvorum.urls import parse_urls
+from kvorum.flagtable import ALIASES, FLAGS, Kind, Use
+from kvorum.flagvalues import check_value, parse_bool, parse_duration_s
 
 
 class UsageError(ConfigError):
@@ -32,6 +32,8 @@ class Settings:
     # Lines to log once logging works.
     warnings: tuple[str, ...] = ()
     from_environment: tuple[str, ...] = ()
+    # The configuration file that everything comes from; empty: there is none.
+    from_file: str = ""
     wants_help: bool = False
     wants_version: bool = False
 
@@ -52,63 +54,13 @@ class Settings:
         return parse_duration_s(self.values[name])
 
 
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
-_UNIT_S = {
-    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
-}  # fmt: skip
-
-
-def parse_bool(text: str) -> bool:
-    """A truth value in the spellings Go accepts; ValueError for any other."""
-    if text in ("1", "t", "T", "true", "TRUE", "True"):
-        return True
-    if text in ("0", "f", "F", "false", "FALSE", "False"):
-        return False
-    raise ValueError(f"not a truth value: {text!r}")
-
-
-def parse_duration_s(text: str) -> float:
-    """A duration as Go writes them ("1h30m", "100ms", "0"), in seconds; ValueError when it is
-    none."""
-    body = text.removeprefix("-").removeprefix("+")
-    if body == "0":
-        return 0.0
-    total, position = 0.0, 0
-    for match in _DURATION_PART.finditer(body):
-        if match.start() != position:
-            break
-        total += float(match.group(1)) * _UNIT_S[match.group(2)]
-        position = match.end()
-    if not body or position != len(body):
-        raise ValueError(f'invalid duration "{text}"')
-    return -total if text.startswith("-") else total
-
-
-def check_value(flag: Flag, text: str) -> None:
-    """ValueError, in Go's words, when the text cannot be the flag's value."""
-    try:
-        if flag.kind is Kind.BOOL:
-            parse_bool(text)
-        elif flag.kind is Kind.UINT:
-            if int(text, 0) < 0:
-                raise ValueError
-        elif flag.kind is Kind.INT:
-            int(text, 0)
-        elif flag.kind is Kind.DURATION:
-            parse_duration_s(text)
-    except ValueError:
-        raise ValueError("parse error") from None
-    if flag.kind is Kind.URLS and text:
-        parse_urls(text)
-    if flag.choices and text not in flag.choices:
-        raise ValueError("invalid value")
-
-
 @dataclass
 class _Words:
     """The command line being read: what was set so far and what was asked for besides."""
 
     given: dict[str, str] = field(default_factory=dict)
+    # Flag -> the name it was given by.
+    spelled: dict[str, str] = field(default_factory=dict)
     wants_help: bool = False
     wants_version: bool = False
 
@@ -139,6 +91,9 @@ class _Words:
         flag = FLAGS.get(ALIASES.get(name, name))
         if flag is None:
             raise UsageError(f"flag provided but not defined: -{name}")
+        other = self.spelled.setdefault(flag.name, name)
+        if other != name:
+            raise ConfigError(f"--{other} and --{name} are one setting: give one of them")
         if not equals:
             if flag.kind is Kind.BOOL:
                 value = "true"
@@ -190,18 +145,38 @@ def _from_environment(
 
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Raw settings from a command line and an environment.
+    """Raw settings from a command line and an environment, or from the configuration file that one
+    of them names.
 
     Raises UsageError (exit code 2) for what cannot be read, ConfigError (exit code 1) for what
-    contradicts itself or asks
-    for something this node refuses.
+    contradicts itself or asks for something this node refuses.
     """
     words = _Words()
     words.take(arguments)
     if words.wants_help or words.wants_version:
-        return Settings({}, frozenset(), (), (), words.wants_help, words.wants_version)
+        return Settings(
+            {}, frozenset(), wants_help=words.wants_help, wants_version=words.wants_version
+        )
     given = words.given
-    warnings, used = _from_environment(environ, given)
+    warnings: list[str] = []
+    used: list[str] = []
+    path = given.get("config-file") or environ.get("ETCD_CONFIG_FILE", "")
+    if path:
+        given = configfile.read(path)
+    else:
+        warnings, used = _from_environment(environ, given)
+    if given.get("feature-gates"):
+        gates, told = features.as_flags(given["feature-gates"], given)
+        given.update(gates)
+        warnings.extend(told)
+    warnings.extend(_judge(given))
+    values = {name: given.get(name, flag.default) for name, flag in FLAGS.items()}
+    return Settings(values, frozenset(given), tuple(warnings), tuple(used), path)
+
+
+def _judge(given: Mapping[str, str]) -> list[str]:
+    """Warnings of flags without effect. ConfigError for flags that are refused."""
+    warnings = []
     for name, value in given.items():
         flag = FLAGS[name]
         if value == flag.default:
@@ -210,20 +185,4 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
             raise ConfigError(f"--{name} is not supported: {flag.help}")
         if flag.use is Use.IGNORED:
             warnings.append(f"--{name} has no effect: {flag.help}")
-    values = {name: given.get(name, flag.default) for name, flag in FLAGS.items()}
-    return Settings(values, frozenset(given), tuple(warnings), tuple(used))
-
-
-def usage() -> str:
-    """The help text: every flag that has an effect, with its default."""
-    lines = ["Usage:", "", "  kvorum serve [flags]", "", "Flags:", ""]
-    for flag in FLAGS.values():
-        if flag.use is Use.USED:
-            lines.append(f"  --{flag.name} '{flag.default}'")
-            lines.append(f"    {flag.help}")
-    refused = [f.name for f in FLAGS.values() if f.use is Use.REFUSED]
-    ignored = [f.name for f in FLAGS.values() if f.use is Use.IGNORED]
-    for title, names in (("Accepted without effect:", ignored), ("Refused:", refused)):
-        lines.extend(("", title, ""))
-        lines.extend(f"  --{name}: {FLAGS[name].help}" for name in names)
-    return "\n".join(lines) + "\n"
+    return warnings

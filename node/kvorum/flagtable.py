@@ -53,6 +53,7 @@ _OWN_CLIENT = "the gateway calls its own node without a connection"
 _DISCOVERY = "discovery is not supported; list the members in --initial-cluster"
 _PACE = "compaction is paced by the history store itself"
 _BACKEND = "tunes etcd's bbolt backend, which this node does not have"
+_TRACING = "see --enable-distributed-tracing"
 _GONE = "the v2 API and the proxy are gone"
 
 _TABLE = (
@@ -66,7 +67,7 @@ _TABLE = (
     Flag("initial-election-tick-advance", _BOOL, "true", "Fast-forward election ticks at boot."),
     Flag("listen-peer-urls", _URLS, "http://localhost:2380", "URLs to listen on for peers."),
     Flag("listen-client-urls", _URLS, "http://localhost:2379", "URLs to listen on for clients."),
-    Flag("listen-client-http-urls", _URLS, "", "HTTP and gRPC share one port here.", _REFUSED),
+    Flag("listen-client-http-urls", _URLS, "", "URLs for HTTP alone; client URLs: gRPC alone."),
     Flag("listen-metrics-urls", _URLS, "", "Further listeners for /metrics and /health."),
     Flag(
         "initial-advertise-peer-urls",
@@ -91,10 +92,28 @@ _TABLE = (
     ),
     Flag("initial-cluster-token", _TEXT, "etcd-cluster", "Token that enters the cluster's id."),
     Flag("discovery", _TEXT, "", _DISCOVERY, _REFUSED),
-    Flag("discovery-fallback", _TEXT, "proxy", _GONE, _IGNORED),
+    Flag("discovery-fallback", _TEXT, "proxy", _GONE, _IGNORED, choices=("exit", "proxy")),
     Flag("discovery-proxy", _TEXT, "", _DISCOVERY, _REFUSED),
     Flag("discovery-srv", _TEXT, "", _DISCOVERY, _REFUSED),
     Flag("discovery-srv-name", _TEXT, "", _DISCOVERY, _REFUSED),
+    Flag("discovery-token", _TEXT, "", _DISCOVERY, _REFUSED),
+    Flag("discovery-endpoints", _TEXT, "", _DISCOVERY, _REFUSED),
+    *(
+        Flag(f"discovery-{name}", kind, default, _DISCOVERY, _IGNORED)
+        for name, kind, default in (
+            ("dial-timeout", _DURATION, "2s"),
+            ("request-timeout", _DURATION, "5s"),
+            ("keepalive-time", _DURATION, "2s"),
+            ("keepalive-timeout", _DURATION, "6s"),
+            ("insecure-transport", _BOOL, "true"),
+            ("insecure-skip-tls-verify", _BOOL, "false"),
+            ("cert", _TEXT, ""),
+            ("key", _TEXT, ""),
+            ("cacert", _TEXT, ""),
+            ("user", _TEXT, ""),
+            ("password", _TEXT, ""),
+        )
+    ),
     Flag("strict-reconfig-check", _BOOL, "true", "Refuse member changes that would lose quorum."),
     Flag("pre-vote", _BOOL, "true", "Ask before an election: no disturbance by who returns."),
     Flag("max-learners", _UINT, "1", "Learners a cluster may have."),
@@ -118,6 +137,14 @@ _TABLE = (
     Flag("auto-compaction-mode", _TEXT, "periodic", "'periodic' or 'revision'."),
     Flag("auto-compaction-retention", _TEXT, "0", "Time or revisions kept; 0 is off."),
     Flag("enable-v2", _BOOL, "false", _GONE, _IGNORED),
+    Flag(
+        "v2-deprecation",
+        _TEXT,
+        "not-yet",
+        _GONE,
+        _IGNORED,
+        choices=("not-yet", "write-only", "write-only-drop-data", "gone"),
+    ),
     Flag("cert-file", _TEXT, "", "Certificate of the client port, PEM."),
     Flag("key-file", _TEXT, "", "Key of the client port's certificate, PEM."),
     Flag("client-cert-auth", _BOOL, "false", "Clients must show a certificate."),
@@ -196,8 +223,13 @@ _TABLE = (
         "'json', or 'console' for people.",
         choices=("json", "console", "text"),
     ),
-    Flag("enable-log-rotation", _BOOL, "false", "rotate it with copytruncate", _REFUSED),
-    Flag("log-rotation-config-json", _TEXT, "", "see --enable-log-rotation", _IGNORED),
+    Flag("enable-log-rotation", _BOOL, "false", "Turn over the one file of --log-outputs."),
+    Flag(
+        "log-rotation-config-json",
+        _TEXT,
+        '{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}',
+        "When: MiB of a file, days and number of old files (0: all), gzip.",
+    ),
     Flag("log-package-levels", _TEXT, "", "one level holds for all modules", _IGNORED),
     Flag("debug", _BOOL, "false", "The same as --log-level debug."),
     Flag("socket-reuse-port", _BOOL, "false", "Let several processes listen on one port."),
@@ -234,8 +266,12 @@ _TABLE = (
     Flag("stop-grpc-service-on-defrag", _BOOL, "false", _BACKEND, _IGNORED),
     Flag("downgrade-check-time", _DURATION, "5s", "there are no downgrades", _IGNORED),
     Flag("enable-distributed-tracing", _BOOL, "false", "there is no tracing exporter", _REFUSED),
-    Flag("feature-gates", _TEXT, "", "none of etcd's gates exists here", _IGNORED),
-    Flag("proxy", _TEXT, "off", _GONE, _REFUSED),
+    Flag("distributed-tracing-address", _TEXT, "localhost:4317", _TRACING, _IGNORED),
+    Flag("distributed-tracing-service-name", _TEXT, "etcd", _TRACING, _IGNORED),
+    Flag("distributed-tracing-instance-id", _TEXT, "", _TRACING, _IGNORED),
+    Flag("distributed-tracing-sampling-rate", _UINT, "0", _TRACING, _IGNORED),
+    Flag("feature-gates", _TEXT, "", "Other names of some flags: Gate=true,Gate=false."),
+    Flag("proxy", _TEXT, "off", _GONE, _REFUSED, choices=("off", "readonly", "on")),
     Flag("proxy-failure-wait", _UINT, "5000", _GONE, _IGNORED),
     Flag("proxy-refresh-interval", _UINT, "30000", _GONE, _IGNORED),
     Flag("proxy-dial-timeout", _UINT, "1000", _GONE, _IGNORED),
@@ -252,7 +288,7 @@ _TABLE = (
     Flag(
         "unsafe-no-fsync", _BOOL, "false", "an acknowledged write is on disk here, always", _REFUSED
     ),
-    Flag("config-file", _TEXT, "", "give the settings as flags or ETCD_ variables", _REFUSED),
+    Flag("config-file", _TEXT, "", "YAML or TOML in place of all other flags and variables."),
     Flag("enable-faults", _BOOL, "false", "Let drills inflict faults on this node."),
 )
 
@@ -277,6 +313,10 @@ _EXPERIMENTAL = (
     "stop-grpc-service-on-defrag",
     "downgrade-check-time",
     "enable-distributed-tracing",
+    "distributed-tracing-address",
+    "distributed-tracing-service-name",
+    "distributed-tracing-instance-id",
+    "distributed-tracing-sampling-rate",
     "snapshot-catchup-entries",
     "enable-v2v3",
     "backend-bbolt-freelist-type",

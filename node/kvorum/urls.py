@@ -51,8 +51,9 @@ def parse_url(text: str) -> Url:
 
 def parse_urls(text: str) -> tuple[Url, ...]:
     """A comma separated list of URLs, in etcd's order: sorted by text. ValueError for any bad
-    one."""
-    return tuple(sorted((parse_url(part) for part in text.split(",")), key=lambda url: url.text))
+    one. No text, no URLs."""
+    parts = text.split(",") if text.strip() else ()
+    return tuple(sorted((parse_url(part) for part in parts), key=lambda url: url.text))
 
 
 def is_bindable(url: Url) -> bool:

@@ -19,9 +19,10 @@ from collections.abc import Sequence
 
 import click
 
-from kvorum import ETCD_VERSION, __version__, flags
+from kvorum import ETCD_VERSION, __version__
 from kvorum.config import NodeConfig, load
 from kvorum.errors import ConfigError
+from kvorum.flaghelp import usage
 from kvorum.flags import Settings, UsageError
 
 log = logging.getLogger(__name__)
@@ -48,13 +49,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         loaded = load(arguments, os.environ)
     except UsageError as exc:
-        click.echo(f"{exc}\n{flags.usage()}", err=True)
+        click.echo(f"{exc}\n{usage()}", err=True)
         return 2
     except ConfigError as exc:
         click.echo(str(exc), err=True)
         return 1
     if isinstance(loaded, Settings):
-        click.echo(flags.usage() if loaded.wants_help else version_text())
+        click.echo(usage() if loaded.wants_help else version_text())
         return 0
     return run(loaded)
 
@@ -80,7 +81,9 @@ def run(config: NodeConfig) -> int:
     try:
         logs.set_up(config.log)
     except OSError as exc:
-        click.echo(f"cannot open the log: {exc}", err=True)
+        reason = (exc.strerror or str(exc)).lower()
+        place = exc.filename
+        click.echo(f'couldn\'t open sink "{place}": open {place}: {reason}', err=True)
         return 1
     for warning in config.warnings:
         log.warning(warning)

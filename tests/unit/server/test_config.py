@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvorum import config, flags
+from kvorum import config, flaghelp, flagvalues
 from kvorum.config import CompactionConfig, NodeConfig
 from kvorum.errors import ConfigError
 from kvorum.flags import Settings, UsageError
+from kvorum.flagtable import FLAGS
 from kvorum.server.identity import cluster_id, member_id
 from kvorum.urls import is_bindable, parse_url, parse_urls
 
@@ -212,8 +213,8 @@ def test_help_and_version_ask_for_nothing_else() -> None:
 
 
 def test_usage_names_every_flag() -> None:
-    text = flags.usage()
-    for name in flags.FLAGS:
+    text = flaghelp.usage()
+    for name in FLAGS:
         assert f"--{name}" in text
 
 
@@ -222,13 +223,13 @@ def test_usage_names_every_flag() -> None:
     [("0", 0.0), ("5s", 5.0), ("1h30m", 5400.0), ("100ms", 0.1), ("1.5h", 5400.0), ("-2m", -120.0)],
 )
 def test_durations_are_go_s(text: str, seconds: float) -> None:
-    assert flags.parse_duration_s(text) == pytest.approx(seconds)
+    assert flagvalues.parse_duration_s(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "5s3", "5 s", "1d"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="invalid duration"):
-        flags.parse_duration_s(text)
+        flagvalues.parse_duration_s(text)
 
 
 def test_compaction_retention() -> None:
