@@ -164,6 +164,7 @@ SNIFF_TIMEOUT_S = 10.0  # A connection that sends no first bytes for this long i
 TLS_HANDSHAKE_TIMEOUT_S = 10.0  # A handshake takes milliseconds, or some round trips far away.
 # Handshakes at once; each holds some 50 KB and a core for a millisecond. More are closed unheard.
 TLS_HANDSHAKES = 1_024
+TLS_READ_BYTES = 64 * 1024  # Plain bytes taken at a time; a record holds 16 KiB.
 TLS_RESOLVE_TIMEOUT_S = 5.0  # Looking up the names in a peer's certificate.
 # Refused connections told one by one in each window of the log; the rest is told as a number.
 TLS_REFUSALS_TOLD = 10

@@ -30,8 +30,8 @@ log = logging.getLogger("kvorum.api")
 
 
 class Snapshots:
-    """Streams snapshots, one after another: each is a long read of the history, which has one
-    thread for them.
+    """Streams snapshots, one after another: each is a long read of the history, which has few
+    threads for them.
     """
 
     def __init__(self, node: Node) -> None:

@@ -62,6 +62,18 @@ class HistoryDatabase:
             raise
         if path.exists():
             path.chmod(0o600)
+        self.free_bytes = 0
+        self.measure(self._root)
+
+    def measure(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Note how much of the file is free blocks, in ``free_bytes``: it changes at checkpoints
+        only.
+        """
+        row = connection.execute(
+            "SELECT block_size * free_blocks FROM pragma_database_size()"
+        ).fetchone()
+        assert row is not None, "there is one database"
+        self.free_bytes = int(row[0])
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection for the calling thread; close it when done."""
@@ -76,7 +88,7 @@ class HistoryDatabase:
             connection.close()
 
     def size_bytes(self) -> int:
-        """Length of the file and of DuckDB's log beside it."""
+        """Length of the file, free blocks included, and of DuckDB's log beside it."""
         return sum(part.stat().st_size for part in parts(self.path) if part.exists())
 
     def log_bytes(self) -> int:

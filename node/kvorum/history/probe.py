@@ -27,7 +27,7 @@ from kvorum.history.database import (
     read_progress,
 )
 from kvorum.history.rows import Identity, Progress
-from kvorum.history.transfer import staging_path
+from kvorum.history.transfer import copy_path, staging_path
 from kvorum.limits import (
     HISTORY_MEMORY_MB,
     HISTORY_PROBE_DEEP_BYTES,
@@ -63,7 +63,8 @@ def open_history(path: Path, identity: Identity, memory_mb: int = HISTORY_MEMORY
     """
     aside: Path | None = None
     reason = ""
-    remove_history(staging_path(path))  # A transfer that broke off with the last process.
+    for left in (staging_path(path), copy_path(path)):
+        remove_history(left)  # What broke off with the last process.
     if any(part.exists() for part in parts(path)):
         result = probe(path, identity) if path.exists() else Probe(None, "the file is missing")
         if result.progress is None:

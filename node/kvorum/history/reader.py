@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 import duckdb
 
 from kvorum.history import selects
 from kvorum.history.database import HistoryDatabase, HistoryError
+from kvorum.history.pages import walk
 from kvorum.history.rows import Row
 from kvorum.history.selects import Bounds, EventsResult, RangeResult
 from kvorum.limits import (
     HISTORY_EVENTS_BYTES,
+    HISTORY_EXPORT_BYTES,
     HISTORY_EXPORT_ROWS,
+    HISTORY_EXPORTS,
     HISTORY_READ_TIMEOUT_S,
     HISTORY_READERS,
     HISTORY_READS_PENDING,
@@ -108,11 +111,12 @@ class HistoryReader:
         self._database = database
         self._slots = threading.BoundedSemaphore(pending)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="history-reader")
-        self._long = ThreadPoolExecutor(1, thread_name_prefix="history-export")
+        self._long = ThreadPoolExecutor(HISTORY_EXPORTS, thread_name_prefix="history-export")
         self._local = threading.local()
         self._lock = threading.Lock()
         self._connections: list[duckdb.DuckDBPyConnection] = []
         self._running: set[Read[object]] = set()
+        self._exports: set[Read[object]] = set()
 
     def range_at(
         self,
@@ -182,14 +186,16 @@ class HistoryReader:
         return self.submit(lambda connection: selects.hash_at(connection, revision))
 
     def export(self, to_revision: int, page_rows: int = HISTORY_EXPORT_ROWS) -> Iterator[list[Row]]:
-        """All rows up to a revision, oldest first, from one state of the file, for a peer.
+        """All rows up to a revision, oldest first, from one state of the file.
 
         Runs on the thread that iterates, with a connection of its own; blocking.
         """
         connection = self._database.connect()
         try:
             with selects.snapshot(connection):
-                yield from selects.export_pages(connection, page_rows, to_revision)
+                for rows in walk(connection, to_revision, page_rows, HISTORY_EXPORT_BYTES):
+                    if rows:
+                        yield rows
         finally:
             connection.close()
 
@@ -203,17 +209,26 @@ class HistoryReader:
     ) -> Read[_T]:
         """Run any question of ``selects`` on a reader thread.
 
-        ``long`` ones have a thread of their own, and are run one after another: the others need not
-        wait for them. ``stopping`` is set when the read is to end.
+        ``long`` ones have threads of their own, so that the others need not wait for them.
+        ``stopping`` is set when the read is to end.
         """
         if not self._slots.acquire(blocking=False):
             raise HistoryBusy("too many reads of history are waiting")
         read = Read(ask, timeout_s, stopping)
         with self._lock:
             self._running.add(read)  # type: ignore[arg-type]  # only ever interrupted
+            if long:
+                self._exports.add(read)  # type: ignore[arg-type]  # same
         read.future.add_done_callback(lambda _: self._done(read))  # type: ignore[arg-type]  # same
         (self._long if long else self._pool).submit(read.run, self._connect)
         return read
+
+    def drain(self, timeout_s: float, *, long: bool = False) -> None:
+        """Wait for the reads that are under way now: the long ones, or all others. Blocks."""
+        with self._lock:
+            reads = self._exports if long else self._running - self._exports
+            futures = [read.future for read in reads]
+        wait(futures, timeout_s)
 
     def close(self) -> None:
         """Stop all reads, wait for the threads, close their connections."""
@@ -229,6 +244,7 @@ class HistoryReader:
     def _done(self, read: Read[object]) -> None:
         with self._lock:
             self._running.discard(read)
+            self._exports.discard(read)
         self._slots.release()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:

@@ -287,28 +287,6 @@ def hash_at(connection: duckdb.DuckDBPyConnection, revision: int) -> bytes:
         return total.digest()
 
 
-def export_pages(
-    connection: duckdb.DuckDBPyConnection, page_rows: int, to_revision: int
-) -> Iterator[list[Row]]:
-    """All rows up to ``to_revision``, oldest first, some thousand at a time, from one state of the
-    file. The caller keeps the transaction open (``snapshot``).
-    """
-    after = (0, -1)
-    while True:
-        found = connection.execute(
-            f"""
-            SELECT {ROW_COLUMNS} FROM history
-            WHERE revision >= $after AND (revision > $after OR sub > $sub) AND revision <= $last
-            ORDER BY revision, sub LIMIT {page_rows:d}
-            """,
-            {"after": after[0], "sub": after[1], "last": to_revision},
-        ).fetchall()
-        if not found:
-            return
-        yield [Row(*row) for row in found]
-        after = (found[-1][0], found[-1][1])
-
-
 def _check_compacted(revision: int, progress: Progress) -> None:
     if revision < progress.compact_revision:
         raise HistoryCompacted(progress.compact_revision)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
+
+import arro3.core as arrow
 
 from kvorum.history.compaction import agree, sweep
 from kvorum.history.copying import remove_history, replace_history
@@ -15,21 +18,29 @@ from kvorum.history.database import NEVER_COMPACTED, HistoryDatabase
 from kvorum.history.rows import BATCH_NAME, INSERT_ROWS, Identity, Row, to_arrow
 from kvorum.limits import HISTORY_CHECKPOINT_BYTES
 
+_LAST_SUB: Final = 2**62  # Behind every row of a revision.
+
 
 def staging_path(path: Path) -> Path:
     """Where an incoming history is built."""
     return path.with_name(path.name + ".incoming")
 
 
+def copy_path(path: Path) -> Path:
+    """Where a history's own fresh copy is built."""
+    return path.with_name(path.name + ".defragmented")
+
+
 class HistoryImport:
     """Builds a history file beside ``path`` from rows in the order of their revisions.
 
     Blocking; one thread at a time. Ends with ``finish`` or ``abort``, then ``install`` swaps.
+    ``staging`` is where it is built, if not at ``staging_path``.
     """
 
-    def __init__(self, path: Path, identity: Identity) -> None:
+    def __init__(self, path: Path, identity: Identity, staging: Path | None = None) -> None:
         self._path = path
-        self._staging = staging_path(path)
+        self._staging = staging or staging_path(path)
         remove_history(self._staging)
         self._database = HistoryDatabase(self._staging, identity)
         self._connection = self._database.connect()
@@ -44,8 +55,20 @@ class HistoryImport:
             if (row.revision, row.sub) <= self._newest:
                 raise ValueError(f"row {row.revision}.{row.sub} comes after {self._newest}")
             self._newest = (row.revision, row.sub)
-        self._connection.register(BATCH_NAME, to_arrow(rows))
-        self._connection.execute(INSERT_ROWS)
+        self._insert(to_arrow(rows), INSERT_ROWS)
+
+    def add_stored(self, rows: arrow.RecordBatchReader, through: int) -> None:
+        """Append rows as another history stores them, in its columns and in order, up to revision
+        ``through``. ValueError when that is no progress.
+        """
+        if through <= self._newest[0]:
+            raise ValueError(f"rows up to {through} come after {self._newest}")
+        self._newest = (through, _LAST_SUB)
+        self._insert(rows, f"INSERT INTO history SELECT * FROM {BATCH_NAME}")
+
+    def _insert(self, rows: arrow.Table | arrow.RecordBatchReader, statement: str) -> None:
+        self._connection.register(BATCH_NAME, rows)
+        self._connection.execute(statement)
         self._connection.unregister(BATCH_NAME)
         if self._database.log_bytes() > HISTORY_CHECKPOINT_BYTES:
             self._connection.execute("CHECKPOINT")

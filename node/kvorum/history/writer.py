@@ -32,6 +32,7 @@ from kvorum.limits import (
     HISTORY_CHECKPOINT_BYTES,
     HISTORY_GATHER_S,
     HISTORY_QUEUE_ROWS,
+    HISTORY_SWEEP_CHECKPOINT_ROWS,
 )
 
 _T = TypeVar("_T")
@@ -340,6 +341,7 @@ class HistoryWriter:
                 time.sleep(_RETRY_S)
         self._last_checkpoint_ns = time.perf_counter_ns() - begun
         self._checkpoints += 1
+        self._database.measure(self._connection)
         self._checkpointed_index = self._applied_index
         self._failpoint("history_checkpoint_after")
         self._on_durable(self._durable())
@@ -356,4 +358,7 @@ class HistoryWriter:
         self._failpoint("history_sweep_before")
         removed = sweep(self._connection, revision)
         self._failpoint("history_sweep_after")
+        if removed >= HISTORY_SWEEP_CHECKPOINT_ROWS:
+            # What is gone makes room for new rows only now.
+            self._checkpoint()
         return removed

@@ -13,10 +13,8 @@ wait for the client. A client that takes no more loses its snapshot after a whil
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,7 +28,6 @@ from kvorum.history.rows import DELETE, Row
 from kvorum.history.selects import snapshot
 from kvorum.limits import (
     SNAPSHOT_BATCH_BLOBS,
-    SNAPSHOT_BATCHES_WAITING,
     SNAPSHOT_CUTS_MAX,
     SNAPSHOT_PAGE_BYTES,
     SNAPSHOT_PAGE_ROWS,
@@ -38,13 +35,12 @@ from kvorum.limits import (
 )
 from kvorum.machine.apply import Machine
 from kvorum.machine.record import Record
+from kvorum.server.handover import Handover
 from kvorum.storage.etcd_db import Change, EtcdState, LeaseRecord, plan_etcd_db, write_etcd_db
 from kvorum.storage.etcd_state import NEVER_COMPACTED
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
-
-_LOOK_S = 0.2  # How often a thread that waits for the client looks whether to stop.
 
 
 class Piece(NamedTuple):
@@ -128,38 +124,6 @@ class HistorySource:
             yield from map(change_of, rows)
 
 
-class _Handover:
-    """From the thread that makes the blobs to the loop that sends them."""
-
-    def __init__(self, call: Callable[[Callable[[], None]], None], stall_s: float) -> None:
-        self.stopping = threading.Event()
-        self._call = call
-        self._stall_s = stall_s
-        self._room = threading.Semaphore(SNAPSHOT_BATCHES_WAITING)
-        self._batches: asyncio.Queue[list[Piece] | None] = asyncio.Queue()
-
-    def put(self, batch: list[Piece]) -> None:
-        """On the thread: hand on, when there is room. Raises :class:`HistoryInterrupted`."""
-        deadline_s = time.monotonic() + self._stall_s
-        while not self._room.acquire(timeout=_LOOK_S):
-            if self.stopping.is_set():
-                raise HistoryInterrupted("the snapshot was stopped")
-            if time.monotonic() > deadline_s:
-                raise HistoryInterrupted(f"the client took nothing for {self._stall_s:g} s")
-        self._call(lambda: self._batches.put_nowait(batch))
-
-    def end(self, done: Future[bool]) -> None:
-        """On any thread: nothing more comes."""
-        self._call(lambda: self._batches.put_nowait(None))
-
-    async def pieces(self) -> AsyncGenerator[Piece, None]:
-        """On the loop: all pieces, as they come."""
-        while (batch := await self._batches.get()) is not None:
-            for piece in batch:
-                yield piece
-            self._room.release()
-
-
 async def etcd_snapshot(
     node: Node, stall_s: float = SNAPSHOT_STALL_S
 ) -> AsyncGenerator[Piece, None]:
@@ -169,7 +133,7 @@ async def etcd_snapshot(
     Raises HistoryError, BoltWriteError and duckdb.Error.
     """
     for _ in range(SNAPSHOT_CUTS_MAX):
-        handover = _Handover(node.call_threadsafe, stall_s)
+        handover: Handover[Piece] = Handover(node.call_threadsafe, stall_s)
         # One turn of the loop: what the state says is what the history is asked to commit first.
         done = _begin(node, state_of(node.machine, node.replica.history_floor), handover)
         done.add_done_callback(handover.end)
@@ -184,13 +148,15 @@ async def etcd_snapshot(
     raise SnapshotOvertaken("compactions came faster than the snapshot could begin")
 
 
-def _begin(node: Node, state: EtcdState, handover: _Handover) -> Future[bool]:
+def _begin(node: Node, state: EtcdState, handover: Handover[Piece]) -> Future[bool]:
     return node.history.export(
         lambda connection: _produce(connection, state, handover), handover.stopping
     )
 
 
-def _produce(connection: duckdb.DuckDBPyConnection, state: EtcdState, handover: _Handover) -> bool:
+def _produce(
+    connection: duckdb.DuckDBPyConnection, state: EtcdState, handover: Handover[Piece]
+) -> bool:
     """Make the file, on the history's thread; False when a compaction overtook the cut."""
     with snapshot(connection) as progress:
         if progress.compact_revision > state.compact_revision:

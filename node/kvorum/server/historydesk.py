@@ -2,8 +2,10 @@
 
 Rows that the writer's bounded queue has no room for stay here, in their order, until it has; the
 replica bounds them (``limits.WINDOW_HARD_EVENTS``: it refuses proposals when the history does not
-get on). While an installed snapshot swaps the file, everything waits here: reads are answered from
-the new one.
+get on). While an installed snapshot or a defragmentation swaps the file, everything waits here:
+reads are answered from the new one.
+
+Long because the file in use is one secret: who may touch it, and when it becomes another.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ from typing import Any, NamedTuple, TypeVar
 import duckdb
 
 from kvorum.history import pages
-from kvorum.history.database import HistoryDatabase
+from kvorum.history.database import HistoryDatabase, HistoryFailed, read_progress
+from kvorum.history.defragment import Defragmentation
 from kvorum.history.reader import HistoryBusy, HistoryInterrupted, HistoryReader
 from kvorum.history.rows import Batch, EventRow, Identity, Row
 from kvorum.history.selects import EventsResult, RangeResult
 from kvorum.history.transfer import HistoryImport
 from kvorum.history.writer import Durable, HistoryWriter
-from kvorum.limits import SNAPSHOT_STREAM_TIMEOUT_S
+from kvorum.limits import DEFRAGMENT_READS_S, SNAPSHOT_STREAM_TIMEOUT_S
 from kvorum.machine import operations as ops
 from kvorum.machine.events import Event
 from kvorum.machine.record import Record
@@ -44,6 +47,7 @@ from kvorum.replica.inputs import (
     Input,
 )
 from kvorum.server.crash import Exit, FatalError
+from kvorum.server.ports import Copy
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +129,9 @@ class HistoryDesk:
         self._call = call_threadsafe
         self._die = die
         self._waiting: deque[_Queued] = deque()
-        self._swapping = False
+        self._swaps = 0  # changes of the file under way
+        self._swap = threading.Lock()  # held while files change, and at the end
+        self._generation = 0
         self._open(database)
 
     def _open(self, database: HistoryDatabase) -> None:
@@ -284,11 +290,11 @@ class HistoryDesk:
 
     def _enqueue(self, begin: Callable[[], bool], drop: Callable[[], None] | None = None) -> None:
         """Begin now, or when what came before has begun."""
-        if self._swapping or self._waiting or not begin():
+        if self._swaps or self._waiting or not begin():
             self._waiting.append(_Queued(begin, drop))
 
     def _drain(self) -> None:
-        while self._waiting and not self._swapping:
+        while self._waiting and not self._swaps:
             if not self._waiting[0].begin():
                 return
             self._waiting.popleft()
@@ -311,7 +317,8 @@ class HistoryDesk:
 
         What waits belongs to the state that goes, except questions, which the new one answers too.
         """
-        self._swapping = True
+        self._swaps += 1
+        self._generation += 1
         waiting, self._waiting = self._waiting, deque()
         for item in waiting:
             if item.drop is None:
@@ -321,16 +328,82 @@ class HistoryDesk:
 
     def swap(self, incoming: HistoryImport) -> None:
         """Put an incoming history in the place of this one. Blocks; called on the disk thread."""
-        self.writer.abandon()
+        with self._swap:
+            self.writer.abandon()
+            self._change_files(incoming.install)
+
+    def _change_files(self, install: Callable[[], None]) -> None:
+        """Close the file, put another in its place, open that. The writer has ended."""
         self.reader.close()
         self._database.close()
-        incoming.install()
+        install()
         self._open(HistoryDatabase(self.path, self.identity))
         self._call(self._swapped)
 
     def _swapped(self) -> None:
-        self._swapping = False
+        self._swaps -= 1
         self._drain()
+
+    # --- a copy without holes ---------------------------------------------------------------------
+
+    def begin_copy(self) -> Copy:
+        """A defragmentation of the present file. Blocks for some milliseconds."""
+        return Copy(self._generation, Defragmentation(self.path, self.identity))
+
+    def replace(self, copy: Copy) -> Future[None]:
+        """Finish a copy and put it in the place of the file: meanwhile everything asked for waits.
+
+        Fails with :class:`HistoryInterrupted` when another file took the place of the one copied,
+        and with what went wrong in finishing it: the old file stays in use then.
+        """
+        answer: Future[None] = Future()
+        if self._swaps or copy.generation != self._generation:
+            answer.set_exception(HistoryInterrupted("the history was replaced meanwhile"))
+            return answer
+        self._swaps += 1
+
+        def run() -> None:
+            try:
+                with self._swap:
+                    self._finish(copy.work)
+            except BaseException as error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(None)
+
+        threading.Thread(target=run, name="history-replace", daemon=True).start()
+        return answer
+
+    def _finish(self, work: Defragmentation) -> None:
+        # On a thread of its own.
+        try:
+            # Everything queued is written and checkpointed: the file is whole without its log.
+            self.writer.close()
+            connection = self._database.connect()
+            try:
+                progress = read_progress(connection)
+                work.copy(connection, progress.revision)
+            finally:
+                connection.close()
+            work.finish(progress)
+        except HistoryFailed:
+            raise  # The writer failed before: it has said so, and the process ends.
+        except BaseException:
+            self.writer = HistoryWriter(self._database, self._durable, self._failed)
+            self._call(self._swapped)
+            raise
+        try:
+            self.reader.drain(DEFRAGMENT_READS_S)
+            self._change_files(work.install)
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def wait_for_exports(self, timeout_s: float) -> None:
+        """Returns when the long reads of now have ended, or after ``timeout_s``. Blocks; called on
+        a thread.
+        """
+        self.reader.drain(timeout_s, long=True)
 
     # --- figures and the end ----------------------------------------------------------------------
 
@@ -339,11 +412,17 @@ class HistoryDesk:
         """Bytes of the history on disk."""
         return self._database.size_bytes()
 
+    @property
+    def in_use_bytes(self) -> int:
+        """The same without the file's free blocks, as of the last checkpoint."""
+        return max(0, self._database.size_bytes() - self._database.free_bytes)
+
     def close(self) -> None:
         """Write what is queued, and close. Blocks."""
-        self.reader.close()
-        self.writer.close()
-        self._database.close()
+        with self._swap:
+            self.reader.close()
+            self.writer.close()
+            self._database.close()
 
 
 def _cancelled() -> Future[Any]:

@@ -11,7 +11,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from duckdb import DuckDBPyConnection
 
+from kvorum.history.defragment import Defragmentation
 from kvorum.history.pages import Page, Question
+from kvorum.history.writer import Durable
 from kvorum.replica.effects import (
     AppendHistory,
     CompactHistory,
@@ -31,6 +33,13 @@ _T = TypeVar("_T")
 
 
 NO_ROUND_TRIPS = Buckets(NETWORK_BUCKETS_US).read()
+
+
+class Copy(NamedTuple):
+    """A defragmentation under way, and which of the files that had this name it copies."""
+
+    generation: int
+    work: Defragmentation
 
 
 class DiskPort(Protocol):
@@ -76,9 +85,25 @@ class HistoryPort(Protocol):
     ) -> Future[_T]:
         """Ask a long question, of all that was applied so far."""
 
+    def flush(self, done: Callable[[Future[Durable]], None]) -> None:
+        """Commit everything queued so far; ``done`` is called on another thread."""
+
+    def wait_for_exports(self, timeout_s: float) -> None:
+        """Wait until the long questions of now are answered. Blocks."""
+
+    def begin_copy(self) -> Copy:
+        """A defragmentation of the present file. Blocks."""
+
+    def replace(self, copy: Copy) -> Future[None]:
+        """Finish a copy and put it in the place of the file."""
+
     @property
     def size_bytes(self) -> int:
-        """Bytes of the history on disk."""
+        """Bytes of the history on disk, free blocks of its file included."""
+
+    @property
+    def in_use_bytes(self) -> int:
+        """The same without the free blocks."""
 
 
 class SnapshotsPort(Protocol):

@@ -43,7 +43,7 @@ from kvorum.storage.etcd_db import (
 from kvorum.storage.filesystem import DataDirLock, RealDisk
 from kvorum.storage.snapshot_file import Snapshots
 from support.etcd_source import Source, full_source, lively_changes
-from unit.server.members import Cluster, with_cluster
+from unit.server.members import PATIENCE_S, Cluster, with_cluster
 
 LEASE = 77
 
@@ -222,8 +222,8 @@ def test_a_client_that_takes_nothing_loses_its_snapshot(tmp_path: Path) -> None:
         async with aclosing(exporting.etcd_snapshot(node, stall_s=0.3)) as pieces:
             await anext(pieces)
             with pytest.raises(HistoryInterrupted, match="took nothing"):
-                # The next snapshot begins when the thread has given this one up.
-                await pieces_of(node)
+                # Until the thread has given it up.
+                await asyncio.to_thread(node.history.wait_for_exports, PATIENCE_S)
                 async for _ in pieces:
                     pass
 
