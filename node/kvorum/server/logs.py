@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from kvorum.config import LogConfig
+from kvorum.config_log import LogConfig
+from kvorum.server.logfiles import RotatingFile
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -90,6 +91,8 @@ def set_up(config: LogConfig) -> None:
             handlers.append(logging.StreamHandler(sys.stderr))
         elif output == "stdout":
             handlers.append(logging.StreamHandler(sys.stdout))
+        elif config.rotation is not None:
+            handlers.append(RotatingFile(Path(output), config.rotation))
         else:
             handlers.append(logging.FileHandler(output))
     for handler in handlers:
