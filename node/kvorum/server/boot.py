@@ -66,7 +66,8 @@ class DataDir:
             raise FatalError(str(locked), Exit.BAD_DATA) from locked
         except OSError as error:
             raise FatalError(f"cannot use data directory {root}: {error}", Exit.DISK) from error
-        known = {"member", self.lock_name}
+        # "fixtures" holds self-signed certificates, as etcd's directories do.
+        known = {"member", "fixtures", self.lock_name}
         others = sorted(path.name for path in root.iterdir() if path.name not in known)
         if others:
             log.warning(

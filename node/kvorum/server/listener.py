@@ -4,12 +4,17 @@ The first bytes of a connection decide, as etcd's own multiplexer does it: the H
 to grpclib, anything else to aiohttp's protocol on the same accepted transport. A client that is
 slow to send them costs one timer. Sockets are bound before anything else starts, so that a taken
 port is the first thing a wrong configuration says; they answer when the node is ready.
+
+On a socket of an ``https`` URL a TLS handshake comes first, with the certificates of that moment.
+What the two sides agreed on (ALPN) then decides, and the first bytes only where they agreed on
+nothing. Whoever speaks plain text to such a socket, or TLS to a plain one, is closed at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -18,11 +23,18 @@ from typing import cast
 
 from kvorum.errors import ConfigError
 from kvorum.http2.server import KvorumServer
-from kvorum.limits import SNIFF_TIMEOUT_S
+from kvorum.limits import (
+    SNIFF_TIMEOUT_S,
+    TLS_HANDSHAKES,
+)
+from kvorum.server.tls import Refusals, TlsPort
+from kvorum.server.tls_transport import TlsTransport
 from kvorum.urls import Url
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _BACKLOG = 1024
+# How a TLS connection begins: a record of the handshake, of some version 3.
+_CLIENT_HELLO = b"\x16\x03"
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
 
@@ -38,26 +50,49 @@ class _Sniffer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports offer the interface without its class.
-        self._transport = accepted = cast(asyncio.Transport, transport)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(SNIFF_TIMEOUT_S, accepted.abort)
+        accepted = cast(asyncio.Transport, transport)
         self._listener.made(accepted)
+        self.begin(accepted)
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """The connection is ready for what it will speak."""
+        self._transport = transport
+        agreed = transport.get_extra_info("ssl_object")
+        spoken = agreed.selected_alpn_protocol() if agreed is not None else None
+        if spoken is not None:
+            self._become(self._listener.grpc() if spoken == "h2" else self._listener.http())
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SNIFF_TIMEOUT_S, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        assert self._transport is not None
         self._seen += data
+        self._look()
+
+    def _look(self) -> None:
         known = self._seen[: len(PREFACE)]
         if not PREFACE.startswith(known):
-            self._become(self._listener.http())
+            if self._seen.startswith(_CLIENT_HELLO):
+                self._refuse_hello()
+            else:
+                self._become(self._listener.http())
         elif len(known) == len(PREFACE):
             self._become(self._listener.grpc())
+
+    def _refuse_hello(self) -> None:
+        assert self._transport is not None
+        self._stop_timer()
+        remote = self._transport.get_extra_info("peername")
+        self._listener.refusals.tell(remote, "TLS was spoken to a port without TLS")
+        self._transport.abort()
 
     def _become(self, protocol: asyncio.Protocol) -> None:
         assert self._transport is not None
         self._stop_timer()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
-        protocol.data_received(self._seen)
+        if self._seen:
+            protocol.data_received(self._seen)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -68,6 +103,16 @@ class _Sniffer(asyncio.Protocol):
         self._stop_timer()
 
 
+class _Raw(asyncio.Protocol):
+    """An accepted connection that TLS comes to."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._listener.secure(cast(asyncio.Transport, transport))
+
+
 class Listener:
     """The listening sockets of one purpose (clients, or peers).
 
@@ -75,6 +120,8 @@ class Listener:
         grpc: the server that HTTP/2 connections go to.
         http: makes a protocol for an HTTP/1.1 connection.
         ongoing: HTTP/1.1 requests under way that a stop gives time, one future each.
+        tls: certificates of the ``secure`` ones among the sockets.
+        purpose: for the log: client, peer or metrics.
     """
 
     def __init__(
@@ -83,6 +130,10 @@ class Listener:
         grpc: KvorumServer,
         http: ProtocolFactory,
         ongoing: Collection[asyncio.Future[None]] = (),
+        *,
+        tls: TlsPort | None = None,
+        secure: Collection[socket.socket] = (),
+        purpose: str = "client",
     ) -> None:
         self._sockets = tuple(sockets)
         self._server = grpc
@@ -92,18 +143,23 @@ class Listener:
         self._servers: list[asyncio.AbstractServer] = []
         self._transports: set[asyncio.Transport] = set()
         self._held = False
+        self._tls = tls
+        self._secure = tuple(secure)
+        self.refusals = Refusals(purpose)
+        # Connections that are not let in yet, and who looks at their certificates.
+        self._handshakes: dict[TlsTransport, asyncio.Task[None] | None] = {}
 
     async def start(self) -> None:
         """Accept connections."""
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
+            kind = _Raw if sock in self._secure else _Sniffer
+            accept: ProtocolFactory = functools.partial(kind, self)
             try:
                 if sock.family == socket.AF_UNIX:
-                    server = await loop.create_unix_server(lambda: _Sniffer(self), sock=sock)
+                    server = await loop.create_unix_server(accept, sock=sock)
                 else:
-                    server = await loop.create_server(
-                        lambda: _Sniffer(self), sock=sock, backlog=_BACKLOG
-                    )
+                    server = await loop.create_server(accept, sock=sock, backlog=_BACKLOG)
             except OSError as exc:
                 raise ConfigError(f"listen {sock.getsockname()}: {exc}") from exc
             self._servers.append(server)
@@ -119,6 +175,54 @@ class Listener:
         self._transports.add(transport)
         if self._held:
             transport.pause_reading()
+
+    def secure(self, raw: asyncio.Transport) -> None:
+        """A connection was accepted that TLS comes to, with the certificates of this moment."""
+        remote = raw.get_extra_info("peername")
+        refusal = ""
+        if len(self._handshakes) >= TLS_HANDSHAKES:
+            refusal = "too many handshakes at once"
+        else:
+            assert self._tls is not None, "given with the sockets"
+            try:
+                context = self._tls.server_context()
+            except ConfigError as error:
+                refusal = str(error)
+        if refusal:
+            self.refusals.tell(remote, refusal)
+            raw.abort()
+            return
+        transport = TlsTransport(raw, context, self._shaken)
+        self._handshakes[transport] = None
+        self.made(transport)
+
+    def _shaken(self, transport: TlsTransport, error: Exception | None) -> None:
+        """A handshake is over."""
+        if error is not None:
+            self._handshakes.pop(transport, None)
+            self.refusals.tell(transport.get_extra_info("peername"), str(error) or repr(error))
+            return
+        task = asyncio.get_running_loop().create_task(self._admit(transport))
+        self._handshakes[transport] = task
+
+    async def _admit(self, transport: TlsTransport) -> None:
+        """Look at who it is; then let them speak."""
+        remote = transport.get_extra_info("peername")
+        host = str(remote[0]) if isinstance(remote, tuple) else ""
+        try:
+            assert self._tls is not None, "given with the sockets"
+            refusal = await self._tls.refusal(transport.get_extra_info("ssl_object"), host)
+        except ConfigError as error:
+            refusal = str(error)
+        finally:
+            self._handshakes.pop(transport, None)
+        if refusal:
+            self.refusals.tell(remote, refusal)
+            transport.abort()
+        elif not transport.is_closing():
+            sniffer = _Sniffer(self)
+            transport.attach(sniffer)
+            sniffer.begin(transport)
 
     def hold(self) -> None:
         """Hear nothing and say nothing until ``release``: a paused node."""
@@ -146,6 +250,9 @@ class Listener:
             for sock in self._sockets:
                 sock.close()
         await asyncio.gather(self._server.shut(grace_s), self._finish(grace_s))
+        for task in tuple(self._handshakes.values()):
+            if task is not None:
+                task.cancel()
         for transport in self._transports:
             transport.abort()
 

@@ -27,6 +27,7 @@ from kvorum_proto.kvorum import v1
 
 from kvorum import ETCD_CLUSTER_VERSION
 from kvorum.config import NodeConfig
+from kvorum.config_auth import parse_auth_token
 from kvorum.errors import KvorumError
 from kvorum.history.rows import Identity
 from kvorum.http2.server import KvorumServer
@@ -56,7 +57,10 @@ from kvorum.server.metrics import Metrics
 from kvorum.server.peers import Peers
 from kvorum.server.runtime import Node
 from kvorum.server.snapshotdesk import SnapshotDesk
+from kvorum.server.tls import TlsPort
+from kvorum.server.tokens import Tokens
 from kvorum.server.transfer import SnapshotReceiver, SnapshotSender
+from kvorum.urls import Url
 
 log = logging.getLogger(__name__)
 
@@ -87,22 +91,57 @@ class Member:
         self.client_sockets: list[socket.socket] = []
         self.peer_sockets: list[socket.socket] = []
         self._metrics_sockets: list[socket.socket] = []
+        self._secure_sockets: list[socket.socket] = []
         self._listeners: list[Listener] = []
         self.node: Node
 
     # --- start ------------------------------------------------------------------------------------
 
     def bind(self) -> None:
-        """Take the ports. ConfigError when one is taken."""
-        reuse = self.config.reuse_port
-        # Nobody may connect to the peer port before it can answer: see _refuse_second_life.
-        self.peer_sockets = bind(self.config.listen_peer_urls, listen=False, reuse_port=reuse)
+        """Read the certificates and take the ports. ConfigError when one cannot be had, or keys for
+        tokens are of no use.
+        """
+        config = self.config
+        self._tokens = _signed_tokens(config)
+        self._client_tls = TlsPort(
+            config.client_tls,
+            config.data_dir,
+            (*config.listen_client_urls, *config.listen_metrics_urls),
+        )
+        self._peer_tls = TlsPort(config.peer_tls, config.data_dir, config.listen_peer_urls)
         try:
-            self.client_sockets = bind(self.config.listen_client_urls, reuse_port=reuse)
-            self._metrics_sockets = bind(self.config.listen_metrics_urls, reuse_port=reuse)
+            # Nobody may connect to the peer port before it can answer: see _refuse_second_life.
+            self.peer_sockets = self._bound(config.listen_peer_urls, listen=False)
+            self.client_sockets = self._bound(config.listen_client_urls)
+            self._metrics_sockets = self._bound(config.listen_metrics_urls)
+            self._check_certificates()
         except BaseException:
             self._close_sockets()
             raise
+
+    def _bound(self, urls: tuple[Url, ...], *, listen: bool = True) -> list[socket.socket]:
+        found: list[socket.socket] = []
+        try:
+            for url in urls:
+                sockets = bind([url], listen=listen, reuse_port=self.config.reuse_port)
+                found.extend(sockets)
+                if url.is_secure:
+                    self._secure_sockets.extend(sockets)
+        except BaseException:
+            for sock in found:
+                sock.close()
+            raise
+        return found
+
+    def _check_certificates(self) -> None:
+        """What is wrong with a file is said before anything runs, not to the first who connects."""
+        config = self.config
+        clients = (*config.listen_client_urls, *config.listen_metrics_urls)
+        listens = any(url.is_secure for url in config.listen_peer_urls)
+        others = [url for _, urls in config.initial_cluster for url in urls]
+        dials = listens or any(url.is_secure for url in others)
+        self._client_tls.check(listens=any(url.is_secure for url in clients), dials=False)
+        self._peer_tls.check(listens=listens, dials=dials)
 
     def _close_sockets(self) -> None:
         for sock in (*self.peer_sockets, *self.client_sockets, *self._metrics_sockets):
@@ -126,12 +165,17 @@ class Member:
         services = CountedServices(self._services(node), told.calls)
         clients_app = client_app(node, told, services.http_routes())
         peers, clients, metrics = (
-            await self._listener(self.peer_sockets, self._peer_server(), peer_app(node)),
+            await self._listener("peer", self.peer_sockets, self._peer_server(), peer_app(node)),
             await self._listener(
-                self.client_sockets, self._client_server(services, told.calls.codec), clients_app
+                "client",
+                self.client_sockets,
+                self._client_server(services, told.calls.codec),
+                clients_app,
             ),
             # Health and metrics are told to whoever asks here, ready or not.
-            await self._listener(self._metrics_sockets, KvorumServer([]), metrics_app(node, told)),
+            await self._listener(
+                "metrics", self._metrics_sockets, KvorumServer([]), metrics_app(node, told)
+            ),
         )
         self._client_listener = clients
         await peers.start()
@@ -157,7 +201,7 @@ class Member:
         first = FirstMembers.of(self.config)
         own = first.metadata.member_id
         urls = [m.peer_urls[0] for m in first.members if m.id != own]
-        answers = await asyncio.gather(*(_started_members(url) for url in urls))
+        answers = await asyncio.gather(*(_started_members(url, self._peer_tls) for url in urls))
         boot.require_lone_id(first.metadata, [id_ for answer in answers for id_ in answer])
 
     def _make(self, found: FoundState) -> None:
@@ -179,6 +223,7 @@ class Member:
             first_request_id=first_id,
             crash=crash,
             gate=gate,
+            tokens=self._tokens,
         )
         self._disk = DiskThread(
             loop,
@@ -204,8 +249,9 @@ class Member:
             node.call_threadsafe,
             crash.die,
         )
-        own = Self(cluster, member, tuple(url.text for url in config.advertise_peer_urls))
-        sender = SnapshotSender(own, self._history, gate, crash, node.post)
+        urls = tuple(url.text for url in config.advertise_peer_urls)
+        own = Self(cluster, member, urls, self._peer_tls)
+        sender = SnapshotSender(own, self._history, gate, crash, node.post, node.call_threadsafe)
         self._peers = Peers(own, node.post, node.members, sender.begin, gate, crash, rng)
         receiver = SnapshotReceiver(self._snapshots, self._history, gate, node.post)
         self._peer_service = PeerService(node, own, self._peers, gate, receiver.install)
@@ -251,6 +297,7 @@ class Member:
 
     async def _listener(
         self,
+        purpose: str,
         sockets: list[socket.socket],
         server: KvorumServer,
         app: web.Application,
@@ -262,7 +309,15 @@ class Member:
         await runner.setup()
         self._http.append(runner)
         assert runner.server is not None, "set up just now"
-        listener = Listener(sockets, server, runner.server, app[ONGOING].values())
+        listener = Listener(
+            sockets,
+            server,
+            runner.server,
+            app[ONGOING].values(),
+            tls=self._peer_tls if purpose == "peer" else self._client_tls,
+            secure=self._secure_sockets,
+            purpose=purpose,
+        )
         self._listeners.append(listener)
         return listener
 
@@ -361,9 +416,20 @@ class Member:
         self._places.lock.release()
 
 
-async def _started_members(url: str) -> list[int]:
+def _signed_tokens(config: NodeConfig) -> Tokens | None:
+    """Tokens by ``--auth-token jwt``; None for simple ones. ConfigError."""
+    signed = parse_auth_token(config.auth_token)
+    if signed is None:
+        return None
+    # Most nodes never need the cryptography behind it.
+    from kvorum.server.signedtokens import JwtTokens
+
+    return JwtTokens(signed)
+
+
+async def _started_members(url: str, tls: TlsPort) -> list[int]:
     """Ids of the members that have published themselves, as the peer at ``url`` knows; or none."""
-    channel = channel_to(url)
+    channel = channel_to(url, tls)
     method = UnaryUnaryMethod(channel, MEMBERS_PATH, v1.PeerMembersRequest, v1.PeerMembersResponse)
     ask: Callable[[v1.PeerMembersRequest], Awaitable[v1.PeerMembersResponse]] = method
     try:

@@ -13,24 +13,34 @@ import functools
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import TypeVar
 
+import duckdb
 from grpclib.client import StreamUnaryMethod
 from grpclib.server import Stream
 from kvorum_proto.codec import encode
 from kvorum_proto.kvorum import v1
 
+from kvorum.history.pages import walk
+from kvorum.history.reader import HistoryInterrupted
 from kvorum.history.rows import Row
+from kvorum.history.selects import snapshot
 from kvorum.history.transfer import HistoryImport
-from kvorum.history.writer import Durable
-from kvorum.limits import SNAPSHOT_SEND_ROWS, SNAPSHOT_TRANSFER_TIMEOUT_S
+from kvorum.limits import (
+    SNAPSHOT_PAGE_BYTES,
+    SNAPSHOT_SEND_ROWS,
+    SNAPSHOT_STALL_S,
+    SNAPSHOT_TRANSFER_TIMEOUT_S,
+)
 from kvorum.machine.apply import Machine, decode_image, encode_image
 from kvorum.replica.effects import SendSnapshot
 from kvorum.replica.inputs import Input, SnapshotReceived, SnapshotSent
 from kvorum.server.crash import Crash
 from kvorum.server.exchange import INSTALL_PATH, Admission
 from kvorum.server.faults import Direction, FaultGate
+from kvorum.server.handover import Handover
 from kvorum.server.historydesk import HistoryDesk
 from kvorum.server.link import BROKEN, Self, channel_to
 from kvorum.server.peerwire import decode_meta, encode_meta
@@ -117,9 +127,11 @@ class SnapshotSender:
         gate: FaultGate,
         crash: Crash,
         post: Callable[[Input], None],
+        call_threadsafe: Callable[[Callable[[], None]], None],
     ) -> None:
         self._own = own
         self._history = history
+        self._call = call_threadsafe
         self._gate = gate
         self._crash = crash
         self._post = post
@@ -143,38 +155,28 @@ class SnapshotSender:
             self._post(SnapshotSent(effect.to, ok))
 
     async def _send(self, effect: SendSnapshot, url: str) -> None:
-        await self._flushed()
-        channel = channel_to(url)
-        pool = ThreadPoolExecutor(1, thread_name_prefix="kvorum-transfer")
-        chunks = self._chunks(effect)
+        channel = channel_to(url, self._own.tls)
+        handover: Handover[v1.SnapshotChunk] = Handover(self._call, SNAPSHOT_STALL_S)
+        done = self._history.export(
+            lambda connection: self._produce(connection, effect, handover), handover.stopping
+        )
+        done.add_done_callback(handover.end)
         try:
             method = StreamUnaryMethod(channel, INSTALL_PATH, v1.SnapshotChunk, v1.SnapshotReceipt)
-            async with method.open() as stream:
-                while (chunk := await _in(pool, lambda: next(chunks, None))) is not None:
+            async with method.open() as stream, aclosing(handover.pieces()) as chunks:
+                async for chunk in chunks:
                     await self._through_gate(effect.to)
                     await stream.send_message(chunk)
+                failure = done.exception()
+                if failure is not None:
+                    raise TransferError(str(failure)) from failure
                 await stream.end()
                 receipt = await stream.recv_message()
             if receipt is None or not receipt.ok:
                 raise TransferError(receipt.reason if receipt else "no receipt")
         finally:
+            handover.stopping.set()
             channel.close()
-            # The export's connection belongs to the thread that read from it.
-            await _in(pool, chunks.close)
-            pool.shutdown(wait=False)
-
-    async def _flushed(self) -> None:
-        """Wait until the history holds everything applied so far."""
-        loop = asyncio.get_running_loop()
-        ready = loop.create_future()
-
-        def done(result: Future[Durable]) -> None:
-            failed = result.cancelled() or result.exception() is not None
-            loop.call_soon_threadsafe(_resolve, ready, not failed)
-
-        self._history.flush(done)
-        if not await ready:
-            raise TransferError("the history was replaced meanwhile")
 
     async def _through_gate(self, to: int) -> None:
         rule = self._gate.link(to, Direction.OUTBOUND)
@@ -183,8 +185,24 @@ class SnapshotSender:
                 raise TransferError("the link is cut")
             await asyncio.sleep(self._gate.delay_s(rule))
 
-    def _chunks(self, effect: SendSnapshot) -> Any:
-        """The transfer's messages; a generator for the transfer's own thread."""
+    def _produce(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        effect: SendSnapshot,
+        handover: Handover[v1.SnapshotChunk],
+    ) -> None:
+        """Make the transfer's messages, on the history's thread."""
+        with snapshot(connection) as progress:
+            if progress.compact_revision > effect.image.compact_revision:
+                raise TransferError("a compaction came between the image and its history")
+            for chunk in self._chunks(connection, effect):
+                if handover.stopping.is_set():
+                    raise HistoryInterrupted("the transfer was stopped")
+                handover.put([chunk])
+
+    def _chunks(
+        self, connection: duckdb.DuckDBPyConnection, effect: SendSnapshot
+    ) -> Iterator[v1.SnapshotChunk]:
         sums = _Sums()
         own = self._own
         yield v1.SnapshotChunk(
@@ -201,10 +219,9 @@ class SnapshotSender:
         for piece in encode_image(effect.image):
             sums.image(piece)
             yield v1.SnapshotChunk(image=piece)
-        pages: Iterator[list[Row]] = self._history.reader.export(
-            effect.revision, SNAPSHOT_SEND_ROWS
-        )
-        for page in pages:
+        for page in walk(connection, effect.revision, SNAPSHOT_SEND_ROWS, SNAPSHOT_PAGE_BYTES):
+            if not page:
+                continue
             rows = v1.HistoryRows(rows=[to_wire(row) for row in page])
             sums.rows(rows)
             yield v1.SnapshotChunk(history=rows)
@@ -327,8 +344,3 @@ class SnapshotReceiver:
 
 async def _in(pool: ThreadPoolExecutor, job: Callable[[], _T]) -> _T:
     return await asyncio.get_running_loop().run_in_executor(pool, job)
-
-
-def _resolve(future: asyncio.Future[bool], value: bool) -> None:
-    if not future.done():
-        future.set_result(value)
