@@ -83,6 +83,7 @@ class Condition(Enum):
     INVALID_DOWNGRADE_TARGET = (3, "etcdserver: invalid downgrade target version")
     DOWNGRADE_IN_PROCESS = (9, "etcdserver: cluster has a downgrade job in progress")
     NO_INFLIGHT_DOWNGRADE = (9, "etcdserver: no inflight downgrade job")
+    NO_CLUSTER_VERSION = (14, "etcdserver: cluster version not found during downgrade")
 
     # Users and roles.
     ROOT_USER_NOT_EXIST = (9, "etcdserver: root user does not exist")
@@ -111,6 +112,7 @@ class Condition(Enum):
     NO_LEADER = (14, "etcdserver: no leader")
     LEADER_CHANGED = (14, "etcdserver: leader changed")
     STOPPED = (14, "etcdserver: server stopped")
+    UNKNOWN_METHOD = (2, "etcdserver: unknown method")
     NOT_CAPABLE = (14, "etcdserver: not capable")
     TIMEOUT = (14, "etcdserver: request timed out")
     TIMEOUT_LEADER_FAIL = (

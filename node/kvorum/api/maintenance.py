@@ -1,19 +1,30 @@
-"""etcdserverpb.Maintenance: status, hashes, alarms, moving the leader (semantics page, section 9).
+"""etcdserverpb.Maintenance: status, hashes, alarms, disk space, moving the leader (semantics page,
+section 9).
 
-Snapshots are in ``snapshot``.
+Snapshots are in ``snapshot``, what a downgrade would need in ``downgrade``.
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING
+from zlib import crc32
 
+import duckdb
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 from kvorum_proto import etcdserverpb as pb
 
-from kvorum import ETCD_VERSION
+from kvorum import ETCD_CLUSTER_VERSION, ETCD_VERSION
+from kvorum.api.downgrade import Downgrades
 from kvorum.api.guards import Who
 from kvorum.api.headers import Headers
 from kvorum.api.snapshot import Snapshots
-from kvorum.errors import Condition
+from kvorum.errors import Condition, KvorumError
+from kvorum.history.database import HistoryError
+from kvorum.history.reader import HistoryBusy
+from kvorum.history.selects import hash_at
 from kvorum.machine import commands
 from kvorum.machine.digest import HashResult
 from kvorum.machine.operations import ALARM_CORRUPT, ALARM_NOSPACE
@@ -35,7 +46,10 @@ class Maintenance:
         self._headers = headers
         self.unary = {
             "Status": self.status,
+            "Hash": self.hash,
             "HashKV": self.hash_kv,
+            "Defragment": self.defragment,
+            "Downgrade": Downgrades(node).answer,
             "Alarm": self.alarm,
             "MoveLeader": self.move_leader,
         }
@@ -63,14 +77,46 @@ class Maintenance:
             header=self._header(),
             version=ETCD_VERSION,
             db_size=statistics.db_bytes,
-            db_size_in_use=statistics.db_bytes,
+            db_size_in_use=node.history.in_use_bytes,
+            db_size_quota=node.config.quota_bytes,
             leader=node.leader,
             raft_index=statistics.commit,
             raft_term=node.term,
             raft_applied_index=statistics.applied,
             errors=errors,
             is_learner=node.is_learner,
+            # The release whose fields these are, as etcd 3.6 writes it.
+            storage_version=ETCD_CLUSTER_VERSION,
+            downgrade_info=pb.DowngradeInfo(),
         )
+
+    async def defragment(self, request: pb.DefragmentRequest, who: Who) -> pb.DefragmentResponse:
+        """Give disk space back that compactions have freed; reads and writes go on. The answer is
+        an empty message, as etcd's.
+        """
+        try:
+            await self._node.defragmenter.run()
+        except (HistoryError, OSError, duckdb.Error) as error:
+            raise GRPCError(Status.UNAVAILABLE, f"kvorum: not defragmented: {error}") from error
+        return pb.DefragmentResponse()
+
+    async def hash(self, request: pb.HashRequest, who: Who) -> pb.HashResponse:
+        """A hash of everything in this member's history file: every kept revision of every key.
+
+        Members with the same kept revisions have the same hash.
+        """
+        stopping = threading.Event()
+        revision = self._node.machine.revision
+        done = self._node.history.export(lambda connection: hash_at(connection, revision), stopping)
+        try:
+            digest = await asyncio.wrap_future(done)
+        except HistoryBusy:
+            raise KvorumError(Condition.TOO_MANY_REQUESTS) from None
+        except (HistoryError, duckdb.Error) as error:
+            raise GRPCError(Status.UNAVAILABLE, f"kvorum: not hashed: {error}") from error
+        finally:
+            stopping.set()
+        return pb.HashResponse(header=self._header(), hash=crc32(digest))
 
     async def hash_kv(self, request: pb.HashKvRequest, who: Who) -> pb.HashKvResponse:
         """A hash of the keys at a revision, equal on all members."""

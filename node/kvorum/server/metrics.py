@@ -59,7 +59,8 @@ class Metrics:
         statistics = node.statistics()
         yield from _server(statistics, node.config.quota_bytes)
         yield from _identity(statistics, node.machine.cluster_version)
-        yield from _keys(statistics)
+        in_use, defragmenting = node.history.in_use_bytes, node.defragmenter.inflight
+        yield from _keys(statistics, in_use, defragmenting)
         yield _histograms(
             "etcd_disk_wal_fsync_duration_seconds",
             "How long syncs of the write-ahead log took.",
@@ -142,10 +143,12 @@ def _identity(s: NodeStatistics, cluster_version: str) -> Iterator[Metric]:
         yield _labelled(GaugeMetricFamily, name, about, (label,), [((value,), 1)] if value else [])
 
 
-def _keys(s: NodeStatistics) -> Iterator[Metric]:
+def _keys(s: NodeStatistics, in_use_bytes: int, defragmenting: bool) -> Iterator[Metric]:
     prefix = "etcd_mvcc_db_total_size_in_"
     yield _gauge(prefix + "bytes", "Bytes of the history on disk.", s.db_bytes)
-    yield _gauge(prefix + "use_in_bytes", "Bytes of it in use.", s.db_bytes)
+    yield _gauge(prefix + "use_in_bytes", "Bytes of it in use.", in_use_bytes)
+    about = "1 while the history is defragmented."
+    yield _gauge("etcd_disk_defrag_inflight", about, int(defragmenting))
     prefix = "etcd_debugging_mvcc_"
     yield _gauge(prefix + "keys_total", "Living keys.", s.keys)
     yield _gauge(prefix + "current_revision", "The newest revision.", s.revision)

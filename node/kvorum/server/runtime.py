@@ -48,6 +48,7 @@ from kvorum.replica.statistics import ReplicaStatistics
 from kvorum.server.callers import Callers
 from kvorum.server.clock import Ticker, WallClock
 from kvorum.server.crash import Crash, Exit, FatalError
+from kvorum.server.defragmenter import Defragmenter
 from kvorum.server.faultdesk import FaultDesk
 from kvorum.server.faults import FaultGate
 from kvorum.server.latency import LatencyRing
@@ -131,6 +132,7 @@ class Node:
         """The hands. Before this the node does nothing."""
         self.disk, self.history, self.snapshots, self.peers = disk, history, snapshots, peers
         self._quota = Quota(self.config.quota_bytes, lambda: history.size_bytes)
+        self.defragmenter = Defragmenter(history)
         self._performers.update(
             {
                 fx.Send: peers.send,
