@@ -6,6 +6,7 @@ from ``KVORUM_<NAME>`` and, behind it, ``ETCDCTL_<NAME>``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import click
 
 from kvorum.cli.output import Command, InvalidInput, run
-from kvorum.flags import parse_duration_s
+from kvorum.errors import ConfigError
+from kvorum.flagvalues import parse_duration_s
 
 if TYPE_CHECKING:
-    from kvorum.client import Client
+    from kvorum.client import TLS, Client
 
 Body = Callable[..., Awaitable[None]]
 Form = Literal["simple", "json", "table"]
@@ -63,6 +65,30 @@ def _env(name: str) -> list[str]:
     return [f"KVORUM_{name}", f"ETCDCTL_{name}"]
 
 
+_TLS_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--cacert", envvar=_env("CACERT"), help="CA of the servers' certificates."),
+    click.option("--cert", envvar=_env("CERT"), help="Certificate that shows who we are."),
+    click.option("--key", "tls_key", envvar=_env("KEY"), help="Key of --cert."),
+    click.option(
+        "--insecure-skip-tls-verify",
+        is_flag=True,
+        envvar=_env("INSECURE_SKIP_TLS_VERIFY"),
+        help="Do not check the servers' certificates.",
+    ),
+    click.option(
+        "--insecure-transport",
+        type=bool,
+        envvar=_env("INSECURE_TRANSPORT"),
+        default=True,
+        show_default="true",
+        help="With false, endpoints without a scheme are https, also without certificates.",
+    ),
+    click.option(
+        "--tls-server-name",
+        envvar=_env("TLS_SERVER_NAME"),
+        help="Name that the servers' certificates must have, instead of the endpoint's host.",
+    ),
+)
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--endpoints",
@@ -82,15 +108,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--user", envvar=_env("USER"), help="User name, or name:password."),
     click.option("--password", envvar=_env("PASSWORD"), help="Password of --user."),
-    click.option("--cacert", envvar=_env("CACERT"), help="CA of the servers' certificates."),
-    click.option("--cert", envvar=_env("CERT"), help="Certificate that shows who we are."),
-    click.option("--key", "tls_key", envvar=_env("KEY"), help="Key of --cert."),
-    click.option(
-        "--insecure-skip-tls-verify",
-        is_flag=True,
-        envvar=_env("INSECURE_SKIP_TLS_VERIFY"),
-        help="Do not check the servers' certificates.",
-    ),
+    *_TLS_OPTIONS,
     click.option(
         "--command-timeout",
         type=Duration(),
@@ -108,15 +126,20 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Bound of connecting.",
     ),
 )
+_TLS_NAMES = (
+    "cacert",
+    "cert",
+    "tls_key",
+    "insecure_skip_tls_verify",
+    "insecure_transport",
+    "tls_server_name",
+)
 _NAMES = (
     "endpoints",
     "write_out",
     "user",
     "password",
-    "cacert",
-    "cert",
-    "tls_key",
-    "insecure_skip_tls_verify",
+    *_TLS_NAMES,
     "command_timeout",
     "dial_timeout",
 )
@@ -131,9 +154,26 @@ class Line:
     timeout_s: float
 
 
+def tls_of(options: Mapping[str, Any]) -> TLS | None:
+    """The TLS side of a client, if the options ask for any. Raises
+    :class:`kvorum.errors.ConfigError` for a wrong file: that is wrong input, not an unreachable
+    cluster.
+    """
+    from kvorum.client import TLS
+
+    files = (options["cacert"], options["cert"], options["tls_key"])
+    skip = options["insecure_skip_tls_verify"]
+    name = options["tls_server_name"]
+    if options["insecure_transport"] and not (skip or name or any(files)):
+        return None
+    tls = TLS(*files, server_name=name, insecure_skip_verify=skip)
+    tls.context()
+    return tls
+
+
 def make_client(options: Mapping[str, Any]) -> Client:
     """The client that the options describe. Raises :class:`kvorum.errors.ConfigError`."""
-    from kvorum.client import TLS, Client
+    from kvorum.client import Client
 
     user, password = options["user"], options["password"]
     if user is not None and password is None:
@@ -141,17 +181,11 @@ def make_client(options: Mapping[str, Any]) -> Client:
         password = rest if colon else click.prompt(f"Password of {user}", hide_input=True, err=True)
     if password is not None and user is None:
         raise InvalidInput("--password needs --user")
-    files = (options["cacert"], options["cert"], options["tls_key"])
-    skip = options["insecure_skip_tls_verify"]
-    tls = None
-    if skip or any(files):
-        tls = TLS(*files, insecure_skip_verify=skip)
-        tls.context()  # A wrong file is wrong input, not an unreachable cluster.
     return Client(
         options["endpoints"],
         user=user,
         password=password,
-        tls=tls,
+        tls=tls_of(options),
         timeout_s=options["command_timeout"],
         dial_timeout_s=options["dial_timeout"],
     )
@@ -185,6 +219,24 @@ def connected(*, endless: bool = False) -> Callable[[Body], Callable[..., None]]
         return cast(Callable[..., None], wrapped)
 
     return decorate
+
+
+def tls_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options about TLS alone; the command gets them as its argument ``tls``, ready made."""
+
+    @functools.wraps(function)
+    def command(**arguments: Any) -> Any:
+        options = {name: arguments.pop(name) for name in _TLS_NAMES}
+        try:
+            arguments["tls"] = tls_of(options)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        return function(**arguments)
+
+    wrapped: Any = command
+    for option in reversed(_TLS_OPTIONS):
+        wrapped = option(wrapped)
+    return cast(Callable[..., Any], wrapped)
 
 
 def verb(name: str) -> Callable[[Callable[..., Any]], Command]:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kvorum.cli.options import tls_options
 from kvorum.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kvorum.client import TLS
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:2379"
 TABS = ("keys", "watch", "cluster", "drills", "leases")
@@ -21,27 +25,16 @@ def _env(name: str) -> list[str]:
     return [f"KVORUM_{name}", f"ETCDCTL_{name}"]
 
 
-def _session_options(
-    user: str | None,
-    password: str | None,
-    files: tuple[str | None, str | None, str | None],
-    skip_verify: bool,
-) -> dict[str, Any]:
-    """User and TLS as the terminal's session takes them; asks for a password that is not given.
-
-    Raises :class:`kvorum.errors.ConfigError` when a certificate or key is wrong.
-    """
+def _session_options(user: str | None, password: str | None, tls: TLS | None) -> dict[str, Any]:
+    """User and TLS as the terminal's session takes them; asks for a password that is not given."""
     options: dict[str, Any] = {}
     if user is not None:
         name, colon, rest = user.partition(":")
         if password is None:
             password = rest if colon else click.prompt(f"Password of {name}", hide_input=True)
         options["user"], options["password"] = name, password
-    if skip_verify or any(files):
-        from kvorum.client import TLS
-
-        options["tls"] = TLS(*files, insecure_skip_verify=skip_verify)
-        options["tls"].context()
+    if tls is not None:
+        options["tls"] = tls
     return options
 
 
@@ -55,16 +48,7 @@ def _session_options(
 @click.option("--read-only", is_flag=True, help="Refuse everything that would change something.")
 @click.option("--user", envvar=_env("USER"), help="User name, or name:password.")
 @click.option("--password", envvar=_env("PASSWORD"), help="Password of --user.")
-@click.option("--cacert", envvar=_env("CACERT"), help="CA of the servers' certificates.")
-@click.option("--cert", envvar=_env("CERT"), help="Certificate that shows who we are.")
-@click.option("--key", "tls_key", envvar=_env("KEY"), help="Key of --cert.")
-@click.option(
-    "--insecure-skip-tls-verify",
-    "skip_verify",
-    is_flag=True,
-    envvar=_env("INSECURE_SKIP_TLS_VERIFY"),
-    help="Do not check the servers' certificates.",
-)
+@tls_options
 @click.option("--title", default="", help="What the header calls this cluster.")
 @click.option("--tab", type=click.Choice(TABS), default="keys", help="The tab to open first.")
 def tui(
@@ -72,10 +56,7 @@ def tui(
     read_only: bool,
     user: str | None,
     password: str | None,
-    cacert: str | None,
-    cert: str | None,
-    tls_key: str | None,
-    skip_verify: bool,
+    tls: TLS | None,
     title: str,
     tab: str,
 ) -> None:
@@ -88,8 +69,9 @@ def tui(
     from kvorum_tui.feeds import endpoints_from
 
     try:
-        options = _session_options(user, password, (cacert, cert, tls_key), skip_verify)
-        places = endpoints_from(endpoints) or (DEFAULT_ENDPOINT,)
+        options = _session_options(user, password, tls)
+        default = DEFAULT_ENDPOINT if tls is None else DEFAULT_ENDPOINT.replace("http", "https")
+        places = endpoints_from(endpoints) or (default,)
         run(places, title=title, first_tab=tab, read_only=read_only, **options)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error

@@ -29,6 +29,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from h2.events import RemoteSettingsChanged
 
+from kvorum.certs import Watched, load_identity, require_checked_client_side, trust
 from kvorum.client.endpoints import Endpoint
 from kvorum.errors import Code, ConfigError
 from kvorum.limits import (
@@ -83,26 +84,26 @@ class TLS:
     insecure_skip_verify: bool = False
 
     def context(self) -> ssl.SSLContext:
-        """The context for a connection. Raises :class:`kvorum.errors.ConfigError` naming the file
-        that is wrong.
+        """The context for a connection, from the files as they are now. Raises
+        :class:`kvorum.errors.ConfigError` naming the file that is wrong.
         """
         if (self.cert is None) != (self.key is None):
             raise ConfigError("a client certificate and its key go together: give both or neither")
-        try:
-            context = ssl.create_default_context(cafile=self.ca_cert)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"CA file {self.ca_cert}: {error}") from None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["h2"])
-        if self.insecure_skip_verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if self.cert is not None:
-            try:
-                context.load_cert_chain(self.cert, self.key)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigError(f"certificate {self.cert} with key {self.key}: {error}") from None
+        require_checked_client_side(context, checked=not self.insecure_skip_verify)
+        if self.ca_cert is not None:
+            trust(context, self.ca_cert)
+        else:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        if self.cert is not None and self.key is not None:
+            load_identity(context, self.cert, self.key)
         return context
+
+    def watched(self) -> Watched[ssl.SSLContext]:
+        """Contexts for connections made from now on: the files are read again when they change."""
+        return Watched((self.ca_cert, self.cert, self.key), self.context)
 
 
 class _Bytes(CodecBase):
@@ -135,15 +136,20 @@ class _Protocol(H2Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self.lost_by = exc
         if not self.settled.done():
             self.settled.set_result(False)
 
 
 class _Channel(Channel):
+    contexts: Watched[ssl.SSLContext] | None = None
+
     def _protocol_factory(self) -> H2Protocol:
         return _Protocol(Handler(), self._config, self._h2_config)
 
     async def _create_connection(self) -> H2Protocol:
+        if self.contexts is not None:
+            self._ssl = self.contexts.get()
         protocol = await super()._create_connection()
         assert isinstance(protocol, _Protocol)
         try:
@@ -152,7 +158,10 @@ class _Channel(Channel):
             protocol.processor.close()
             raise
         if not settled:
-            raise ConnectionResetError("the server closed the connection before it said anything")
+            # With TLS 1.3 a server's refusal of our certificate comes after the handshake.
+            why = f": {protocol.lost_by}" if isinstance(protocol.lost_by, ssl.SSLError) else ""
+            text = f"the server closed the connection before it said anything{why}"
+            raise ConnectionResetError(text)
         return protocol
 
 
@@ -179,16 +188,24 @@ class Connection:
     """The connection to one endpoint. It connects when first needed and again after it broke."""
 
     def __init__(
-        self, endpoint: Endpoint, *, ssl_context: ssl.SSLContext | None, server_name: str | None
+        self,
+        endpoint: Endpoint,
+        *,
+        contexts: Watched[ssl.SSLContext] | None,
+        server_name: str | None,
     ) -> None:
         self.endpoint = endpoint
         config = _CONFIGURATION
+        if server_name is None and endpoint.tls and endpoint.path:
+            server_name = "localhost"  # A socket in the file system has no other name.
         if server_name is not None:
             config = Configuration(**{**vars(config), "ssl_target_name_override": server_name})
         where: dict[str, Any] = {"host": endpoint.host, "port": endpoint.port}
         if endpoint.path:
             where = {"path": endpoint.path}
-        self._channel = _Channel(codec=_Bytes(), ssl=ssl_context, config=config, **where)
+        context = contexts.get() if contexts is not None else None
+        self._channel = _Channel(codec=_Bytes(), ssl=context, config=config, **where)
+        self._channel.contexts = contexts
 
     async def connect(self, timeout_s: float) -> None:
         """Make sure there is a connection. Raises :class:`Failure` (not sent) after ``timeout_s``

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from betterproto2 import Message
 from kvorum_proto.rpc import Method
 
+from kvorum.certs import Watched
 from kvorum.client.connection import TLS, Connection, Duplex, Failure, Metadata
 from kvorum.client.endpoints import Endpoint
 from kvorum.client.errors import ClientError, ReadOnlyError
@@ -55,7 +56,7 @@ class Pool:
     on_rpc: Callable[[RpcRecord], None] | None
     rng: random.Random
     _connections: dict[Endpoint, Connection] = field(default_factory=dict)
-    _context: ssl.SSLContext | None = None
+    _contexts: Watched[ssl.SSLContext] | None = None
     _token: str | None = None
     _login_needed: bool = True
     _login: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -64,12 +65,12 @@ class Pool:
         """The connection to an endpoint, made on first use."""
         found = self._connections.get(endpoint)
         if found is None:
-            context = None
+            contexts = None
             if endpoint.tls:
-                self._context = self._context or (self.tls or TLS()).context()
-                context = self._context
+                self._contexts = self._contexts or (self.tls or TLS()).watched()
+                contexts = self._contexts
             name = self.tls.server_name if self.tls is not None else None
-            found = Connection(endpoint, ssl_context=context, server_name=name)
+            found = Connection(endpoint, contexts=contexts, server_name=name)
             self._connections[endpoint] = found
         return found
 
