@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -18,6 +19,15 @@ def need_program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         missing(f"the program {name}, which is not on PATH")
+    return found
+
+
+def need_client(path: str) -> Path:
+    """A file below the directory that ``.ci/clients`` filled and KVORUM_CLIENTS names."""
+    directory = os.environ.get("KVORUM_CLIENTS", "")
+    found = Path(directory) / path
+    if not directory or not found.exists():
+        missing(f"{path} of other people's clients: .ci/clients DIR, then KVORUM_CLIENTS=DIR")
     return found
 
 
