@@ -48,7 +48,7 @@ def leader_key(cluster: ClusterHandle) -> tuple[bytes, int]:
 
     async def read() -> tuple[bytes, int]:
         async with Client(cluster.endpoints) as client:
-            found = await client.kv.get(f"/service/{SCOPE}/leader")
+            found = (await client.get(f"/service/{SCOPE}/leader")).kv
             assert found is not None
             return found.value, found.lease
 
