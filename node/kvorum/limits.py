@@ -13,7 +13,12 @@ MAX_TXN_DEPTH = 128
 # On all levels together: checks and apply of one transaction must not hold up the node.
 MAX_TXN_TOTAL_OPS = 10_000
 MAX_LEASE_TTL_S = 9_000_000_000  # etcd's bound on a TTL, in seconds.
-MAX_CONCURRENT_STREAMS = 2**31 - 1  # h2's default of 100 starves watch-heavy clients.
+# Streams of one connection. h2's default of 100 starves clients that open one for every watch;
+# each is a task and some 15 KB, so that no connection holds more than 300 MB by this alone.
+MAX_CONCURRENT_STREAMS = 20_000
+# Fields of one request, repeated and unknown ones too: what 64 KiB can hold at most, several times
+# what the largest transaction has, and decoded in some 50 ms.
+MAX_REQUEST_ELEMENTS = 65_536
 # Waiting writes and reads a node holds before it answers "too many requests".
 MAX_PENDING_REQUESTS = 50_000
 # A question to the leader (ReadIndex, leases) that stays without an answer is asked again, as etcd.
@@ -65,9 +70,9 @@ IMAGE_SECTION_BYTES_MAX = 64 * 1024 * 1024
 # --- leases ---------------------------------------------------------------------------------------
 LEASE_REVOKES_PER_SCAN = 500  # At most this many expiries proposed every 500 ms, as etcd.
 LEASE_SCAN_MS = 500
-# After a promotion ends are spread so that at most this many fall into one second: a crowd of
-# leases must not use up all that may be revoked (etcd: three quarters of it).
-LEASE_ENDS_PER_SECOND = 750
+# After a promotion ends are spread so that at most this many fall into one scan: a crowd of leases
+# must not use up all that may be revoked (etcd: three quarters of it).
+LEASE_ENDS_PER_SCAN = 375
 LEASE_CHECKPOINT_MS = 300_000  # etcd's interval, and the TTL above which a lease has checkpoints.
 LEASE_CHECKPOINT_BATCH = 1_000  # Leases in one such entry, as in etcd: 16 KB.
 # Entries of them at one scan: a hundred thousand leases in 5 s, and a short turn of the loop.
@@ -139,6 +144,8 @@ CLIENT_STREAM_WINDOW_BYTES = 4 * 1024 * 1024
 # Events and bytes a watch holds for a slow reader before it leaves the stream and catches up later.
 CLIENT_WATCH_BUFFER_EVENTS = 10_000
 CLIENT_WATCH_BUFFER_BYTES = 16 * 1024 * 1024
+# The largest message taken from a server: a range of everything, within reason.
+CLIENT_MESSAGE_BYTES = 512 * 1024 * 1024
 CLIENT_PAGE_KEYS = 1_000  # Keys asked for at once when a range is read by pages, ...
 CLIENT_PAGE_BYTES = 1024 * 1024  # ... fewer when pages come out larger than this.
 # Describing a request in an error must not repeat a megabyte of value.
@@ -180,6 +187,18 @@ PEER_MESSAGE_BYTES = 64 * 1024 * 1024  # Largest frame a member takes from anoth
 PEER_BACKOFF_MIN_S = 0.05
 PEER_BACKOFF_MAX_S = 2.0  # ... up to this: a returning member waits no longer than two elections.
 PEER_DIAL_TIMEOUT_S = 5.0  # etcd's dial timeout: 1 s + election timeout, rounded up.
+# How long a first start asks the others whether this member ran before; absent ones do not answer.
+START_ASK_S = 1.0
+JOIN_ASK_S = 5.0  # A joiner cannot begin without an answer, so it waits as long as for a dial.
+# Links to members that the table does not know (yet): a cluster grows by one at a time.
+PEER_STRANGERS_MAX = 4
+PEER_REFUSAL_LOG_S = 30.0  # The same refusal of a peer is logged again after this.
+PEER_REFUSALS_REMEMBERED = 64  # Different ones; more are those of a port scanner.
+# A removed member goes on answering votes for so many election timeouts: the others may not know
+# yet that its removal is committed, and count with it until they do.
+REMOVED_LINGER_ELECTIONS = 3
+# A peer must have been connected for this long to count as healthy in a change of members (etcd).
+RECONFIG_HEALTH_S = 5.0
 # A peer's stream that carried nothing for this long is dead: heartbeats come every tick.
 PEER_PING_S = 1.0
 # A peer's connection that answers no ping for this long is dead (etcd's read timeout).
@@ -205,6 +224,31 @@ PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its nam
 FAULTS_MAX = 1_000  # Faults in force at once.
 # A pause starts this much later, so that the answer to who asked for it leaves.
 PAUSE_BEGINS_S = 0.02
+
+# --- HTTP/2 --------------------------------------------------------------------------------------
+# Frames that do no work (PING, SETTINGS, WINDOW_UPDATE, RST_STREAM, PRIORITY, empty DATA, unknown
+# ones): so many at once, which is a tenth of a second of the loop, ...
+HTTP2_IDLE_FRAMES = 5_000
+HTTP2_IDLE_FRAMES_PER_S = 500  # ... and so many a second on a connection that does nothing else, ...
+HTTP2_FRAME_CREDIT = 8  # ... and so many for each frame this side sends: clients answer data by them.
+# Calls that a client takes back before anything was answered: a leaderless minute of a busy client,
+# and then the rate at which starting calls in vain costs a few per cent of a core.
+HTTP2_RESETS = 5_000
+HTTP2_RESETS_PER_S = 200
+# Answers to frames (acknowledgements, resets) that wait behind a socket whose other side takes
+# nothing: thousands of frames, of which a live client has a handful.
+HTTP2_BACKLOG_BYTES = 64 * 1024
+# A block of headers, packed or not: tokens of 8 KiB and a lot of metadata fit; it takes 20 ms to
+# unpack. Real etcd takes 16 MiB, which nobody needs.
+HTTP2_HEADER_LIST_BYTES = 256 * 1024
+HTTP2_HEADER_TABLE_BYTES = 4_096  # HTTP/2's default; the few headers that are sent fit.
+# Ended streams remembered for frames under way to them: more than a mass of cancelled watches.
+HTTP2_CLOSED_STREAMS = 10_000
+HTTP2_OUTBOUND_FRAME_BYTES = 64 * 1024
+# Answers that wait for a connection's window: above these bytes in more than so many calls, new
+# calls are refused. One large range that is read slowly stands in nobody's way.
+HTTP2_HELD_BYTES = 64 * 1024 * 1024
+HTTP2_HELD_CALLS = 8
 
 # --- the JSON gateway ----------------------------------------------------------------------------
 # A body's bound is this times a message's: base64 takes a third more, names and brackets the rest.

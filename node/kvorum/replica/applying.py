@@ -19,6 +19,7 @@ from kvorum.machine.auth import TokensEnded, token_change
 from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_CORRUPT
 from kvorum.machine.results import Applied, CompactResult, LeaseGrantResult, Refused
 from kvorum.raft.types import Entry, EntryKind
+from kvorum.replica.checkpoints import Checkpoints
 from kvorum.replica.effects import (
     AppendHistory,
     CompactHistory,
@@ -53,6 +54,7 @@ class Applier:
         reading: Reading,
         hub: WatchHub,
         clocks: LeaseClocks,
+        checkpoints: Checkpoints,
         history_applied: int,
     ) -> None:
         self._state = state
@@ -61,6 +63,7 @@ class Applier:
         self._reading = reading
         self._hub = hub
         self._clocks = clocks
+        self._checkpoints = checkpoints
         self.history_applied = history_applied
         self._skip_rows_to = history_applied
         # The log's end at the start. Tokens are forgotten at a stop, and those of entries that are
@@ -102,10 +105,9 @@ class Applier:
         self._sweeps.clear()
         if self._state.leading and not self._clocks.active and last.term == self._state.raft.term:
             # Everything of earlier terms is applied now (raft checklist A7).
-            self._clocks.promote(
-                self._state.now,
-                [(lease.id, lease.remaining_s or lease.ttl_s) for lease in machine.leases],
-            )
+            left = [(lease.id, self._checkpoints.left_s(lease)) for lease in machine.leases]
+            self._clocks.promote(self._state.now, left)
+            self._checkpoints.promoted(machine.leases)
 
     def _command(
         self, entry: Entry, envelope: commands.Envelope, rows: list[HistoryRow]
@@ -147,14 +149,21 @@ class Applier:
             return
         if isinstance(applied.result, LeaseGrantResult):
             self._clocks.granted(self._state.now, applied.result.id, applied.result.ttl_s)
+            self._checkpoints.granted(applied.result.id)
         elif isinstance(command, commands.LeaseRevoke):
-            self._clocks.gone(command.id)
+            self._lease_gone(command.id)
         elif isinstance(command, commands.LeaseExpire):
             for lease_id in command.ids:
                 if lease_id not in self._state.machine.leases:
-                    self._clocks.gone(lease_id)
+                    self._lease_gone(lease_id)
+        elif isinstance(command, commands.LeaseCheckpoint):
+            self._checkpoints.applied(command)
         elif isinstance(command, _TELL_PEERS):
             self._state.out.append(MembersChanged())
+
+    def _lease_gone(self, lease_id: int) -> None:
+        self._clocks.gone(lease_id)
+        self._checkpoints.gone(lease_id)
 
     def _tokens(self, entry: Entry, command: commands.Command, applied: Applied) -> None:
         """Every member remembers a token that is given, so that it is good on all of them."""

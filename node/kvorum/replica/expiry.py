@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from kvorum.limits import LEASE_REVOKES_PER_SCAN
+from kvorum.limits import LEASE_ENDS_PER_SCAN, LEASE_REVOKES_PER_SCAN, LEASE_SCAN_MS
 
 _HEAP_SLACK = 64  # Dead heap entries tolerated above as many as there are valid ones.
 
@@ -48,13 +48,34 @@ class LeaseClocks:
         return -(-ttl_s * 1000 // self._tick_ms)
 
     def promote(self, now: int, leases: Iterable[tuple[int, int]]) -> None:
-        """Start the clocks of all leases, given as (id, remaining or granted TTL in seconds)."""
+        """Start the clocks of all leases, given as (id, remaining or granted TTL in seconds).
+
+        All start at once now, so those of equal TTLs would end at once: they are spread.
+        """
         self.active = True
-        self._deadline = {
-            lease_id: now + self.ticks(ttl_s) + self._grace_ticks for lease_id, ttl_s in leases
-        }
+        self._deadline = self._spread(
+            {lease_id: now + self.ticks(ttl_s) + self._grace_ticks for lease_id, ttl_s in leases}
+        )
         self._look = self._deadline.copy()
         self._rebuild()
+
+    def _spread(self, deadlines: dict[int, int]) -> dict[int, int]:
+        """Deadlines none of which is earlier, with no more of them in the time between two scans
+        than are to be revoked at one.
+        """
+        if len(deadlines) <= LEASE_ENDS_PER_SCAN:
+            return deadlines
+        scan = max(1, LEASE_SCAN_MS // self._tick_ms)
+        start = ends = 0
+        out = {}
+        for lease_id, deadline in sorted(deadlines.items(), key=lambda item: (item[1], item[0])):
+            if deadline >= start + scan:
+                start, ends = deadline, 0
+            elif ends == LEASE_ENDS_PER_SCAN:
+                start, ends = start + scan, 0
+            ends += 1
+            out[lease_id] = max(deadline, start)
+        return out
 
     def demote(self) -> None:
         """Another member leads: these clocks mean nothing any more."""

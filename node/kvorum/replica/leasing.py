@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvorum.limits import READ_RETRY_MS
+from kvorum.replica.checkpoints import Checkpoints
 from kvorum.replica.effects import SendLeaseAnswer, SendLeaseAsk
 from kvorum.replica.expiry import LeaseClocks
 from kvorum.replica.inputs import LeaseAsk, PeerLeaseAnswer, PeerLeaseAsk
@@ -37,17 +38,23 @@ class Leasing:
     """Lease questions of one node, whether it leads or follows."""
 
     def __init__(
-        self, state: NodeState, waiting: Waiting, clocks: LeaseClocks, rounds: ReadRounds
+        self,
+        state: NodeState,
+        waiting: Waiting,
+        clocks: LeaseClocks,
+        checkpoints: Checkpoints,
+        rounds: ReadRounds,
     ) -> None:
         self._state = state
         self._waiting = waiting
         self._clocks = clocks
+        self._checkpoints = checkpoints
         self._rounds = rounds
         self._retry_ticks = state.config.ticks(READ_RETRY_MS)
         self._forwarded: dict[int, int] = {}  # request -> tick of the last asking
-        # Renewals that came after a lease's time was over, by asker and request: answered once
-        # its revocation is agreed.
-        self._ending: dict[tuple[int, int], LeaseAsk | PeerLeaseAsk] = {}
+        # Renewals that wait for an entry, by asker and request: for the revocation of a lease whose
+        # time was over, or until no checkpoint tells of the time before the renewal.
+        self._pending: dict[tuple[int, int], LeaseAsk | PeerLeaseAsk] = {}
 
     # --- requests ---------------------------------------------------------------------------------
 
@@ -72,7 +79,7 @@ class Leasing:
         """A follower asks for its callers."""
         if not self._state.leading:
             self._answer_peer(request, None)
-        elif (request.sender, request.request_id) not in self._ending:
+        elif (request.sender, request.request_id) not in self._pending:
             self._rounds.add(request)
 
     def peer_answer(self, answer: PeerLeaseAnswer) -> None:
@@ -123,18 +130,18 @@ class Leasing:
             self._answer(question.request_id, question.times, keys=True)
         elif not self._clocks.active:
             self.dropped(question)
-        elif self._waits_for_end(question):
-            self._ending[_key(question)] = question
+        elif self._waits_for_end(question) or self._waits_for_checkpoint(question):
+            self._pending[_key(question)] = question
         elif isinstance(question, PeerLeaseAsk):
             self._answer_peer(question, self._times(question))
         else:
             self._answer(question.request_id, self._times(question), keys=question.keys)
 
     def settle(self) -> None:
-        """Look again at renewals that wait for a revocation."""
-        if not self._ending:
+        """Look again at renewals that wait for an entry."""
+        if not self._pending:
             return
-        waiting, self._ending = self._ending, {}
+        waiting, self._pending = self._pending, {}
         for question in waiting.values():
             if isinstance(question, PeerLeaseAsk) or question.request_id in self._waiting:
                 self.serve(question)
@@ -145,6 +152,20 @@ class Leasing:
         """
         now, clocks = self._state.now, self._clocks
         return question.renew and any(clocks.has_ended(now, x) for x in question.lease_ids)
+
+    def _waits_for_checkpoint(self, question: LeaseAsk | PeerLeaseAsk) -> bool:
+        """The leader's own clock starts anew at once; that the lease is renewed may be said when
+        the next leader would know it too.
+        """
+        if not question.renew:
+            return False
+        checkpoints, table = self._checkpoints, self._state.machine.leases
+        shadowed = [x for x in question.lease_ids if checkpoints.must_take_back(x)]
+        for lease_id in shadowed:
+            lease = table.get(lease_id)
+            if lease is not None:
+                self._clocks.renew(self._state.now, lease_id, lease.ttl_s)
+        return bool(shadowed)
 
     def _times(self, question: LeaseAsk | PeerLeaseAsk) -> tuple[Times, ...]:
         clocks, table, now = self._clocks, self._state.machine.leases, self._state.now

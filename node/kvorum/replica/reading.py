@@ -14,6 +14,7 @@ from kvorum.machine.digest import HashResult, HistoricalHash, checksum_of
 from kvorum.machine.keyspace import select
 from kvorum.machine.results import HistoricalRange, RangeResult, Refused, TxnResult
 from kvorum.machine.txn import fill_historical, historical_ranges
+from kvorum.replica.checkpoints import Checkpoints
 from kvorum.replica.effects import ReadHistoryRange
 from kvorum.replica.expiry import LeaseClocks
 from kvorum.replica.inputs import Barrier, HashAt, HistoryRecords, LeaseAsk, PeerLeaseAsk, Read
@@ -39,13 +40,15 @@ class _Missing:
 class Reading:
     """Reads of one node, whether it leads or follows."""
 
-    def __init__(self, state: NodeState, waiting: Waiting, clocks: LeaseClocks) -> None:
+    def __init__(
+        self, state: NodeState, waiting: Waiting, clocks: LeaseClocks, checkpoints: Checkpoints
+    ) -> None:
         self._state = state
         self._waiting = waiting
         retry_ticks = state.config.ticks(READ_RETRY_MS)
         self._rounds = ReadRounds(state.raft, state.config.id_base, retry_ticks)
         self._missing: dict[int, _Missing] = {}
-        self.leasing = Leasing(state, waiting, clocks, self._rounds)
+        self.leasing = Leasing(state, waiting, clocks, checkpoints, self._rounds)
         self.reads_total = 0
 
     @property

@@ -19,6 +19,7 @@ from kvorum.raft.types import Entry, HardState, ProposalDropped, Role, SoftState
 from kvorum.replica import inputs as i
 from kvorum.replica.applying import Applier
 from kvorum.replica.catchup import CatchUp
+from kvorum.replica.checkpoints import Checkpoints
 from kvorum.replica.effects import Effect, Persist, RoleChanged, Send
 from kvorum.replica.expiry import LeaseClocks
 from kvorum.replica.proposals import Proposals
@@ -67,7 +68,8 @@ class Replica:
         self._hub = WatchHub(boot.machine.revision, state.oldest_revision)
         self._catch_up = CatchUp(state, self._hub)
         self._proposals = Proposals(state, self._waiting)
-        self._reading = Reading(state, self._waiting, self._clocks)
+        self._checkpoints = Checkpoints(state, self._clocks, self._proposals.propose_own)
+        self._reading = Reading(state, self._waiting, self._clocks, self._checkpoints)
         self._snapshots = Snapshots(state, boot.snapshot.index)
         self._applier = Applier(
             state,
@@ -76,6 +78,7 @@ class Replica:
             self._reading,
             self._hub,
             self._clocks,
+            self._checkpoints,
             boot.history_applied,
         )
         self._unpersisted: deque[int] = deque()
@@ -152,6 +155,7 @@ class Replica:
             self._proposals.retry_parked()
         if state.now % state.config.ticks(LEASE_SCAN_MS) == 0:
             self._end_leases()
+            self._checkpoints.scan()
         if state.now % state.config.election_ticks == 0:
             self._applier.report_digest()
             self._snapshots.tick()
@@ -292,6 +296,7 @@ class Replica:
         state.term = state.raft.term
         if soft.role is not Role.LEADER and self._clocks.active:
             self._clocks.demote()
+            self._checkpoints.demoted()
         if new_leader:
             self._leader_changes += 1
             state.elected_tick = state.now
@@ -312,6 +317,7 @@ class Replica:
         state = self._state
         state.machine = machine
         self._history_revision = machine.revision
+        self._checkpoints.replaced(machine)
         self._applier.replaced(machine)
         self._hub.reset(machine.revision, state.oldest_revision)
         self._catch_up.replaced()

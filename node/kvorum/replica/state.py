@@ -37,6 +37,8 @@ class ReplicaConfig:
         election_ticks: ticks without a leader before a campaign (randomized upwards).
         snapshot_count: applied entries between two snapshots; catchup_entries of them stay in the
         log behind one.
+        lease_checkpoint_ticks: between two records of what is left of a lease; 0: none are made.
+        lease_checkpoint_persist: whether those found in a snapshot count.
     """
 
     member_id: int
@@ -51,6 +53,8 @@ class ReplicaConfig:
     max_uncommitted_bytes: int = MAX_UNCOMMITTED_BYTES
     pre_vote: bool = True
     check_quorum: bool = True
+    lease_checkpoint_ticks: int = 0
+    lease_checkpoint_persist: bool = False
 
     @property
     def min_lease_ttl_s(self) -> int:

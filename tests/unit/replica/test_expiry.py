@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from kvorum.limits import LEASE_REVOKES_PER_SCAN
+from kvorum.limits import LEASE_ENDS_PER_SCAN, LEASE_REVOKES_PER_SCAN
 from kvorum.replica.expiry import LeaseClocks
 
 
@@ -106,3 +106,41 @@ def test_against_a_naive_model() -> None:
             accepted = rng.random() < 0.7
             clocks.proposed(now, x, accepted)
             proposed[x] = now + (70 if accepted else 1)
+
+
+def ends(clocks: LeaseClocks, until: int) -> dict[int, list[int]]:
+    """Which leases are due at each scan, when every end is agreed at once."""
+    out = {}
+    for now in range(0, until, 5):
+        due = clocks.due(now)
+        for lease in due:
+            clocks.gone(lease)
+        if due:
+            out[now] = due
+    return out
+
+
+def test_a_promotion_spreads_ends_and_makes_none_earlier() -> None:
+    leases = [(lease, 10 if lease < 9_000 else 12) for lease in range(10_000)]
+    clocks = running(*leases)
+    due = ends(clocks, 1_000)
+    ended = {lease: now for now, batch in due.items() for lease in batch}
+    assert len(ended) == 10_000 and not len(clocks)
+    assert all(ended[lease] >= 10 * ttl_s for lease, ttl_s in leases)
+    # Never more than three quarters of what may be revoked, so that others have their share.
+    assert max(len(batch) for batch in due.values()) <= LEASE_REVOKES_PER_SCAN * 3 // 4
+    # And none later than the crowd makes necessary.
+    assert max(ended.values()) <= 100 + 5 * (10_000 // LEASE_ENDS_PER_SCAN + 1)
+
+
+def test_a_few_leases_are_not_spread() -> None:
+    clocks = running(*[(lease, 10) for lease in range(LEASE_ENDS_PER_SCAN)])
+    assert {clocks.remaining_ms(0, lease) for lease in range(LEASE_ENDS_PER_SCAN)} == {10_000}
+
+
+def test_spreading_leaves_those_alone_that_do_not_end_together() -> None:
+    clocks = running(*[(lease, 10 + lease // 100) for lease in range(2_000)])
+    due = ends(clocks, 1_000)
+    assert {now: len(batch) for now, batch in due.items()} == {
+        100 + 10 * second: 100 for second in range(20)
+    }

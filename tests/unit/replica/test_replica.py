@@ -262,7 +262,7 @@ def test_waiting_without_a_leader_leaves_nothing_behind() -> None:
         replica._transfers,
         replica._reading._missing,
         leasing._forwarded,
-        leasing._ending,
+        leasing._pending,
         replica._waiting._deadlines,
     )
     assert [len(each) for each in held] == [0] * len(held)
