@@ -49,7 +49,9 @@ def test_a_renewal_moves_the_end_and_never_brings_it_nearer() -> None:
 
 
 def test_a_scan_has_a_bound_and_the_next_goes_on() -> None:
-    clocks = running(*[(lease, 1) for lease in range(1, LEASE_REVOKES_PER_SCAN + 11)])
+    clocks = running()
+    for lease in range(1, LEASE_REVOKES_PER_SCAN + 11):
+        clocks.granted(0, lease, 1)
     first = clocks.due(10)
     for lease in first:
         clocks.proposed(10, lease, accepted=True)
