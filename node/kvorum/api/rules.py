@@ -33,7 +33,7 @@ def anybody(auth: Auth, caller: Caller, request: Any) -> Condition | None:
 
 
 def handlers(auth: Auth, caller: Caller, request: Any) -> Condition | None:
-    """The handler judges, or the entry's application."""
+    """The handler judges, or the entry's application; it also establishes who calls."""
     return None
 
 
