@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from kvorum.api.guards import Who
+from kvorum.api.rules import Who, read_as
 from kvorum.errors import Condition, KvorumError
 from kvorum.limits import SERVICE_LEASE_TTL_S
 from kvorum.machine.commands import Command, LeaseGrant, Range, Txn
@@ -89,13 +89,9 @@ class Behalf:
         is asked again, and each asking has a deadline.
         """
         txn = Txn((), queries)
-        auth = self._node.machine.auth
         while True:
-            refused = auth.check_txn(self._who(), txn, self._node.machine.leases)
-            if refused is not None:
-                raise KvorumError(refused)
             try:
-                done = await self._node.read(txn)
+                done = await read_as(self._node, txn, self._who, linearizable=True)
             except KvorumError as error:
                 if error.condition is not Condition.LEADER_CHANGED:
                     raise
