@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,10 @@ HERE = Path(__file__).parent
 
 def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(HERE / script), *arguments], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(HERE / script), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
     )
 
 
@@ -104,6 +108,30 @@ def test_killed_at_every_point_twice_in_a_row(tmp_path: Path, point: str) -> Non
         said = [line.split() for line in out.splitlines()]
         durable = max(durable, *(int(line[0]) for line in said))
         check_history(path, durable)
+
+
+@pytest.mark.parametrize(
+    ("point", "whole"),
+    [("defragment_copied", False), ("defragment_finished", True), ("defragment_installed", True)],
+)
+def test_killed_while_defragmenting(tmp_path: Path, point: str, whole: bool) -> None:
+    """Twice in a row, then once to the end: one good file each time, with everything durable."""
+    path = tmp_path / "h.duckdb"
+    for dies in (point, point, ""):
+        child = start("defragment_child.py", str(path), dies)
+        out, _ = child.communicate(timeout=60)
+        said = out.split()
+        if dies:
+            assert child.returncode == -9, "the failpoint did not bite"
+            assert len(said) == (2 if whole else 1)
+        else:
+            assert (child.returncode, said[-1]) == (0, "done")
+            said.pop()
+        opened = open_history(path, history_child.OWNER)
+        opened.database.close()
+        assert (opened.aside, opened.reason) == (None, "")
+        assert [x.name for x in tmp_path.iterdir() if "defragmented" in x.name] == []
+        check_history(path, int(said[-1]) * 10)
 
 
 def write_history(path: Path, count: int) -> tuple[int, int]:

@@ -69,11 +69,12 @@ class HistoryDatabase:
         """Note how much of the file is free blocks, in ``free_bytes``: it changes at checkpoints
         only.
         """
-        row = connection.execute(
+        # All rows, although there is one: a result that is not read to its end keeps its transaction
+        # open, and no checkpoint gives room back beside that.
+        rows = connection.execute(
             "SELECT block_size * free_blocks FROM pragma_database_size()"
-        ).fetchone()
-        assert row is not None, "there is one database"
-        self.free_bytes = int(row[0])
+        ).fetchall()
+        self.free_bytes = int(rows[0][0])
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection for the calling thread; close it when done."""
