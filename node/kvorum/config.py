@@ -21,7 +21,7 @@ from kvorum.config_tls import TlsConfig, read_tls, scheme_warnings, verify_schem
 from kvorum.errors import ConfigError
 from kvorum.flags import Settings
 from kvorum.flagvalues import parse_duration_s
-from kvorum.limits import MAX_CONCURRENT_STREAMS
+from kvorum.limits import LEASE_CHECKPOINT_MS, MAX_CONCURRENT_STREAMS
 from kvorum.urls import (
     Url,
     default_host,
@@ -69,6 +69,7 @@ class NodeConfig:
     )
     initial_cluster_state: str = "new"
     initial_cluster_token: str = "etcd-cluster"
+    force_new_cluster: bool = False
     heartbeat_interval_ms: int = 100
     election_timeout_ms: int = 1000
     election_tick_advance: bool = True
@@ -93,6 +94,8 @@ class NodeConfig:
     host_whitelist: tuple[str, ...] = ("*",)
     extensive_metrics: bool = False
     watch_progress_notify_interval_s: float = 600.0
+    lease_checkpoint: bool = False
+    lease_checkpoint_persist: bool = False
     slow_apply_s: float = 0.1
     slow_request_s: float = 0.3
     reuse_port: bool = False
@@ -106,6 +109,12 @@ class NodeConfig:
     def election_ticks(self) -> int:
         """Ticks of an election timeout."""
         return self.election_timeout_ms // self.heartbeat_interval_ms
+
+    @property
+    def lease_checkpoint_ticks(self) -> int:
+        """Ticks between two records of what is left of a lease; 0 for none at all."""
+        every = max(1, LEASE_CHECKPOINT_MS // self.heartbeat_interval_ms)
+        return every if self.lease_checkpoint else 0
 
     @property
     def request_timeout_s(self) -> float:
@@ -154,6 +163,7 @@ def _plain(s: Settings) -> NodeConfig:
         wal_dir=Path(wal_dir) if wal_dir else None,
         initial_cluster_state=s.text("initial-cluster-state"),
         initial_cluster_token=s.text("initial-cluster-token"),
+        force_new_cluster=s.boolean("force-new-cluster"),
         heartbeat_interval_ms=s.integer("heartbeat-interval"),
         election_timeout_ms=s.integer("election-timeout"),
         election_tick_advance=s.boolean("initial-election-tick-advance"),
@@ -177,6 +187,8 @@ def _plain(s: Settings) -> NodeConfig:
         host_whitelist=_words(s.text("host-whitelist")),
         extensive_metrics=s.text("metrics") == "extensive",
         watch_progress_notify_interval_s=s.seconds("watch-progress-notify-interval"),
+        lease_checkpoint=s.boolean("enable-lease-checkpoint"),
+        lease_checkpoint_persist=s.boolean("enable-lease-checkpoint-persist"),
         slow_apply_s=s.seconds("warning-apply-duration"),
         slow_request_s=s.seconds("warning-unary-request-duration"),
         reuse_port=s.boolean("socket-reuse-port"),
@@ -289,6 +301,11 @@ def verify(config: NodeConfig, settings: Settings) -> None:
             '"initial-cluster", "discovery" or "discovery-srv"'
         )
     _verify_times(config)
+    if config.lease_checkpoint_persist and not config.lease_checkpoint:
+        raise ConfigError(
+            "setting experimental-enable-lease-checkpoint-persist requires "
+            "experimental-enable-lease-checkpoint"
+        )
     # A configuration file is spared this, as by etcd: it may leave the default in force.
     from_flags = settings.given if not settings.from_file else frozenset()
     if "listen-client-urls" in from_flags and "advertise-client-urls" not in from_flags:
@@ -325,16 +342,14 @@ def verify_bootstrap(config: NodeConfig) -> None:
         raise ConfigError(
             f'couldn\'t find local name "{config.name}" in the initial cluster configuration'
         )
-    _match_own_entry(config, own)
+    joins = config.initial_cluster_state == "existing"
+    if not joins:
+        # A joiner's URLs are those that it was added with; the running members tell them.
+        _match_own_entry(config, own)
     texts = [url.text for urls in members.values() for url in urls]
     if len(set(texts)) != len(texts):
         shown = ",".join(f"{name}={url.text}" for name in sorted(members) for url in members[name])
         raise ConfigError(f"initial cluster {shown} has duplicate url")
-    if config.initial_cluster_state == "existing":
-        raise ConfigError(
-            "--initial-cluster-state existing: joining a running cluster is not supported yet; "
-            "start all members together with state new"
-        )
 
 
 def _match_own_entry(config: NodeConfig, own: tuple[Url, ...]) -> None:

@@ -255,10 +255,16 @@ _TABLE = (
     Flag("compact-hash-check-enabled", _BOOL, "false", "members always compare digests", _IGNORED),
     Flag("compact-hash-check-time", _DURATION, "1m", "members always compare digests", _IGNORED),
     Flag(
-        "enable-lease-checkpoint", _BOOL, "false", "remaining times are not checkpointed", _IGNORED
+        "enable-lease-checkpoint",
+        _BOOL,
+        "false",
+        "Record what is left of long leases, so that a new leader does not refill them.",
     ),
     Flag(
-        "enable-lease-checkpoint-persist", _BOOL, "false", "see --enable-lease-checkpoint", _IGNORED
+        "enable-lease-checkpoint-persist",
+        _BOOL,
+        "false",
+        "Records of --enable-lease-checkpoint count for a restart from a snapshot too.",
     ),
     Flag("memory-mlock", _BOOL, "false", "there is no memory map to lock", _IGNORED),
     Flag("txn-mode-write-with-shared-buffer", _BOOL, "true", _BACKEND, _IGNORED),
@@ -282,8 +288,7 @@ _TABLE = (
         "force-new-cluster",
         _BOOL,
         "false",
-        "a one-member restart from a lost cluster's data is not supported yet",
-        _REFUSED,
+        "Go on alone with this member's data; for the survivor of a lost cluster, once.",
     ),
     Flag(
         "unsafe-no-fsync", _BOOL, "false", "an acknowledged write is on disk here, always", _REFUSED

@@ -119,15 +119,17 @@ async def _run(config: NodeConfig) -> int:
         member.bind()
         await member.start()
         serving = asyncio.ensure_future(member.serve())
-        await _first(stopping.wait(), serving)
+        departed = asyncio.ensure_future(member.wait_departed())
+        await _first(stopping.wait(), serving, departed)
         if serving.done():
             serving.result()
             notify_systemd("READY=1")
-            await _first(stopping.wait(), member.node.wait_removed())
-            if not stopping.is_set():
-                log.warning("the member has been permanently removed from the cluster")
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+            await _first(stopping.wait(), departed)
+        if departed.done():
+            departed.result()
+        for task in (serving, departed):
+            task.cancel()
+        await asyncio.gather(serving, departed, return_exceptions=True)
     finally:
         await member.stop()
     log.info("stopped")

@@ -1,7 +1,8 @@
 """From a data directory to a replica: who this node is, and what its disk still knows.
 
-A directory without a log makes a first start: the flags say who the members are, and the first
-snapshot (index 0: an empty store with these members) is written before the log that refers to it.
+A directory without a log makes a first start: the flags say who the members are (or the members
+that run already, see ``joining``), and the first snapshot (index 0: an empty store with these
+members) is written before the log that refers to it.
 Any other directory makes a restart: identity comes from the log, the state from the newest snapshot
 file that the history reaches, and the log's entries follow. The history is rebuilt when it is
 damaged, the log never is: what it promised cannot be made up (contract page "server", sections
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvorum.config import NodeConfig, verify_bootstrap
-from kvorum.errors import ConfigError
 from kvorum.history.database import ForeignHistory, HistoryDatabase
 from kvorum.history.probe import open_history
 from kvorum.history.rows import PUT, Identity, Row
@@ -102,6 +102,8 @@ class FirstMembers:
 
     metadata: WalMetadata
     members: tuple[Member, ...]
+    # These members run already, and this node waits for a leader's snapshot.
+    joins: bool = False
 
     @classmethod
     def of(cls, config: NodeConfig) -> FirstMembers:
@@ -124,16 +126,16 @@ def _texts(urls: Iterable[object]) -> tuple[str, ...]:
     return tuple(sorted(str(getattr(url, "text", url)) for url in urls))
 
 
-def find(config: NodeConfig, places: DataDir) -> FoundState:
-    """Read the disk, or prepare it for a first start. Blocks.
+def find(places: DataDir, first: FirstMembers | None = None) -> FoundState:
+    """Read the disk, or prepare it for a first start among these first members. Blocks.
 
-    Raises ConfigError for flags that contradict themselves, FatalError for data that cannot be
-    used.
+    Raises FatalError for data that cannot be used.
     """
     is_new = places.is_new
     try:
         if is_new:
-            _bootstrap(places, FirstMembers.of(config))
+            assert first is not None, "an empty disk says nothing about the members"
+            _bootstrap(places, first)
         wal, recovered = Wal.open(RealDisk(places.wal))
     except WalCorrupt as corrupt:
         raise FatalError(
@@ -153,7 +155,10 @@ def find(config: NodeConfig, places: DataDir) -> FoundState:
 
 
 def _bootstrap(places: DataDir, first: FirstMembers) -> None:
-    meta = SnapshotMeta(0, 0, ConfState(tuple([member.id for member in first.members])))
+    # Without a configuration raft neither votes for itself nor counts anybody, and asks for a
+    # snapshot.
+    voters = () if first.joins else tuple([member.id for member in first.members])
+    meta = SnapshotMeta(0, 0, ConfState(voters))
     machine = Machine(first.metadata.cluster_id, first.members)
     store = Snapshots(RealDisk(places.snap), _report)
     store.save(meta, machine.revision, encode_image(machine.image()))
@@ -273,9 +278,3 @@ def _pages(machine: Machine) -> Iterator[list[Row]]:
             yield page
             page = []
     yield page
-
-
-def require_lone_id(metadata: WalMetadata, started: Iterable[int]) -> None:
-    """A member id that already runs elsewhere, or ran, must not be started from an empty disk."""
-    if metadata.member_id in frozenset(started):
-        raise ConfigError(f"member {metadata.member_id:x} has already been bootstrapped")

@@ -23,16 +23,17 @@ from kvorum_proto.kvorum import v1
 from kvorum import ETCD_VERSION
 from kvorum.replica.inputs import Input, Received
 from kvorum.server.faults import Direction, FaultGate
+from kvorum.server.leaving import REMOVED
 from kvorum.server.link import EXCHANGE_PATH, PeerLink, Self
 from kvorum.server.peers import Peers
 from kvorum.server.peerwire import decode_node, decode_raft
 from kvorum.server.runtime import Node
+from kvorum.server.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
 # Timers of one instant run in any order; a hair apart they keep theirs.
 _HAIR_S = 1e-6
-REMOVED = "the member has been permanently removed from the cluster"
 INSTALL_PATH = "/kvorum.v1.Peer/InstallSnapshot"
 MEMBERS_PATH = "/kvorum.v1.Peer/Members"
 
@@ -53,6 +54,7 @@ class Admission:
     def __init__(self, own: Self, removed: Callable[[], Any]) -> None:
         self._own = own
         self._removed = removed
+        self._seldom = Seldom(asyncio.get_running_loop().time)
 
     def check(self, cluster_id: int, sender: int, to: int) -> None:
         """GRPCError when these three do not belong together."""
@@ -67,7 +69,8 @@ class Admission:
         elif sender in self._removed():
             why = REMOVED
         if why:
-            log.warning("refused a peer", extra={"remote-peer-id": f"{sender:x}", "error": why})
+            if self._seldom.is_due(why):
+                log.warning("refused a peer", extra={"remote-peer-id": f"{sender:x}", "error": why})
             raise GRPCError(Status.FAILED_PRECONDITION, why)
 
 
@@ -136,8 +139,8 @@ class PeerService:
 
     def _admit(self, frame: v1.PeerFrame) -> _Incoming:
         self.admission.check(frame.cluster_id, frame.sender, frame.to)
-        if self._peers.get(frame.sender) is None:
-            self._peers.meet(frame.sender, tuple(frame.peer_urls))
+        if not self._peers.welcome(frame.sender, tuple(frame.peer_urls)):
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many peers that are no members")
         return _Incoming(frame.sender)
 
     def _take(self, incoming: _Incoming, frame: v1.PeerFrame, size: int) -> None:
@@ -191,6 +194,8 @@ class PeerService:
         """Who is in the cluster, as this member has it applied."""
         await stream.recv_message()
         node = self._node
+        members = node.machine.members
+        match = {x.member: x.match for x in node.raft.status().progress}
         await stream.send_message(
             v1.PeerMembersResponse(
                 cluster_id=node.cluster_id,
@@ -204,9 +209,16 @@ class PeerService:
                         peer_urls=list(member.peer_urls),
                         client_urls=list(member.client_urls),
                         is_learner=member.is_learner,
+                        started=bool(
+                            member.client_urls
+                            or match.get(member.id)
+                            or member.id == node.member_id
+                        ),
                     )
-                    for member in node.members()
+                    for member in members.all()
                 ],
                 server_version=ETCD_VERSION,
+                removed=list(members.removed_ids()),
+                cluster_version=node.machine.cluster_version,
             )
         )

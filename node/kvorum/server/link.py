@@ -9,6 +9,7 @@ snapshot, which travels on a call (and a connection) of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import random
@@ -42,7 +43,9 @@ from kvorum.limits import (
 from kvorum.replica.inputs import Input, Unreachable
 from kvorum.server.faults import Direction, FaultGate, LinkRule
 from kvorum.server.latency import NETWORK_BUCKETS_US, Buckets
+from kvorum.server.leaving import REMOVED
 from kvorum.server.ports import PeerFigures
+from kvorum.server.seldom import Seldom
 from kvorum.server.tls import TlsPort
 from kvorum.urls import parse_url
 
@@ -130,6 +133,7 @@ class PeerLink:
         post: hands inputs to the replica.
         gate: the faults of the link.
         rng: jitter of the waits between two tries.
+        told_removed: the peer says that this node is no member any more.
     """
 
     def __init__(
@@ -140,6 +144,7 @@ class PeerLink:
         post: Callable[[Input], None],
         gate: FaultGate,
         rng: random.Random,
+        told_removed: Callable[[], None],
     ) -> None:
         self.id = id_
         self.urls = urls
@@ -147,6 +152,7 @@ class PeerLink:
         self._post = post
         self._gate = gate
         self._rng = rng
+        self._told_removed = told_removed
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
@@ -156,6 +162,9 @@ class PeerLink:
         self._tries = 0
         self._closed = False
         self.connected = False
+        self._connected_at = 0.0
+        self._hurry = asyncio.Event()
+        self._seldom = Seldom(self._loop.time)
         self.round_trip_us = 0.0
         self.round_trips = Buckets(NETWORK_BUCKETS_US)
         self.sent_bytes = 0
@@ -231,7 +240,20 @@ class PeerLink:
             self._tries += 1
             exponent = min(self._tries, 16) - 1
             wait_s = min(PEER_BACKOFF_MAX_S, PEER_BACKOFF_MIN_S * 2**exponent)
-            await asyncio.sleep(wait_s * self._rng.uniform(0.5, 1.0))
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s * self._rng.uniform(0.5, 1.0)):
+                    await self._hurry.wait()
+
+    def hurry(self) -> None:
+        """The peer shows that it lives: dial it now if this waits to do so."""
+        if not self.connected:
+            self._hurry.set()
+
+    @property
+    def connected_s(self) -> float:
+        """For how long it has been connected; 0 when it is not."""
+        return self._loop.time() - self._connected_at if self.connected else 0.0
 
     async def _exchange(self, url: str) -> None:
         channel = channel_to(url, self._own.tls)
@@ -296,6 +318,7 @@ class PeerLink:
         if ack.member_id != self.id:
             raise ConnectionError(f"member ID mismatch: {ack.member_id:x} answers there")
         self.connected = True
+        self._connected_at = self._loop.time()
         self._tries = 0
 
     def _take(self) -> list[Outgoing]:
@@ -332,8 +355,12 @@ class PeerLink:
     def _broken(self, url: str, error: BaseException) -> None:
         was_connected = self.connected
         level = logging.WARNING if was_connected or self._tries == 0 else logging.DEBUG
-        if "mismatch" in str(error) or "removed" in str(error):
-            level = logging.ERROR
+        refusal = error.message if isinstance(error, GRPCError) else str(error)
+        if refusal == REMOVED:
+            self._told_removed()
+        elif refusal is not None and "mismatch" in refusal:
+            # A wrong address stays wrong until somebody reads about it.
+            level = logging.ERROR if self._seldom.is_due(refusal) else logging.DEBUG
         log.log(
             level,
             "lost peer stream" if was_connected else "cannot reach peer",

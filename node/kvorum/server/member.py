@@ -17,13 +17,11 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from aiohttp import web
-from grpclib.client import UnaryUnaryMethod
 from grpclib.encoding.base import CodecBase
-from kvorum_proto.kvorum import v1
 
 from kvorum import ETCD_CLUSTER_VERSION
 from kvorum.config import NodeConfig
@@ -41,18 +39,18 @@ from kvorum.machine.commands import ClusterVersionSet, Compact, MemberPublish
 from kvorum.replica.inputs import Persisted
 from kvorum.replica.replica import Replica
 from kvorum.replica.state import ReplicaConfig
-from kvorum.server import boot, compactor
-from kvorum.server.boot import DataDir, FirstMembers, FoundState
+from kvorum.server import boot, compactor, joining, leaving, lone
+from kvorum.server.boot import DataDir, FoundState
 from kvorum.server.callcounts import CountedServices
 from kvorum.server.callers import id_base
 from kvorum.server.crash import Crash
 from kvorum.server.disk import DiskThread
-from kvorum.server.exchange import MEMBERS_PATH, PeerService
+from kvorum.server.exchange import PeerService
 from kvorum.server.faults import FaultGate
 from kvorum.server.historydesk import HistoryDesk
-from kvorum.server.httpapp import ONGOING, client_app, metrics_app, peer_app
-from kvorum.server.link import BROKEN, Self, channel_to
-from kvorum.server.listener import Listener, bind
+from kvorum.server.httpapp import ONGOING, GrpcOnly, client_app, metrics_app, peer_app
+from kvorum.server.link import Self
+from kvorum.server.listener import Listener, ProtocolFactory, bind
 from kvorum.server.metrics import Metrics
 from kvorum.server.peers import Peers
 from kvorum.server.runtime import Node
@@ -64,8 +62,6 @@ from kvorum.urls import Url
 
 log = logging.getLogger(__name__)
 
-# How long a first start asks the others whether this member ran before; absent ones do not answer.
-_ASK_STARTED_S = 1.0
 # Full collections walk every object of the state; the youngest are all that a request leaves
 # behind.
 _GC_THRESHOLDS = (50_000, 20, 1_000)
@@ -91,6 +87,8 @@ class Member:
         self.client_sockets: list[socket.socket] = []
         self.peer_sockets: list[socket.socket] = []
         self._metrics_sockets: list[socket.socket] = []
+        # Of URLs that HTTP alone is answered on; the client URLs speak gRPC alone then.
+        self.http_sockets: list[socket.socket] = []
         self._secure_sockets: list[socket.socket] = []
         self._listeners: list[Listener] = []
         self.node: Node
@@ -106,14 +104,16 @@ class Member:
         self._client_tls = TlsPort(
             config.client_tls,
             config.data_dir,
-            (*config.listen_client_urls, *config.listen_metrics_urls),
+            _client_side(config),
         )
         self._peer_tls = TlsPort(config.peer_tls, config.data_dir, config.listen_peer_urls)
         try:
-            # Nobody may connect to the peer port before it can answer: see _refuse_second_life.
+            # Nobody may connect to the peer port before it can answer: a member that asks there
+            # whether it ran before (see joining) would wait for an answer.
             self.peer_sockets = self._bound(config.listen_peer_urls, listen=False)
             self.client_sockets = self._bound(config.listen_client_urls)
             self._metrics_sockets = self._bound(config.listen_metrics_urls)
+            self.http_sockets = self._bound(config.listen_client_http_urls)
             self._check_certificates()
         except BaseException:
             self._close_sockets()
@@ -136,7 +136,7 @@ class Member:
     def _check_certificates(self) -> None:
         """What is wrong with a file is said before anything runs, not to the first who connects."""
         config = self.config
-        clients = (*config.listen_client_urls, *config.listen_metrics_urls)
+        clients = _client_side(config)
         listens = any(url.is_secure for url in config.listen_peer_urls)
         others = [url for _, urls in config.initial_cluster for url in urls]
         dials = listens or any(url.is_secure for url in others)
@@ -146,14 +146,14 @@ class Member:
     def _close_sockets(self) -> None:
         for sock in (*self.peer_sockets, *self.client_sockets, *self._metrics_sockets):
             sock.close()
+        for sock in self.http_sockets:
+            sock.close()
 
     async def start(self) -> None:
         """Boot, and take part in the cluster; clients are not answered yet."""
         self._places = DataDir(self.config)
-        if self._places.is_new:
-            await self._refuse_second_life()
         try:
-            found = boot.find(self.config, self._places)
+            found = await self._find()
         except BaseException:
             self._places.lock.release()
             raise
@@ -170,19 +170,22 @@ class Member:
                 "client",
                 self.client_sockets,
                 self._client_server(services, told.calls.codec),
-                clients_app,
+                clients_app if not self.http_sockets else None,
             ),
             # Health and metrics are told to whoever asks here, ready or not.
             await self._listener(
                 "metrics", self._metrics_sockets, KvorumServer([]), metrics_app(node, told)
             ),
         )
-        self._client_listener = clients
+        self._client_listeners = [clients]
+        if self.http_sockets:
+            self._client_listeners.append(
+                await self._listener("client", self.http_sockets, KvorumServer([]), clients_app)
+            )
         await peers.start()
         await metrics.start()
         self.node.gate.on_change(self._pause_changed)
         self.node.start(self._late_ticks(found))
-        self._crash.spawn(self._keep_house(), "housekeeping")
         plan = compactor.plan_of(self.config.compaction)
         if plan is not None:
             node = self.node
@@ -196,13 +199,22 @@ class Member:
                 "compactor",
             )
 
-    async def _refuse_second_life(self) -> None:
-        """A member that ran before, on an empty disk, would break what it voted and promised."""
-        first = FirstMembers.of(self.config)
-        own = first.metadata.member_id
-        urls = [m.peer_urls[0] for m in first.members if m.id != own]
-        answers = await asyncio.gather(*(_started_members(url, self._peer_tls) for url in urls))
-        boot.require_lone_id(first.metadata, [id_ for answer in answers for id_ in answer])
+    async def _find(self) -> FoundState:
+        """What this node starts from. ConfigError, or FatalError for data that cannot be used."""
+        config, places = self.config, self._places
+        leaving.refuse_removed(config.data_dir)
+        first = await joining.first_members(config, self._peer_tls) if places.is_new else None
+        found = boot.find(places, first)
+        try:
+            if found.metadata.member_id in found.boot.machine.members.removed:
+                raise leaving.refusal(config.data_dir)
+            if config.force_new_cluster and not found.is_new:
+                found = lone.make_alone(found)
+        except BaseException:
+            found.wal.close()
+            found.database.close()
+            raise
+        return found
 
     def _make(self, found: FoundState) -> None:
         """Everything between the disk and the ports."""
@@ -252,7 +264,9 @@ class Member:
         urls = tuple(url.text for url in config.advertise_peer_urls)
         own = Self(cluster, member, urls, self._peer_tls)
         sender = SnapshotSender(own, self._history, gate, crash, node.post, node.call_threadsafe)
-        self._peers = Peers(own, node.post, node.members, sender.begin, gate, crash, rng)
+        self._peers = Peers(
+            own, node.post, node.members, sender.begin, gate, crash, rng, node.told_removed
+        )
         receiver = SnapshotReceiver(self._snapshots, self._history, gate, node.post)
         self._peer_service = PeerService(node, own, self._peers, gate, receiver.install)
         receiver.admission = self._peer_service.admission
@@ -272,6 +286,8 @@ class Member:
             max_request_bytes=config.max_request_bytes,
             max_txn_ops=config.max_txn_ops,
             pre_vote=config.pre_vote,
+            lease_checkpoint_ticks=config.lease_checkpoint_ticks,
+            lease_checkpoint_persist=config.lease_checkpoint_persist,
         )
 
     def _late_ticks(self, found: FoundState) -> int:
@@ -300,8 +316,24 @@ class Member:
         purpose: str,
         sockets: list[socket.socket],
         server: KvorumServer,
-        app: web.Application,
+        app: web.Application | None,
     ) -> Listener:
+        http, ongoing = (GrpcOnly, ()) if app is None else await self._http_side(app)
+        listener = Listener(
+            sockets,
+            server,
+            http,
+            ongoing,
+            tls=self._peer_tls if purpose == "peer" else self._client_tls,
+            secure=self._secure_sockets,
+            purpose=purpose,
+        )
+        self._listeners.append(listener)
+        return listener
+
+    async def _http_side(
+        self, app: web.Application
+    ) -> tuple[ProtocolFactory, Collection[asyncio.Future[None]]]:
         # A client that goes away takes its request with it, as it does a gRPC call.
         runner = web.AppRunner(
             app, access_log=None, handle_signals=False, handler_cancellation=True
@@ -309,17 +341,7 @@ class Member:
         await runner.setup()
         self._http.append(runner)
         assert runner.server is not None, "set up just now"
-        listener = Listener(
-            sockets,
-            server,
-            runner.server,
-            app[ONGOING].values(),
-            tls=self._peer_tls if purpose == "peer" else self._client_tls,
-            secure=self._secure_sockets,
-            purpose=purpose,
-        )
-        self._listeners.append(listener)
-        return listener
+        return runner.server, app[ONGOING].values()
 
     def _pause_changed(self) -> None:
         for listener in self._listeners:
@@ -333,6 +355,7 @@ class Member:
     async def serve(self) -> None:
         """Publish this member, then answer clients. Waits for a quorum, however long it takes."""
         node, config = self.node, self.config
+        await node.wait_joined()
         urls = tuple(url.text for url in config.advertise_client_urls)
         command = MemberPublish(node.member_id, config.name, urls)
         while True:
@@ -349,25 +372,38 @@ class Member:
             "published local member to cluster through raft",
             extra={"local-member-id": f"{node.member_id:x}", "cluster-id": f"{node.cluster_id:x}"},
         )
-        await self._client_listener.start()
+        await self._agree_on_version()
+        for listener in self._client_listeners:
+            await listener.start()
         self._ready.set()
-        urls = tuple(url.text for url in config.listen_client_urls)
+        urls = tuple(
+            url.text for url in (*config.listen_client_urls, *config.listen_client_http_urls)
+        )
         log.info("ready to serve client requests", extra={"urls": urls})
 
     async def wait_ready(self) -> None:
         """Returns once clients are answered."""
         await self._ready.wait()
 
-    async def _keep_house(self) -> None:
-        """What a leader sees to: the cluster's version is agreed once there is a leader."""
+    async def _agree_on_version(self) -> None:
+        """The cluster's version, before clients are answered: Patroni reads it as numbers, and
+        "not_decided" is none.
+        """
         node = self.node
-        while True:
-            await asyncio.sleep(1.0)
-            if node.is_leader and not node.machine.cluster_version:
-                try:
-                    await node.propose(ClusterVersionSet(ETCD_CLUSTER_VERSION))
-                except KvorumError as error:
-                    log.warning("cannot set the cluster version", extra={"error": str(error)})
+        while not node.machine.cluster_version:
+            try:
+                await node.propose(ClusterVersionSet(ETCD_CLUSTER_VERSION))
+            except KvorumError as error:
+                log.warning("cannot set the cluster version", extra={"error": str(error)})
+                await asyncio.sleep(PUBLISH_RETRY_S)
+
+    async def wait_departed(self) -> None:
+        """Returns when this member was removed and nobody can need it any more."""
+        node = self.node
+        await node.wait_removed()
+        where = self.config.data_dir / "member"
+        await asyncio.to_thread(leaving.note_removed, where, node.cluster_id, node.member_id)
+        await leaving.linger(node)
 
     # --- stop -------------------------------------------------------------------------------------
 
@@ -427,16 +463,10 @@ def _signed_tokens(config: NodeConfig) -> Tokens | None:
     return JwtTokens(signed)
 
 
-async def _started_members(url: str, tls: TlsPort) -> list[int]:
-    """Ids of the members that have published themselves, as the peer at ``url`` knows; or none."""
-    channel = channel_to(url, tls)
-    method = UnaryUnaryMethod(channel, MEMBERS_PATH, v1.PeerMembersRequest, v1.PeerMembersResponse)
-    ask: Callable[[v1.PeerMembersRequest], Awaitable[v1.PeerMembersResponse]] = method
-    try:
-        async with asyncio.timeout(_ASK_STARTED_S):
-            answer = await ask(v1.PeerMembersRequest())
-    except BROKEN:
-        return []
-    finally:
-        channel.close()
-    return [member.id for member in answer.members if member.client_urls]
+def _client_side(config: NodeConfig) -> tuple[Url, ...]:
+    """URLs whose listeners show the client side's certificate."""
+    return (
+        *config.listen_client_urls,
+        *config.listen_client_http_urls,
+        *config.listen_metrics_urls,
+    )

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 
+from kvorum.limits import PEER_STRANGERS_MAX
 from kvorum.machine.members import Member
 from kvorum.replica.effects import (
     Effect,
@@ -33,6 +34,7 @@ class Peers:
         post: hands inputs to the replica.
         members: the member table now.
         snapshots: begins the transfer of a snapshot to the peer at these URLs.
+        told_removed: a peer says that this node is no member any more.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Peers:
         gate: FaultGate,
         crash: Crash,
         rng: random.Random,
+        told_removed: Callable[[], None],
     ) -> None:
         self._own = own
         self._post = post
@@ -52,6 +55,7 @@ class Peers:
         self._gate = gate
         self._crash = crash
         self._rng = rng
+        self._told_removed = told_removed
         self._links: dict[int, PeerLink] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -95,6 +99,11 @@ class Peers:
         """Of every link."""
         return [link.figures() for link in self._links.values()]
 
+    def connected_s(self, id_: int) -> float:
+        """For how long this node has been connected to a peer; 0 when it is not."""
+        link = self._links.get(id_)
+        return link.connected_s if link is not None else 0.0
+
     # --- links ------------------------------------------------------------------------------------
 
     def get(self, id_: int) -> PeerLink | None:
@@ -110,9 +119,23 @@ class Peers:
             return
         if link is not None:
             self.drop(id_)
-        link = PeerLink(self._own, id_, urls, self._post, self._gate, self._rng)
+        link = PeerLink(self._own, id_, urls, self._post, self._gate, self._rng, self._told_removed)
         self._links[id_] = link
         self._tasks[id_] = self._crash.spawn(link.run(), f"peer {id_:x}")
+
+    def welcome(self, id_: int, urls: tuple[str, ...]) -> bool:
+        """A peer's stream has come in: answer it soon, also one that the table does not know yet.
+        False when there are too many such already.
+        """
+        link = self._links.get(id_)
+        if link is not None:
+            link.hurry()
+            return True
+        known = {member.id for member in self._members()}
+        if id_ not in known and len(self._links.keys() - known) >= PEER_STRANGERS_MAX:
+            return False
+        self.meet(id_, urls)
+        return True
 
     def drop(self, id_: int) -> None:
         """Let a link go."""

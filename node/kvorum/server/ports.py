@@ -147,3 +147,6 @@ class PeersPort(Protocol):
 
     def figures(self) -> Iterable[PeerFigures]:
         """Of every peer."""
+
+    def connected_s(self, id_: int) -> float:
+        """For how long this node has been connected to a peer; 0 when it is not."""

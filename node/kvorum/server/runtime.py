@@ -109,6 +109,7 @@ class Node:
         self._guarded_turn = crash.guard(self._turn)
         self._role_listeners: list[RoleListener] = []
         self._removed = asyncio.Event()
+        self._joined = asyncio.Event()
         self.callers = Callers(self.post, first_request_id)
         self._streams = WatchStreams(self.post)
         self._ticker = Ticker(
@@ -158,7 +159,7 @@ class Node:
             fx.Deliver: self._streams.deliver,
             fx.RoleChanged: self._role_changed,
             fx.TokensChanged: lambda effect: self.tokens.changed(effect.change),
-            fx.MembersChanged: lambda _: self.peers.members_changed(),
+            fx.MembersChanged: lambda _: self._members_changed(),
             fx.Removed: lambda _: self._removed.set(),
             fx.Fatal: self._fatal,
         }
@@ -168,7 +169,7 @@ class Node:
 
         ``late_ticks`` are spent at once: a node that boots has waited for a leader already.
         """
-        self.peers.members_changed()
+        self._members_changed()
         if late_ticks:
             self._ticks(late_ticks)
         self._ticker.start()
@@ -254,6 +255,15 @@ class Node:
         )
         for listener in tuple(self._role_listeners):
             listener(effect.leader, effect.role, effect.term)
+
+    def _members_changed(self) -> None:
+        if self.raft.conf.voters:
+            self._joined.set()
+        self.peers.members_changed()
+
+    def told_removed(self) -> None:
+        """A peer says that this node was removed for good; it has applied that, so it is so."""
+        self._removed.set()
 
     def _fatal(self, effect: fx.Fatal) -> None:
         raise FatalError(effect.reason, Exit.FATAL)
@@ -349,14 +359,16 @@ class Node:
         ticks = self._timeout_ticks(timeout_s)
         return await self.callers.ask(lambda id_: TransferLeader(id_, target, ticks))
 
-    async def change_members(self, change: Command, *, timeout_s: float | None = None) -> Done:
-        """MemberAdd, MemberRemove, MemberPromote or MemberUpdate.
+    async def change_members(
+        self, change: Command, caller: Caller = ANONYMOUS, *, timeout_s: float | None = None
+    ) -> Done:
+        """MemberAdd, MemberRemove, MemberPromote or MemberUpdate; ``value`` is a MembersResult.
 
-        Without ``timeout_s`` it waits for ever, as etcd.
+        Without ``timeout_s`` it waits for ever, as etcd. Raises KvorumError.
         """
         ticks = 0 if timeout_s is None else self._timeout_ticks(timeout_s)
-        at_ms = self.wall.now_ms()
-        return await self.callers.ask(lambda id_: ChangeMembers(id_, change, at_ms, ticks))
+        at_ms, user = self.wall.now_ms(), caller.user
+        return await self.callers.ask(lambda id_: ChangeMembers(id_, change, at_ms, ticks, user))
 
     def _timeout_ticks(self, timeout_s: float | None) -> int:
         seconds = self.config.request_timeout_s if timeout_s is None else timeout_s
@@ -421,6 +433,10 @@ class Node:
     def statistics(self) -> NodeStatistics:
         """Everything about this node at this moment."""
         return collect(self)
+
+    async def wait_joined(self) -> None:
+        """Returns when this node knows who has a vote: at once, unless it waits for a snapshot."""
+        await self._joined.wait()
 
     async def wait_removed(self) -> None:
         """Returns when this node is no longer a member."""

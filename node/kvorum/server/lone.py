@@ -1,0 +1,109 @@
+"""``--force-new-cluster``: the one survivor of a lost cluster goes on alone.
+
+For the disaster in which no quorum can ever come back. What this member knows to be committed
+stays: keys, revisions, leases, users, its own id and the cluster's. What it only had in its log is
+given up, as etcd does, and in its place come entries that remove every other member (and make this
+one a voter, should it be a learner), already committed, since nobody is left to agree.
+
+The promise that nothing acknowledged is lost ends here: what the others had acknowledged without
+this member is gone. To be used once, on one member: two survivors forced apart would be two
+clusters of one id. The removed members are told so if they ever come back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from kvorum.machine import commands
+from kvorum.raft import membership
+from kvorum.raft.types import ConfChange, ConfChangeOp, Entry, EntryKind, HardState
+from kvorum.replica.state import Boot
+from kvorum.server.boot import FoundState
+from kvorum.server.crash import Exit, FatalError
+
+log = logging.getLogger(__name__)
+
+
+def make_alone(found: FoundState) -> FoundState:
+    """Rewrite the log's end so that this member is the only one, durably. Blocks.
+
+    FatalError when these data never were, or are no more, those of a member.
+    """
+    own = found.metadata.member_id
+    boot = found.boot
+    kept = _committed(boot)
+    others = _members_ever(boot, kept) - {own}
+    _check_membership(found, kept, own)
+    if not others:
+        log.warning("forced a new cluster of one that was one already")
+        return found
+    added = _changes(boot, kept, own, sorted(others))
+    hard = HardState(boot.hard_state.term, boot.hard_state.vote, added[-1].index)
+    found.wal.append(hard, added)
+    found.wal.sync()
+    log.warning(
+        "forced a new cluster of one member",
+        extra={
+            "cluster-id": f"{found.metadata.cluster_id:x}",
+            "local-member-id": f"{own:x}",
+            "commit-index": added[0].index - 1,
+            "discarded-entries": len(boot.entries) - len(kept),
+        },
+    )
+    changed = boot._replace(hard_state=hard, entries=(*kept, *added))
+    return dataclasses.replace(found, boot=changed)
+
+
+def _committed(boot: Boot) -> list[Entry]:
+    """The entries known to be committed: also those that the history already holds, because only
+    what is committed gets there and the commit index on disk may lag.
+    """
+    commit = max(boot.hard_state.commit, boot.history_applied)
+    return [entry for entry in boot.entries if entry.index <= commit]
+
+
+def _steps(kept: list[Entry]) -> list[tuple[ConfChangeOp, int]]:
+    """What changes of members are among these entries, whether or not they were accepted."""
+    changes = [entry for entry in kept if entry.kind is EntryKind.CONF_CHANGE]
+    return [step for entry in changes for step in membership.decode(entry.data).changes]
+
+
+def _members_ever(boot: Boot, kept: list[Entry]) -> set[int]:
+    known = {member.id for member in boot.machine.members.all()}
+    return known.union(boot.snapshot.conf.members(), (member for _, member in _steps(kept)))
+
+
+def _check_membership(found: FoundState, kept: list[Entry], own: int) -> None:
+    boot = found.boot
+    gone = own in boot.machine.members.removed or (ConfChangeOp.REMOVE, own) in _steps(kept)
+    if gone:
+        raise FatalError("a removed member cannot be forced to be a new cluster", Exit.BAD_DATA)
+    if not boot.snapshot.conf.voters:
+        raise FatalError(
+            "this member never got the cluster's data: there is nothing to make a new cluster of",
+            Exit.BAD_DATA,
+        )
+
+
+def _changes(boot: Boot, kept: list[Entry], own: int, others: list[int]) -> list[Entry]:
+    """Entries behind ``kept``: this member votes, the others are gone.
+
+    Who was a member at that point only shows when the entries are applied; a change too many is
+    refused then, and does nothing.
+    """
+    steps: list[tuple[ConfChange, commands.Command]] = []
+    if own not in boot.snapshot.conf.voters:
+        steps.append((_step(ConfChangeOp.ADD_VOTER, own), commands.MemberPromote(own)))
+    steps += [(_step(ConfChangeOp.REMOVE, x), commands.MemberRemove(x)) for x in others]
+    index = kept[-1].index if kept else boot.snapshot.index
+    added = []
+    for number, (change, command) in enumerate(steps, start=1):
+        context = commands.encode(commands.Envelope(0, 0, own, "", 0, command))
+        data = membership.encode(change._replace(context=context))
+        added.append(Entry(index + number, boot.hard_state.term, EntryKind.CONF_CHANGE, data))
+    return added
+
+
+def _step(op: ConfChangeOp, member: int) -> ConfChange:
+    return ConfChange(((op, member),))
