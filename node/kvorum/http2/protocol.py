@@ -1,8 +1,10 @@
 """The HTTP/2 connection under grpclib, with our settings and our checks.
 
-Three things differ from grpclib's own: streams are not limited to h2's default of 100, frames this
-side does not know are passed over as HTTP/2 demands, and a message that is too large or compressed
-ends its own call and nobody else's.
+What differs from grpclib's own: frames that this side does not know are passed over as HTTP/2
+demands; a message that is too large or compressed ends its own call and nobody else's; streams that
+wait for the connection's window take turns, so that a window opened by a byte wakes one of them and
+not all; and a client that costs without asking for anything is told so and loses its connection
+(:mod:`kvorum.http2.connection`).
 """
 
 from __future__ import annotations
@@ -10,57 +12,81 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
 from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
-from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Stream
+from grpclib.protocol import AbstractHandler, EventsProcessor, H2Protocol, Stream
+from grpclib.protocol import Connection as GrpclibConnection
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import Event
-from h2.frame_buffer import FrameBuffer
+from h2.events import Event, StreamReset, WindowUpdated
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame
 
+from kvorum.http2.bounds import Inbox, Patience
+from kvorum.http2.connection import Connection, TooMuch
 from kvorum.http2.transport import GatheringTransport
+from kvorum.limits import (
+    HTTP2_BACKLOG_BYTES,
+    HTTP2_FRAME_CREDIT,
+    HTTP2_HEADER_LIST_BYTES,
+    HTTP2_HELD_BYTES,
+    HTTP2_HELD_CALLS,
+    HTTP2_RESETS,
+    HTTP2_RESETS_PER_S,
+)
 
 log = logging.getLogger(__name__)
-
-_MAX_HEADER_LIST_BYTES = 65_536
-_FRAME_HEAD_BYTES = 9
 
 
 class CheckedStream(Stream):
     """A stream whose messages are checked before they are read.
 
     grpclib reads a message as five bytes and then a body; the two reads alternate here to tell a
-    prefix from a body of five.
+    prefix from a body of five. (A server's calls read by themselves: :mod:`kvorum.http2.call`.)
     """
 
+    connection: CheckedConnection
+    _h2_connection: Connection
     encoding = ""
+    answered = False
     _in_body = False
     max_message_bytes = 0
 
+    def init_stream(self, stream_id: int, connection: GrpclibConnection) -> None:
+        """The stream has its number."""
+        super().init_stream(stream_id, connection)
+
+        def acknowledge(size: int) -> None:
+            if not connection.is_closing():
+                connection.ack(stream_id, size)
+
+        self.buffer = cast(Any, Inbox(acknowledge))
+
     async def recv_data(self, size: int) -> bytes:
         """Bytes of the stream. GRPCError for a message this side will not take."""
-        try:
-            data = await super().recv_data(size)
-        except AssertionError as exc:
-            # grpclib's buffer asserts that a message is whole; a client that stops in the middle
-            # breaks that.
-            raise GRPCError(Status.UNKNOWN, "unexpected EOF") from exc
+        data = await self.buffer.read(size)
+        if len(data) < size and (data or self._in_body):
+            raise GRPCError(Status.UNKNOWN, "unexpected EOF")
         if self._in_body:
             self._in_body = False
         elif data:
-            self._check(data)
-            self._in_body = True
+            self._in_body = self.check_prefix(data) > 0
         return data
 
-    def _check(self, prefix: bytes) -> None:
+    def check_prefix(self, prefix: bytes) -> int:
+        """The length of the message that the five bytes announce. GRPCError if it will not be
+        taken, in the words of grpc-go.
+        """
         if prefix[0]:
+            if prefix[0] != 1:
+                reason = f"grpc: received unexpected payload format {prefix[0]}"
+                raise GRPCError(Status.INTERNAL, reason)
             if self.encoding in ("", "identity"):
                 reason = "grpc: compressed flag set with identity or empty encoding"
                 raise GRPCError(Status.INTERNAL, reason)
@@ -71,6 +97,47 @@ class CheckedStream(Stream):
                 Status.RESOURCE_EXHAUSTED,
                 f"grpc: received message larger than max ({size} vs. {self.max_message_bytes})",
             )
+        return size
+
+    async def send_headers(self, headers: list[tuple[str, str]], end_stream: bool = False) -> None:
+        """Send headers or trailers."""
+        await super().send_headers(headers, end_stream=end_stream)
+        self.answered = True
+        self._h2_connection.patience.earn(HTTP2_FRAME_CREDIT)
+
+    async def send_data(self, data: bytes, end_stream: bool = False) -> None:
+        """Send bytes as the windows let them pass."""
+        assert self.id is not None
+        connection, h2, size = self.connection, self._h2_connection, len(data)
+        connection.hold_bytes(size)
+        at = 0
+        try:
+            while True:
+                await connection.write_ready.wait()
+                room = h2.local_flow_control_window(self.id)
+                if room <= 0 and at < size:
+                    await self._window(h2.outbound_flow_control_window)
+                    continue
+                part = data[at : at + min(room, h2.outbound_frame_bytes)] if size else b""
+                at += len(part)
+                h2.send_data(self.id, part, end_stream=end_stream and at == size)
+                self._transport.write(h2.data_to_send())
+                self.data_sent += len(part)
+                connection.sent(len(part))
+                if at == size:
+                    return
+        finally:
+            connection.release_bytes(size)
+            connection.next_turn()
+
+    async def _window(self, of_connection: int) -> None:
+        """Wait until the window that is shut may have opened."""
+        if of_connection <= 0:
+            await self.connection.turn()
+            return
+        self.connection.next_turn()
+        self.window_updated.clear()
+        await self.window_updated.wait()
 
 
 def not_installed(encoding: str) -> str:
@@ -78,12 +145,14 @@ def not_installed(encoding: str) -> str:
     return f'grpc: Decompressor is not installed for grpc-encoding "{encoding}"'
 
 
-class CheckedConnection(Connection):
+class CheckedConnection(GrpclibConnection):
     """grpclib's connection, making checked streams."""
+
+    _connection: Connection
 
     def __init__(
         self,
-        connection: H2Connection,
+        connection: Connection,
         transport: asyncio.Transport,
         *,
         config: Configuration,
@@ -91,6 +160,13 @@ class CheckedConnection(Connection):
     ) -> None:
         super().__init__(connection, transport, config=config)
         self._max_message_bytes = max_message_bytes
+        self.resets = Patience(HTTP2_RESETS, HTTP2_RESETS_PER_S, time.monotonic)
+        # Bytes, and calls, that wait to be sent.
+        self._held_bytes = 0
+        self._held_calls = 0
+        self._turns: deque[asyncio.Future[None]] = deque()
+        # What was written while the other side took nothing.
+        self._backlog_bytes = 0
 
     def create_stream(
         self, *, stream_id: int | None = None, wrapper: Wrapper | None = None
@@ -102,26 +178,88 @@ class CheckedConnection(Connection):
         stream.max_message_bytes = self._max_message_bytes
         return stream
 
+    def flush(self) -> None:
+        """Write what h2 has to say."""
+        data = self._connection.data_to_send()
+        if data:
+            if not self.write_ready.is_set():
+                self._backlog_bytes += len(data)
+            self._transport.write(data)
 
-class EagerFrameBuffer(FrameBuffer):
-    """h2's buffer of frames, refusing a frame that is too long when its head says so, not after
-    16 MiB of it have been kept.
-    """
+    def resume_writing(self) -> None:
+        """The other side takes bytes again."""
+        self._backlog_bytes = 0
+        super().resume_writing()
 
-    def __next__(self) -> Frame:
-        if len(self._data) >= _FRAME_HEAD_BYTES:
-            self._validate_frame_length(int.from_bytes(self._data[:3], "big"))
-        return super().__next__()
+    @property
+    def is_deaf(self) -> bool:
+        """The other side asks and asks, and takes no answers."""
+        return self._backlog_bytes > HTTP2_BACKLOG_BYTES
+
+    # --- the connection's window ------------------------------------------------------------------
+
+    @property
+    def is_clogged(self) -> bool:
+        """Answers wait that nobody takes; there should not be more of them."""
+        return self._held_bytes > HTTP2_HELD_BYTES and self._held_calls > HTTP2_HELD_CALLS
+
+    def hold_bytes(self, size: int) -> None:
+        """A call has so much to send."""
+        self._held_bytes += size
+        self._held_calls += 1
+
+    def release_bytes(self, size: int) -> None:
+        """It has been sent, or given up."""
+        self._held_bytes -= size
+        self._held_calls -= 1
+
+    def sent(self, size: int) -> None:
+        """A DATA frame was written."""
+        self.data_sent += size
+        self.data_send_process()
+        self._connection.patience.earn(HTTP2_FRAME_CREDIT)
+
+    async def turn(self) -> None:
+        """Wait for the connection's window, behind those who wait already."""
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append(mine)
+        await mine
+
+    def next_turn(self) -> None:
+        """Wake the first who waits if the window is open."""
+        if self._turns and self._connection.outbound_flow_control_window > 0:
+            while self._turns:
+                first = self._turns.popleft()
+                if not first.done():
+                    first.set_result(None)
+                    return
 
 
 class Events(EventsProcessor):
     """grpclib's dispatch of h2 events; events it has no use for (unknown frames) are ignored."""
+
+    connection: CheckedConnection
 
     def process(self, event: Event) -> None:
         """Handle one event."""
         processors = self.__dict__.get("processors")
         if processors is not None and event.__class__ in processors:
             super().process(event)
+
+    def process_window_updated(self, event: WindowUpdated) -> None:
+        """A window has opened."""
+        if event.stream_id == 0:
+            self.connection.next_turn()
+        else:
+            super().process_window_updated(event)
+
+    def process_stream_reset(self, event: StreamReset) -> None:
+        """A stream was given up. TooMuch when calls are started and given up without end."""
+        stream = self.streams.get(cast(int, event.stream_id))
+        wasted = isinstance(stream, CheckedStream) and not stream.answered
+        super().process_stream_reset(event)
+        if wasted and event.remote_reset and not self.connection.resets.spend():
+            raise TooMuch("calls are started and given up without end")
 
 
 class KvorumProtocol(H2Protocol):
@@ -134,6 +272,7 @@ class KvorumProtocol(H2Protocol):
     """
 
     transport: GatheringTransport
+    connection: CheckedConnection
 
     def __init__(
         self,
@@ -158,18 +297,15 @@ class KvorumProtocol(H2Protocol):
         self.transport = GatheringTransport(
             cast(asyncio.Transport, transport), asyncio.get_running_loop()
         )
-        h2_connection = H2Connection(config=self.h2_config)
+        h2_connection = Connection(self.h2_config)
         h2_connection.local_settings = Settings(
             client=bool(self.h2_config.client_side),
             initial_values={
                 SettingCodes.MAX_CONCURRENT_STREAMS: self._max_streams,
                 SettingCodes.INITIAL_WINDOW_SIZE: self.config.http2_stream_window_size,
-                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_LIST_BYTES,
+                SettingCodes.MAX_HEADER_LIST_SIZE: HTTP2_HEADER_LIST_BYTES,
             },
         )
-        frames = EagerFrameBuffer(server=not self.h2_config.client_side)
-        frames.max_frame_size = h2_connection.incoming_buffer.max_frame_size
-        h2_connection.incoming_buffer = frames
         h2_connection.initiate_connection()
         # The connection's own window starts at 64 KiB, whatever the settings say.
         h2_connection.increment_flow_control_window(
@@ -189,11 +325,32 @@ class KvorumProtocol(H2Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the other side. Whatever they make h2 raise costs this connection only."""
+        if self.connection.is_closing():
+            return
         try:
-            super().data_received(data)
-        except Exception:
+            events = self.connection.feed(data)
+            self.connection.flush()
+            for event in events:
+                self.processor.process(event)
+            if not self.connection.is_closing():
+                self.connection.flush()
+                if self.connection.is_deaf:
+                    raise TooMuch("answers pile up that nobody takes")
+        except Exception as error:
             log.debug("connection closed: its peer does not speak HTTP/2", exc_info=True)
-            self.processor.close("Protocol error")
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Say why, as far as HTTP/2 has a word for it, and close."""
+        if not self.connection.is_closing():
+            if isinstance(error, TooMuch):
+                # h2 has said so itself where the frame was read; this is for what came of it.
+                try:
+                    self.connection._connection.close_connection(error.error_code)
+                except ProtocolError:
+                    log.debug("it is closed already")
+            self.connection.flush()
+        self.processor.close("Protocol error")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""

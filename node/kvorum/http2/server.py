@@ -3,34 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
-from typing import Any
+import logging
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, cast
 
 from grpclib.client import Channel
 from grpclib.client import Handler as ChannelHandler
 from grpclib.config import Configuration
 from grpclib.const import Cardinality, Status
+from grpclib.const import Handler as Method
 from grpclib.encoding.base import CodecBase
 from grpclib.metadata import encode_grpc_message
 from grpclib.protocol import H2Protocol
 from grpclib.protocol import Stream as ProtocolStream
 from grpclib.server import Handler, Server
-from h2.exceptions import ProtocolError
+from h2.config import H2Configuration
+from h2.errors import ErrorCodes
+from h2.exceptions import H2Error
 from kvorum_proto.codec import ServerCodec
 
+from kvorum.http2.call import (
+    Call,
+    MalformedError,
+    call_fields,
+    deadline_of,
+    metadata_of,
+    serve,
+)
 from kvorum.http2.protocol import CheckedStream, KvorumProtocol, not_installed
-from kvorum.limits import GRPC_OVERHEAD_BYTES, MAX_CONCURRENT_STREAMS, MAX_REQUEST_BYTES
+from kvorum.limits import (
+    CLIENT_MESSAGE_BYTES,
+    GRPC_OVERHEAD_BYTES,
+    MAX_CONCURRENT_STREAMS,
+    MAX_REQUEST_BYTES,
+)
+
+log = logging.getLogger(__name__)
+
+# Every byte is a character: what a header holds is its reader's business. h2's own checks would end
+# the connection where a stream is enough.
+_H2_OPTIONS: dict[str, Any] = {
+    "header_encoding": "latin-1",
+    "validate_inbound_headers": False,
+    "validate_outbound_headers": False,
+    "normalize_inbound_headers": False,
+    "normalize_outbound_headers": False,
+}
 
 Headers = list[tuple[str, str]]
 
 
 class CallHandler(Handler):
-    """Starts handlers, and answers what no handler will: unknown methods, encodings nobody can
-    undo.
+    """Starts calls, and answers what no handler will: unknown methods, encodings nobody can undo,
+    headers that are no call, and more streams than a connection may have.
     """
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, max_streams: int) -> None:
         super().__init__(*args)
+        self._max_streams = max_streams
+        self._open = 0
         # Calls that end by themselves: a stopping server waits for these, not for streams.
         self.unary: set[asyncio.Task[None]] = set()
 
@@ -38,27 +69,75 @@ class CallHandler(Handler):
         self, stream: ProtocolStream, headers: Headers, release_stream: Callable[[], Any]
     ) -> None:
         """A request's headers are here."""
-        fields = dict(headers)
-        refusal = self._refusal(fields)
-        if refusal is None:
-            if isinstance(stream, CheckedStream):
-                stream.encoding = fields.get("grpc-encoding", "")
-            super().accept(stream, headers, release_stream)
-            method = self.mapping.get(fields.get(":path", ""))
-            if method is not None and method.cardinality is Cardinality.UNARY_UNARY:
-                task = self._tasks[stream]
-                self.unary.add(task)
-                task.add_done_callback(self.unary.discard)
+        assert isinstance(stream, CheckedStream)
+        self.__gc_step__()
+        if self._open >= self._max_streams or stream.connection.is_clogged:
+            _reset(stream, ErrorCodes.REFUSED_STREAM, release_stream)
             return
-        self._tasks[stream] = self.loop.create_task(_refuse(stream, refusal, release_stream))
-
-    def _refusal(self, fields: dict[str, str]) -> tuple[Status, str] | None:
+        try:
+            fields = call_fields(headers)
+            deadline = deadline_of(fields)
+        except MalformedError as error:
+            log.debug("a stream is reset for its header %s", error)
+            _reset(stream, ErrorCodes.PROTOCOL_ERROR, release_stream)
+            return
+        # Go's servers let the slash in front be missing.
         path = fields.get(":path", "")
-        if not fields.get("content-type", "").startswith("application/grpc"):
-            return None
-        if path not in self.mapping:
-            return unknown_method(path, self.mapping)
-        encoding = fields.get("grpc-encoding", "")
+        method = self.mapping.get(path) or self.mapping.get(f"/{path}")
+        refusal = self._refusal(method, path, fields.get("grpc-encoding", ""))
+        if method is None or refusal is not None:
+            assert refusal is not None
+            self._begin(stream, _refuse(stream, refusal), release_stream)
+            return
+        stream.encoding = fields.get("grpc-encoding", "")
+        call = Call(
+            stream,
+            path,
+            method.cardinality,
+            method.request_type,
+            method.reply_type,
+            codec=self.codec,
+            status_details_codec=self.status_details_codec,
+            dispatch=self.dispatch,
+            deadline=deadline,
+            user_agent=fields.get("user-agent"),
+        )
+        call.metadata = cast(Any, metadata_of(headers))
+        task = self._begin(stream, serve(method, call, stream), release_stream)
+        if method.cardinality is Cardinality.UNARY_UNARY:
+            self.unary.add(task)
+            task.add_done_callback(self.unary.discard)
+
+    def _begin(
+        self,
+        stream: CheckedStream,
+        work: Coroutine[Any, Any, None],
+        release_stream: Callable[[], Any],
+    ) -> asyncio.Task[None]:
+        task = self._tasks[stream] = self.loop.create_task(work)
+        self._open += 1
+
+        def ended(task: asyncio.Task[None]) -> None:
+            # Not by the task itself: one that is cancelled before its first step does nothing.
+            self._open -= 1
+            release_stream()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("a call failed", exc_info=error)
+
+        task.add_done_callback(ended)
+        return task
+
+    def cancel(self, stream: ProtocolStream) -> None:
+        """The client has given a stream up. It may have been answered already."""
+        if stream in self._tasks:
+            super().cancel(stream)
+
+    def _refusal(
+        self, method: Method | None, path: str, encoding: str
+    ) -> tuple[Status, str] | None:
+        if method is None:
+            text = path.encode("latin-1").decode(errors="replace")
+            return unknown_method(text, self.mapping)
         if encoding not in ("", "identity"):
             return Status.UNIMPLEMENTED, not_installed(encoding)
         return None
@@ -74,9 +153,14 @@ def unknown_method(path: str, known: Collection[str]) -> tuple[Status, str]:
     return Status.UNIMPLEMENTED, f"unknown service {service}"
 
 
-async def _refuse(
-    stream: ProtocolStream, refusal: tuple[Status, str], release_stream: Callable[[], Any]
-) -> None:
+def _reset(stream: CheckedStream, why: ErrorCodes, release_stream: Callable[[], Any]) -> None:
+    """End a stream without a word of gRPC."""
+    if stream.closable:
+        stream.reset_nowait(why)
+    release_stream()
+
+
+async def _refuse(stream: CheckedStream, refusal: tuple[Status, str]) -> None:
     status, message = refusal
     try:
         await stream.send_headers(
@@ -90,11 +174,9 @@ async def _refuse(
         )
         if stream.closable:
             stream.reset_nowait()
-    except ProtocolError:
+    except H2Error:
         # The client has reset the stream meanwhile; nobody listens for the answer.
-        pass
-    finally:
-        release_stream()
+        log.debug("nobody takes the refusal", exc_info=True)
 
 
 class KvorumServer(Server):
@@ -122,6 +204,7 @@ class KvorumServer(Server):
             _keepalive_timeout=keepalive_timeout_s or 20.0,
         )
         super().__init__(handlers, codec=codec or ServerCodec(), config=config)
+        self._h2_config = H2Configuration(client_side=False, **_H2_OPTIONS)
         self._max_message_bytes = max_message_bytes
         self._max_streams = max_streams
         self._connections: set[KvorumProtocol] = set()
@@ -139,7 +222,11 @@ class KvorumServer(Server):
     def _protocol_factory(self) -> H2Protocol:
         self.__gc_step__()
         handler = CallHandler(
-            self._mapping, self._codec, self._status_details_codec, self.__dispatch__
+            self._mapping,
+            self._codec,
+            self._status_details_codec,
+            self.__dispatch__,
+            max_streams=self._max_streams,
         )
         self._handlers.add(handler)
         return KvorumProtocol(
@@ -185,7 +272,18 @@ class KvorumServer(Server):
 
 
 class KvorumChannel(Channel):
-    """grpclib's channel on our connections."""
+    """grpclib's channel on our connections.
+
+    Args:
+        max_message_bytes: the largest message taken from the server.
+    """
+
+    def __init__(
+        self, *args: Any, max_message_bytes: int = CLIENT_MESSAGE_BYTES, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self._h2_config = H2Configuration(client_side=True, **_H2_OPTIONS)
+        self._max_message_bytes = max_message_bytes
 
     def _protocol_factory(self) -> H2Protocol:
         return KvorumProtocol(
@@ -193,5 +291,5 @@ class KvorumChannel(Channel):
             self._config,
             self._h2_config,
             max_streams=MAX_CONCURRENT_STREAMS,
-            max_message_bytes=0,
+            max_message_bytes=self._max_message_bytes,
         )
