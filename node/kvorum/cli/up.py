@@ -7,6 +7,7 @@ on top and stops the nodes when it is closed.
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 import tempfile
@@ -86,7 +87,7 @@ def up(
     """Run the nodes of CLUSTER as processes, until Ctrl-C.
 
     CLUSTER is a cluster file, a directory with a cluster.toml, or a sample's name (one, three,
-    five). The next start finds the same data on the same ports.
+    five, wan5, tls3, auth3). The next start finds the same data on the same ports.
     """
     stopper = Stopper()
     with _told(), stopper.installed():
@@ -115,6 +116,7 @@ def up(
 
 
 @click.command()
+@click.argument("cluster", required=False)
 @click.option("--nodes", type=click.Choice(["1", "3", "5"]), default="3", help="How many nodes.")
 @click.option(
     "--dir",
@@ -122,12 +124,15 @@ def up(
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the data here (default: a temporary directory, deleted in the end).",
 )
-def demo(nodes: str, run_dir: Path | None) -> None:
-    """A cluster with sample data and faults enabled, and the terminal on it."""
+def demo(cluster: str | None, nodes: str, run_dir: Path | None) -> None:
+    """A cluster with sample data and faults enabled, and the terminal on it.
+
+    CLUSTER is a sample's name or a cluster file (default: the sample of so many --nodes).
+    """
     stopper = Stopper()
     with _told(), _directory(run_dir) as path, stopper.installed():
-        spec = read_cluster_file(find_cluster_file(DEMO_SAMPLES[int(nodes)]))
-        spec = replace(spec, faults=True, name="demo")
+        spec = read_cluster_file(find_cluster_file(cluster or DEMO_SAMPLES[int(nodes)]))
+        spec = replace(spec, faults=spec.program == "kvorum", name="demo")
         notes = _Notes(_say)
         supervisor = Supervisor(spec, RunDir(path), notes, stopper.stopping, stopper.hurry)
         try:
@@ -185,6 +190,10 @@ def _bring_up(supervisor: Supervisor, fresh: bool) -> None:
     done = supervisor.load_keys(_progress if sys.stderr.isatty() else lambda done, total: None)
     if done:
         _say(f"sample keys loaded: {done} writes")
+    if supervisor.set_up_auth():
+        _say("users and roles made; auth is on")
+    # Last: what is loaded before need not wait for slow links.
+    supervisor.keep_links()
 
 
 def _progress(done: int, total: int) -> None:
@@ -235,7 +244,8 @@ def _open_terminal(supervisor: Supervisor) -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
-    run(supervisor.endpoints(), control=SupervisorControl(supervisor), title="demo")
+    control = SupervisorControl(supervisor)
+    run(supervisor.endpoints(), control=control, title="demo", tls=supervisor.tls)
 
 
 def _show(supervisor: Supervisor, write_out: str) -> None:
@@ -253,7 +263,22 @@ def _show(supervisor: Supervisor, write_out: str) -> None:
     for row in rows:
         click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
     click.echo(f"export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={','.join(v.client_url for v in views)}")
+    files = _tls_files(supervisor)
+    if files:
+        told = " ".join(
+            f"ETCDCTL_{name.upper()}={shlex.quote(path)}" for name, path in files.items()
+        )
+        click.echo(f"export {told}")
     sys.stdout.flush()
+
+
+def _tls_files(supervisor: Supervisor) -> dict[str, str]:
+    """The files that clients need, by their options' names; empty without TLS."""
+    tls = supervisor.tls
+    if tls is None:
+        return {}
+    files = {"cacert": tls.ca_cert, "cert": tls.cert, "key": tls.key}
+    return {name: str(path) for name, path in files.items() if path is not None}
 
 
 def _as_json(supervisor: Supervisor, views: list[NodeView]) -> dict[str, object]:
@@ -262,6 +287,7 @@ def _as_json(supervisor: Supervisor, views: list[NodeView]) -> dict[str, object]
         "run_dir": str(supervisor.run.path),
         "leader": supervisor.leader(),
         "endpoints": [view.client_url for view in views],
+        "tls": _tls_files(supervisor),
         "nodes": [
             {
                 "name": view.name,

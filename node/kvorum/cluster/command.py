@@ -8,19 +8,24 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from kvorum.cluster.certificates import Certificates
 from kvorum.cluster.file import ClusterSpec, NodeSpec
 from kvorum.cluster.rundir import HOST, RunState
 from kvorum.errors import ConfigError
 
 
-def client_url(state: RunState, name: str) -> str:
+def client_url(spec: ClusterSpec, state: RunState, name: str) -> str:
     """Where clients reach node ``name``."""
-    return f"http://{HOST}:{state.ports[name].client}"
+    return f"{_scheme(spec.tls.clients)}://{HOST}:{state.ports[name].client}"
 
 
-def peer_url(state: RunState, name: str) -> str:
+def peer_url(spec: ClusterSpec, state: RunState, name: str) -> str:
     """Where the other nodes reach node ``name``."""
-    return f"http://{HOST}:{state.ports[name].peer}"
+    return f"{_scheme(spec.tls.peers)}://{HOST}:{state.ports[name].peer}"
+
+
+def _scheme(tls: str) -> str:
+    return "http" if tls == "off" else "https"
 
 
 def program(spec: ClusterSpec) -> list[str]:
@@ -40,17 +45,20 @@ def program(spec: ClusterSpec) -> list[str]:
     return [found]
 
 
-def node_argv(spec: ClusterSpec, node: NodeSpec, state: RunState, data_dir: Path) -> list[str]:
+def node_argv(
+    spec: ClusterSpec, node: NodeSpec, state: RunState, data_dir: Path, certs: Certificates
+) -> list[str]:
     """The whole command line of one node."""
-    cluster = ",".join(f"{n.name}={peer_url(state, n.name)}" for n in spec.nodes)
+    cluster = ",".join(f"{n.name}={peer_url(spec, state, n.name)}" for n in spec.nodes)
+    clients, peers = client_url(spec, state, node.name), peer_url(spec, state, node.name)
     argv = [
         *program(spec),
         f"--name={node.name}",
         f"--data-dir={data_dir}",
-        f"--listen-client-urls={client_url(state, node.name)}",
-        f"--advertise-client-urls={client_url(state, node.name)}",
-        f"--listen-peer-urls={peer_url(state, node.name)}",
-        f"--initial-advertise-peer-urls={peer_url(state, node.name)}",
+        f"--listen-client-urls={clients}",
+        f"--advertise-client-urls={clients}",
+        f"--listen-peer-urls={peers}",
+        f"--initial-advertise-peer-urls={peers}",
         f"--initial-cluster={cluster}",
         "--initial-cluster-state=new",
         f"--initial-cluster-token={state.token}",
@@ -59,7 +67,18 @@ def node_argv(spec: ClusterSpec, node: NodeSpec, state: RunState, data_dir: Path
     ]
     if spec.faults:
         argv.append("--enable-faults")
-    return [*argv, *spec.flags, *node.flags]
+    return [*argv, *_tls_flags(spec, certs, node.name), *spec.flags, *node.flags]
+
+
+def _tls_flags(spec: ClusterSpec, certs: Certificates, name: str) -> list[str]:
+    pair = certs.pair(name)
+    flags = []
+    for prefix, kind in (("", spec.tls.clients), ("peer-", spec.tls.peers)):
+        if kind != "off":
+            flags += [f"--{prefix}cert-file={pair.cert}", f"--{prefix}key-file={pair.key}"]
+        if kind == "mutual":
+            flags += [f"--{prefix}client-cert-auth", f"--{prefix}trusted-ca-file={certs.ca}"]
+    return flags
 
 
 def node_env(spec: ClusterSpec, base: Mapping[str, str] = os.environ) -> dict[str, str]:

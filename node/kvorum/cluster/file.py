@@ -12,6 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kvorum.cluster.extras import (
+    AuthSpec,
+    LinkSpec,
+    TlsSpec,
+    read_auth,
+    read_links,
+    read_tls,
+)
 from kvorum.errors import ConfigError
 
 FILE_NAME = "cluster.toml"
@@ -24,6 +32,11 @@ NODES_MAX = (
 # Names become folder names, member names and parts of `--initial-cluster`, which splits at "="
 # and ",".
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
+
+
+_PLAIN = TlsSpec()
+# The folder of certificates in a run directory; nodes have folders beside it.
+CERTIFICATES = "certs"
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,9 @@ class ClusterSpec:
     data_dir: Path | None = None
     flags: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    tls: TlsSpec = _PLAIN
+    auth: AuthSpec | None = None
+    links: tuple[LinkSpec, ...] = ()
 
     def node(self, name: str) -> NodeSpec:
         """The node called ``name``; KeyError names those that exist."""
@@ -104,7 +120,8 @@ class _Reader:
         self._known(
             table,
             "",
-            "name node program heartbeat_ms election_ms faults restart keys data_dir flags env",
+            "name node program heartbeat_ms election_ms faults restart keys data_dir flags env"
+            " tls auth link",
         )
         nodes = self._nodes(table)
         heartbeat_ms = self._integer(table, "heartbeat_ms", 100, 1, 10_000)
@@ -119,6 +136,10 @@ class _Reader:
         faults = self._typed(table, "faults", bool, False, "true or false")
         if faults and program != "kvorum":
             raise self.wrong("faults", f'{program} has no fault gates; use program = "kvorum"')
+        tls = read_tls(table, self.wrong)
+        names = [node.name for node in nodes]
+        if tls.words and CERTIFICATES in names:
+            raise self.wrong("node", f"the name {CERTIFICATES!r} is taken by the certificates")
         return ClusterSpec(
             path=self.path,
             name=self._name(table, "name"),
@@ -132,6 +153,9 @@ class _Reader:
             data_dir=self._data_dir(table),
             flags=self._flags(table, "flags"),
             env=self._env(table),
+            tls=tls,
+            auth=read_auth(table, tls, self.wrong),
+            links=read_links(table, names, faults, self.wrong),
         )
 
     def _nodes(self, table: dict[str, Any]) -> tuple[NodeSpec, ...]:

@@ -39,6 +39,7 @@ from kvorum_proto.etcdserverpb import (
 )
 
 from kvorum import limits
+from kvorum.client.connection import TLS
 from kvorum.cluster.probe import channel_to
 from kvorum.cluster.rundir import ClusterError
 from kvorum.errors import ConfigError
@@ -186,8 +187,12 @@ class Loader:
     """
 
     def __init__(
-        self, endpoints: Sequence[str], cancelled: Callable[[], bool] = lambda: False
+        self,
+        endpoints: Sequence[str],
+        cancelled: Callable[[], bool] = lambda: False,
+        tls: TLS | None = None,
     ) -> None:
+        self._tls = tls
         self._endpoints = list(endpoints)
         self._cancelled = cancelled
         self._leases: dict[tuple[str, int], int] = {}
@@ -241,7 +246,7 @@ class Loader:
         problem: Exception | None = None
         for _ in range(limits.LOAD_TRIES):
             if self._channel is None:
-                self._channel = channel_to(self._endpoints[0])
+                self._channel = channel_to(self._endpoints[0], self._tls)
             method = UnaryUnaryMethod(self._channel, path, type(request), kind)
             try:
                 return await method(request, timeout=CALL_TIMEOUT_S)

@@ -15,6 +15,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from kvorum_proto.etcdserverpb import StatusRequest, StatusResponse
 
 from kvorum import limits
+from kvorum.client.connection import TLS
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,18 @@ class Answer:
     version: str
 
 
-def channel_to(url: str) -> Channel:
+def channel_to(url: str, tls: TLS | None = None) -> Channel:
     """A channel to a client URL (``http://host:port``). Close it with ``close()``."""
     parts = urlsplit(url)
-    return Channel(parts.hostname or "127.0.0.1", parts.port or 2379)
+    context = (tls or TLS()).context() if parts.scheme == "https" else None
+    return Channel(parts.hostname or "127.0.0.1", parts.port or 2379, ssl=context)
 
 
-async def ask(url: str, timeout_s: float = limits.PROBE_TIMEOUT_S) -> Answer | None:
+async def ask(
+    url: str, timeout_s: float = limits.PROBE_TIMEOUT_S, tls: TLS | None = None
+) -> Answer | None:
     """The node's answer, or None when it gives none (dead, paused, not ready, no gRPC there)."""
-    channel = channel_to(url)
+    channel = channel_to(url, tls)
     method = UnaryUnaryMethod(
         channel, "/etcdserverpb.Maintenance/Status", StatusRequest, StatusResponse
     )
@@ -60,14 +64,16 @@ async def ask(url: str, timeout_s: float = limits.PROBE_TIMEOUT_S) -> Answer | N
 
 
 def ask_all(
-    urls: Mapping[str, str], timeout_s: float = limits.PROBE_TIMEOUT_S
+    urls: Mapping[str, str],
+    timeout_s: float = limits.PROBE_TIMEOUT_S,
+    tls: TLS | None = None,
 ) -> dict[str, Answer | None]:
     """The answers of several nodes, asked at once: name -> answer. Not from inside an event
     loop.
     """
 
     async def gather() -> dict[str, Answer | None]:
-        answers = await asyncio.gather(*(ask(url, timeout_s) for url in urls.values()))
+        answers = await asyncio.gather(*(ask(url, timeout_s, tls) for url in urls.values()))
         return dict(zip(urls, answers, strict=True))
 
     return asyncio.run(gather())

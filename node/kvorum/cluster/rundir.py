@@ -7,7 +7,7 @@ Layout::
     loaded supervisor.lock   held (flock) by the one supervisor that works here; holds its pid
     <node>/pid.json   pid, start time and command line of the node's process <node>/node.log
     what the node printed <node>/data/      the node's data directory (unless the cluster file
-    puts it elsewhere)
+    puts it elsewhere) certs/                authority and certificates, where there is TLS
 
 Ports are chosen once and kept: a member's peer address is part of the cluster's own data, so
 the same data can only start again on the same ports.
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kvorum.cluster.file import ClusterSpec, NodeSpec
+from kvorum.cluster.file import CERTIFICATES, ClusterSpec, NodeSpec
 from kvorum.cluster.process import Identity, Process
 from kvorum.errors import ConfigError
 
@@ -61,6 +61,9 @@ class RunState:
     ports: dict[str, NodePorts]
     data_dir: str
     keys_loaded: bool = False
+    # Which connections are over TLS, in words; peers' URLs are part of the cluster's own data.
+    tls: str = ""
+    auth_on: bool = False
 
     def dumps(self) -> str:
         """As the text of ``run.json``."""
@@ -73,6 +76,8 @@ class RunState:
                 "token": self.token,
                 "data_dir": self.data_dir,
                 "keys_loaded": self.keys_loaded,
+                "tls": self.tls,
+                "auth_on": self.auth_on,
                 "nodes": ports,
             },
             indent=2,
@@ -94,6 +99,8 @@ class RunState:
             ports,
             str(table["data_dir"]),
             bool(table["keys_loaded"]),
+            str(table.get("tls", "")),
+            bool(table.get("auth_on", False)),
         )
 
 
@@ -172,7 +179,8 @@ class RunDir:
             peer = node.peer_port or free_port(taken)
             ports[node.name] = NodePorts(client, peer)
         token = f"{spec.name}-{random.SystemRandom().getrandbits(32):08x}"
-        return RunState(spec.name, spec.program, token, ports, str(spec.data_dir or ""))
+        data_dir = str(spec.data_dir or "")
+        return RunState(spec.name, spec.program, token, ports, data_dir, tls=spec.tls.words)
 
     def _check_fits(self, spec: ClusterSpec, state: RunState) -> None:
         def clash(key: str, has: object, wants: object) -> ConfigError:
@@ -183,6 +191,8 @@ class RunDir:
 
         if state.program != spec.program:
             raise clash("program", state.program, spec.program)
+        if state.tls != spec.tls.words:
+            raise clash("tls", state.tls or "none", spec.tls.words or "none")
         if list(state.ports) != [n.name for n in spec.nodes]:
             raise clash("node", ", ".join(state.ports), ", ".join(n.name for n in spec.nodes))
         if state.data_dir != str(spec.data_dir or ""):
@@ -211,7 +221,14 @@ class RunDir:
                 data = Path(state.data_dir) / name
                 if data.exists():
                     shutil.rmtree(data)
+        if state and state.tls and self.certs_dir.exists():
+            shutil.rmtree(self.certs_dir)
         (self.path / "run.json").unlink(missing_ok=True)
+
+    @property
+    def certs_dir(self) -> Path:
+        """The folder of the cluster's certificates."""
+        return self.path / CERTIFICATES
 
     # --- one node's folder ----------------------------------------------------------------------
 

@@ -17,8 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvorum import limits
-from kvorum.cluster import command, keys, probe
+from kvorum.client import TLS
+from kvorum.client.errors import ClientError
+from kvorum.cluster import accounts, command, keys, probe
+from kvorum.cluster.certificates import Certificates
 from kvorum.cluster.file import ClusterSpec, NodeSpec
+from kvorum.cluster.links import Links
 from kvorum.cluster.process import Process, log_tail, rotate_log
 from kvorum.cluster.rundir import ClusterError, RunDir, RunState, port_is_free
 
@@ -79,6 +83,22 @@ class Supervisor:
         self._guard = threading.RLock()
         self._nodes: dict[str, _Node] = {}
         self.state: RunState | None = None
+        self.certificates = Certificates(run.certs_dir)
+        self._links = Links(spec.links, self.tls)
+
+    @property
+    def tls(self) -> TLS | None:
+        """How the nodes are spoken to; None when they speak plainly."""
+        if self.spec.tls.clients == "off":
+            return None
+        return self.certificates.tls(self.identity)
+
+    @property
+    def identity(self) -> str | None:
+        """Whose certificate the supervisor shows to nodes: root's where there is auth."""
+        if self.spec.tls.clients != "mutual":
+            return None
+        return "root" if self.spec.auth is not None else "client"
 
     # --- together -------------------------------------------------------------------------------
 
@@ -107,11 +127,20 @@ class Supervisor:
                 self._end(self.run.leftovers())
                 self.run.forget(self.spec)
             self.state = self.run.prepare(self.spec)
+            self._prepare_certificates()
             for node in self.spec.nodes:
                 data = self.run.data_dir(self.spec, node)
-                argv = command.node_argv(self.spec, node, self.state, data)
+                argv = command.node_argv(self.spec, node, self.state, data, self.certificates)
                 self._nodes[node.name] = _Node(node, argv)
                 self._adopt(node.name)
+
+    def _prepare_certificates(self) -> None:
+        if not self.spec.tls.words:
+            return
+        clients = ["client"] if self.spec.tls.clients == "mutual" else []
+        if self.spec.auth is not None:
+            clients = ["root", *(user.name for user in self.spec.auth.users)]
+        self.certificates.prepare([node.name for node in self.spec.nodes], clients)
 
     def _adopt(self, name: str) -> None:
         identity = self.run.identity(name)
@@ -159,12 +188,35 @@ class Supervisor:
         if self.spec.keys is None or self.state.keys_loaded:
             return 0
         samples = keys.read_keys(self.spec.keys)
-        loader = keys.Loader(self.endpoints(), self._stopping.is_set)
+        loader = keys.Loader(self.endpoints(), self._stopping.is_set, self.tls)
         done = asyncio.run(loader.load(samples, progress))
         self._check_stopping()
         self.state = replace(self.state, keys_loaded=True)
         self.run.write_state(self.state)
         return done
+
+    def set_up_auth(self) -> bool:
+        """On the first start, make the cluster file's users and roles and switch auth on; True when
+        that was done now.
+
+        Raises ClusterError when the cluster refuses; then the next start begins again.
+        """
+        assert self.state is not None
+        if self.spec.auth is None or self.state.auth_on:
+            return False
+        try:
+            asyncio.run(accounts.set_up(self.endpoints(), self.tls, self.spec.auth))
+        except ClientError as error:
+            raise ClusterError(f"users and roles cannot be set up: {error}") from error
+        self.state = replace(self.state, auth_on=True)
+        self.run.write_state(self.state)
+        return True
+
+    def keep_links(self) -> None:
+        """Give nodes the delays of their links where that is due. Not from inside an event loop."""
+        if self._links.due():
+            for name in asyncio.run(self._links.give(self._urls(self._nodes))):
+                self._say(f"{name}: cannot be told the delays of its links; trying again")
 
     def stop(self, timeout_s: float = limits.NODE_STOP_S) -> None:
         """End every node (SIGTERM, a bounded wait, then SIGKILL, said so); give the directory back.
@@ -183,7 +235,7 @@ class Supervisor:
     def _leader_to_stop(self, running: dict[str, Process]) -> str | None:
         if len(running) < 2:
             return None
-        return probe.known_leader(probe.ask_all(self._urls(running), limits.PROBE_STOP_S))
+        return probe.known_leader(probe.ask_all(self._urls(running), limits.PROBE_STOP_S, self.tls))
 
     def _wait_alone(self, last: dict[str, Process]) -> None:
         """Wait until the last node has noticed that it leads nobody.
@@ -194,7 +246,7 @@ class Supervisor:
         while self.spec.program == "etcd" and len(self._nodes) > 1 and last:
             if self._hurry.is_set():
                 return
-            answers = probe.ask_all(self._urls(last), limits.PROBE_STOP_S)
+            answers = probe.ask_all(self._urls(last), limits.PROBE_STOP_S, self.tls)
             if time.monotonic() > deadline or probe.known_leader(answers) is None:
                 return
             time.sleep(READY_POLL_S)
@@ -279,6 +331,7 @@ class Supervisor:
         except OSError as error:
             raise ClusterError(f"{name}: {node.argv[0]} cannot be started: {error}") from error
         self.run.write_identity(name, node.process.identity)
+        self._links.forget(name)
         node.death_told = False
         node.restart_at = None
         node.started_at = time.monotonic()
@@ -299,7 +352,9 @@ class Supervisor:
     # --- watching -------------------------------------------------------------------------------
 
     def poll(self) -> None:
-        """Look at every process once: tell of deaths, restart where the cluster file says so."""
+        """Look at every process once: tell of deaths, restart where the cluster file says so, and
+        give links their delays. Not from inside an event loop.
+        """
         with self._guard:
             for name, node in self._nodes.items():
                 if node.process is None or node.process.alive():
@@ -308,6 +363,8 @@ class Supervisor:
                     self._tell_death(name, node)
                 if node.restart_at is not None and time.monotonic() >= node.restart_at:
                     self._try_again(name, node)
+        # Without the lock: a node that does not answer must not hold up a kill or a restart.
+        self.keep_links()
 
     def _try_again(self, name: str, node: _Node) -> None:
         """An automatic restart; one that is not possible now is told and put off."""
@@ -338,11 +395,11 @@ class Supervisor:
 
     def answers(self) -> dict[str, probe.Answer | None]:
         """Every node's answer to the probe (None: it gave none). Not from inside an event loop."""
-        return probe.ask_all(self._urls(self._nodes))
+        return probe.ask_all(self._urls(self._nodes), tls=self.tls)
 
     def _urls(self, names: Iterable[str]) -> dict[str, str]:
         assert self.state is not None
-        return {name: command.client_url(self.state, name) for name in names}
+        return {name: command.client_url(self.spec, self.state, name) for name in names}
 
     def leader(self) -> str | None:
         """The name of the node that leads now, as far as the nodes that answer know."""
@@ -365,8 +422,8 @@ class Supervisor:
             pid=process.pid if process else 0,
             state=state,
             ending=process.ending() if process and state == "dead" else "",
-            client_url=command.client_url(self.state, name),
-            peer_url=command.peer_url(self.state, name),
+            client_url=command.client_url(self.spec, self.state, name),
+            peer_url=command.peer_url(self.spec, self.state, name),
             log=self.run.log(name),
             data_dir=self.run.data_dir(self.spec, node.spec),
         )
