@@ -153,7 +153,7 @@ def _pairs(path: str, loader: yaml.SafeLoader, node: yaml.MappingNode) -> _Items
             yield key, _Value(dict(_pairs(path, loader, value_node)), "", place)
             continue
         written = str(value_node.value) if isinstance(value_node, yaml.ScalarNode) else ""
-        content = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+        content = loader.construct_object(value_node, deep=True)
         yield key, _Value(content, written, place)
 
 

@@ -112,7 +112,9 @@ class Applier:
     def _command(
         self, entry: Entry, envelope: commands.Envelope, rows: list[HistoryRow]
     ) -> Applied:
-        applied = self._state.machine.apply(entry.index, entry.term, envelope)
+        state = self._state
+        applied = state.machine.apply(entry.index, entry.term, envelope)
+        state.tally.applied(envelope.command, applied, state.leading)
         if applied.events:
             self._events(entry.index, envelope, applied, rows)
         self._side_effects(envelope.command, applied)

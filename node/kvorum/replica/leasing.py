@@ -175,8 +175,8 @@ class Leasing:
             if lease is None:
                 out.append((lease_id, 0, 0))
                 continue
-            if question.renew:
-                clocks.renew(now, lease_id, lease.ttl_s)
+            if question.renew and clocks.renew(now, lease_id, lease.ttl_s):
+                self._state.tally.leases_renewed += 1
             granted_ms = lease.ttl_s * 1000
             # After a promotion the clock runs longer than the TTL; nobody was promised that.
             remaining_ms = min(clocks.remaining_ms(now, lease_id), granted_ms)

@@ -280,6 +280,7 @@ class Proposals:
                 state.failed(waiter.request_id, Condition.NO_LEADER)
             else:
                 assert isinstance(request, (Read, Barrier, LeaseAsk))
+                state.tally.reads_failed += 1
                 state.failed(waiter.request_id, Condition.TIMEOUT)
 
     def _timeout_condition(self, waiter: Waiter) -> Condition:

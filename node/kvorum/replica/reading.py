@@ -95,7 +95,8 @@ class Reading:
 
     def tick(self) -> None:
         """Ask again what got no answer for half a second."""
-        self._rounds.retry(self._state.now, self._is_wanted)
+        late = self._rounds.retry(self._state.now, self._is_wanted)
+        self._state.tally.reads_late += late
         self.leasing.tick()
 
     def _is_wanted(self, read: object) -> bool:
@@ -136,6 +137,7 @@ class Reading:
 
     def _answer(self, request_id: int, query: Range | Txn) -> None:
         result = self._state.machine.read(query)
+        self._state.tally.answered(result)
         if isinstance(result, Refused):
             self._state.failed(request_id, result.condition, result.detail)
         else:

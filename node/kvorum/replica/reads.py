@@ -75,18 +75,19 @@ class ReadRounds:
         found = self._rounds.pop(context, None)
         return found.reads if found is not None else []
 
-    def retry(self, now: int, wanted: Callable[[object], bool]) -> None:
+    def retry(self, now: int, wanted: Callable[[object], bool]) -> int:
         """Put reads of unanswered rounds back into the queue, for messages may have been lost; and
-        let go of those that nobody waits for any more.
+        let go of those that nobody waits for any more. Returns how many rounds were unanswered.
 
         Not without a leader: then raft is about to say that it has given the rounds up.
         """
         asked = self._rounds.items() if self._raft.leader else ()
         late = [c for c, r in asked if now - r.started >= self._retry_ticks]
         if not late and now % self._retry_ticks:
-            return
+            return 0
         again = [read for context in late for read in self._rounds.pop(context).reads]
         self._queue = [read for read in (*again, *self._queue) if wanted(read)]
+        return len(late)
 
     def servable(self, applied: int) -> list[object]:
         """Reads that the applied state may answer now, in order of arrival."""

@@ -167,6 +167,7 @@ class Replica:
             return
         for lease_id in clocks.due(state.now):
             end = commands.LeaseExpire((lease_id,), state.term)
+            state.tally.leases_ended += 1
             clocks.proposed(state.now, lease_id, self._proposals.propose_own(end))
 
     def _received(self, received: i.Received) -> None:
@@ -384,4 +385,5 @@ class Replica:
             reads_total=self._reading.reads_total,
             leader_changes=self._leader_changes,
             lease_clocks=self._clocks.active,
+            totals=self._state.tally.read(),
         )

@@ -21,6 +21,7 @@ from kvorum.raft.core import Raft
 from kvorum.raft.types import Entry, HardState, Role, SnapshotMeta
 from kvorum.replica.effects import Effect, Reply
 from kvorum.replica.requests import Done, Failed, Stamp
+from kvorum.replica.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class NodeState:
         self.elected_tick = -1_000_000  # when this node last saw a leader arise
         self.history_floor = 0  # see Boot
         self.unreachable_tick: dict[int, int] = {}  # peer -> when its transport last failed
+        self.tally = Tally()
         self._tokens = 0
 
     def token(self) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvorum.raft.status import Status
+from kvorum.replica.tally import Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +36,4 @@ class ReplicaStatistics:
     reads_total: int
     leader_changes: int
     lease_clocks: bool
+    totals: Totals

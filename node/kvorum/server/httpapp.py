@@ -58,6 +58,14 @@ def peer_app(node: Node) -> web.Application:
     return _app(_Pages(node, None).peer(), [])
 
 
+class GrpcOnly(asyncio.Protocol):
+    """What HTTP/1.1 meets on the client URLs when it has URLs of its own: the end."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say nothing, as gRPC's own server does."""
+        transport.close()
+
+
 def _app(pages: dict[str, Handler], middlewares: Iterable[Middleware]) -> web.Application:
     app = web.Application(middlewares=[*middlewares, _plain_errors])
     app[ONGOING] = {}

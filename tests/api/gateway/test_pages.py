@@ -10,6 +10,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from grpclib.const import Status
+from kvorum import ETCD_CLUSTER_VERSION, ETCD_VERSION, Client
+from kvorum.client.errors import ClientError
 from kvorum.machine.commands import AlarmSet
 from kvorum.urls import parse_urls
 from unit.server.members import Cluster, free_ports, with_cluster
@@ -227,3 +230,37 @@ def test_a_stop_lets_requests_finish_and_ends_streams(tmp_path: Path) -> None:
                     await watch.content.read()
 
     with_cluster(tmp_path, 1, run)
+
+
+def test_the_cluster_version_is_a_number_from_the_first_answer_on(tmp_path: Path) -> None:
+    """Patroni reads it as numbers and ends with an exception on anything else."""
+
+    async def run(c: Cluster) -> None:
+        async with aiohttp.ClientSession() as session:
+            for port in c.client_ports:
+                async with session.get(f"http://127.0.0.1:{port}/version") as answer:
+                    told = await answer.json()
+                assert told == {"etcdserver": ETCD_VERSION, "etcdcluster": ETCD_CLUSTER_VERSION}
+
+    with_cluster(tmp_path, 3, run)
+
+
+def test_http_on_urls_of_its_own(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    apart = f"http://127.0.0.1:{port}"
+
+    async def test(c: Cluster, fetch: Fetch) -> None:
+        for page in ("/version", "/health", "/livez", "/metrics", "/debug/vars"):
+            assert (await fetch(apart + page))[0] == 200
+        assert (await fetch(apart + "/v3/kv/range", "POST"))[0] == 400
+        # The client URL speaks gRPC and nothing else; the other one HTTP and nothing else.
+        with pytest.raises(aiohttp.ClientError):
+            await fetch("/version")
+        async with Client(f"127.0.0.1:{c.client_ports[0]}") as client:
+            assert (await client.put("a", "1")).header.revision == 2
+        async with Client(f"127.0.0.1:{port}") as client:
+            with pytest.raises(ClientError) as caught:
+                await client.get("a")
+        assert caught.value.status is Status.UNIMPLEMENTED
+
+    with_pages(tmp_path, test, listen_client_http_urls=parse_urls(apart))
