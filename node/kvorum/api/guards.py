@@ -177,7 +177,10 @@ class Guards:
     def _who(self, stream: ServerStream) -> Who:
         node = self._node
         token = _token_of(stream)
-        name = _common_name(stream) if node.config.client_tls.client_cert_auth else ""
+        name = ""
+        # The gateway's calls come with a connection that may be a proxy's.
+        if node.config.client_tls.client_cert_auth and "grpcgateway-accept" not in stream.metadata:
+            name = common_name(stream.peer)
         return lambda: established(node.tokens, node.machine.auth, token, name)
 
     async def _catch_up(self, stream: ServerStream) -> None:
@@ -213,11 +216,9 @@ def _token_of(stream: ServerStream) -> str | None:
     return None if token is None else str(token).strip()
 
 
-def _common_name(stream: ServerStream) -> str:
-    """The common name in the caller's certificate; the gateway's certificate is nobody's."""
-    if "grpcgateway-accept" in stream.metadata:
-        return ""
-    certificate = stream.peer.cert() or {}
+def common_name(peer: Any) -> str:
+    """The common name in the certificate at the other end of a connection; "" without either."""
+    certificate = peer.cert() or {}
     names = [
         value
         for part in certificate.get("subject", ())

@@ -76,6 +76,8 @@ def metadata_of(request: web.Request) -> MultiDict[str]:
         if key == "authorization":
             bare = value[len(_BEARER) :] if value.lower().startswith(_BEARER) else value
             metadata.add(key, bare.strip())
+        elif key == "token":
+            metadata.add(key, value)
         elif key.startswith(_FORWARDED):
             metadata.add(key[len(_FORWARDED) :], value)
     return metadata

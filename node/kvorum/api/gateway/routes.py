@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
+from grpclib.protocol import Peer
 
 from kvorum.api.gateway import calls
-from kvorum.api.gateway.replies import failure
+from kvorum.api.gateway.replies import PLAIN, failure
+from kvorum.api.guards import common_name
 from kvorum.limits import GATEWAY_BODY_FACTOR, GRPC_OVERHEAD_BYTES
 from kvorum.server.httpapp import never_ends_by_itself
 
@@ -74,6 +76,10 @@ ROUTES: Mapping[str, str] = {
     "/v3/election/observe": _ELECTION + "Observe",
     "/v3/election/resign": _ELECTION + "Resign",
 }
+_NAME_IGNORED = (
+    b"CommonName of client sending a request against gateway will be ignored and not used as "
+    b"expected"
+)
 _BETA, _STABLE = "/v3beta/", "/v3/"
 _STREAMED_ANSWERS = (Cardinality.UNARY_STREAM, Cardinality.STREAM_STREAM)
 
@@ -85,6 +91,7 @@ class Gateway:
         message_bytes = node.config.max_request_bytes + GRPC_OVERHEAD_BYTES
         self._bounds = calls.Bounds(message_bytes, GATEWAY_BODY_FACTOR * message_bytes)
         self._enabled = node.config.gateway
+        self._node = node
         self._handlers: dict[str, Handler] = {}
 
     def __mapping__(self) -> Mapping[str, Handler]:
@@ -106,6 +113,9 @@ class Gateway:
         handler = self._handlers.get(path)
         if handler is None:
             return failure(GRPCError(Status.NOT_FOUND, "Not Found"))
+        if self._node.config.client_tls.client_cert_auth and self._is_somebody(request):
+            # A proxy's certificate must not stand for everybody behind it.
+            return web.Response(status=400, body=_NAME_IGNORED + b"\n", headers=PLAIN)
         if request.method != "POST":
             error = GRPCError(Status.UNIMPLEMENTED, "Method Not Allowed")
             return failure(error, status=405)
@@ -113,3 +123,9 @@ class Gateway:
             never_ends_by_itself(request)
             return await calls.stream(request, handler, self._bounds)
         return await calls.answer(request, handler, self._bounds)
+
+    def _is_somebody(self, request: web.Request) -> bool:
+        """Whether the connection's certificate names a user, while users count."""
+        if not self._node.machine.auth.enabled or request.transport is None:
+            return False
+        return bool(common_name(Peer(request.transport)))
