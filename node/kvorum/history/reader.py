@@ -230,6 +230,11 @@ class HistoryReader:
             futures = [read.future for read in reads]
         wait(futures, timeout_s)
 
+    @property
+    def under_way(self) -> int:
+        """Reads that run or wait for a thread."""
+        return len(self._running)
+
     def close(self) -> None:
         """Stop all reads, wait for the threads, close their connections."""
         with self._lock:

@@ -79,9 +79,10 @@ class HistoryWriter:
     """Writes a history from a thread of its own.
 
     ``on_durable`` is called on that thread after every commit and checkpoint, ``on_failure`` once,
-    with the error that ended it. ``failpoint`` is called with a name at the places where tests
-    crash or hold a node: history_commit_before, history_commit_after, history_checkpoint_before,
-    history_checkpoint_after, history_sweep_before, history_sweep_after.
+    with the error that ended it, ``on_commit`` with the nanoseconds of each commit. ``failpoint``
+    is called with a name at the places where tests crash or hold a node: history_commit_before,
+    history_commit_after, history_checkpoint_before, history_checkpoint_after,
+    history_sweep_before, history_sweep_after.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class HistoryWriter:
         on_durable: Callable[[Durable], None],
         on_failure: Callable[[BaseException], None],
         failpoint: Callable[[str], None] = lambda name: None,
+        on_commit: Callable[[int], None] = lambda took_ns: None,
         gather_s: float = HISTORY_GATHER_S,
         batch_rows: int = HISTORY_BATCH_ROWS,
         queue_rows: int = HISTORY_QUEUE_ROWS,
     ) -> None:
         self._database = database
         self._on_durable = on_durable
+        self._on_commit = on_commit
         self._on_failure = on_failure
         self._failpoint = failpoint
         self._gather_s = gather_s
@@ -315,6 +318,7 @@ class HistoryWriter:
         self._rows_written += len(rows)
         self._applied_index = last.applied_index
         self._revision = last.revision
+        self._on_commit(self._last_commit_ns)
         self._on_durable(self._durable())
 
     def _durable(self) -> Durable:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from kvorum.limits import DISK_BATCH_OPERATIONS
 from kvorum.replica.effects import Persist
 from kvorum.server.crash import Exit, FatalError
-from kvorum.server.latency import LatencyRing
+from kvorum.server.latency import DISK_BUCKETS_US, Buckets, LatencyRing
 from kvorum.storage.interface import LogStore, WalFailed, WalStatistics
 
 # An operation that runs on the thread between writes, in its place in the order.
@@ -51,6 +51,7 @@ class DiskThread:
         self._thread = threading.Thread(target=self._run, name="kvorum-disk", daemon=True)
         self._wake = threading.Event()
         self.fsync = LatencyRing()
+        self.writes = Buckets(DISK_BUCKETS_US)
         self._statistics: WalStatistics = store.statistics()
 
     def start(self) -> None:
@@ -133,15 +134,16 @@ class DiskThread:
         """Make what was appended durable (or at least written) and report it."""
         if not ticket:
             return
+        started = time.perf_counter_ns()
+        self._store.flush()
+        written = time.perf_counter_ns()
+        self.writes.add((written - started) // 1000)
         if sync:
             delay_s = self._fsync_delay_s()
-            started = time.perf_counter_ns()
             if delay_s:
                 self._wake.wait(delay_s)
             self._store.sync()
-            self.fsync.add((time.perf_counter_ns() - started) // 1000)
-        else:
-            self._store.flush()
+            self.fsync.add((time.perf_counter_ns() - written) // 1000)
         self._report(self._on_persisted, ticket)
 
     def _report(self, callback: Callable[..., None], *args: object) -> None:

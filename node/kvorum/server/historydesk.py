@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -47,7 +48,8 @@ from kvorum.replica.inputs import (
     Input,
 )
 from kvorum.server.crash import Exit, FatalError
-from kvorum.server.ports import Copy
+from kvorum.server.latency import COMPACTION_BUCKETS_US, DISK_BUCKETS_US, Buckets
+from kvorum.server.ports import Copy, HistoryWork
 
 log = logging.getLogger(__name__)
 
@@ -132,11 +134,20 @@ class HistoryDesk:
         self._swaps = 0  # changes of the file under way
         self._swap = threading.Lock()  # held while files change, and at the end
         self._generation = 0
+        self._commits = Buckets(DISK_BUCKETS_US)
+        self._compactions = Buckets(COMPACTION_BUCKETS_US)
+        self._compacted_rows = 0
+        self._compacted_at_s = 0.0
         self._open(database)
 
     def _open(self, database: HistoryDatabase) -> None:
         self._database = database
-        self.writer = HistoryWriter(database, self._durable, self._failed)
+        self.writer = HistoryWriter(
+            database,
+            self._durable,
+            self._failed,
+            on_commit=lambda took_ns: self._commits.add(took_ns // 1000),
+        )
         self.reader = HistoryReader(database)
 
     # --- effects ----------------------------------------------------------------------------------
@@ -152,7 +163,10 @@ class HistoryDesk:
         """Queue a compaction; ``HistoryCompacted`` follows."""
 
         def begin() -> bool:
-            self.writer.compact(effect.revision).add_done_callback(lambda _: gone())
+            started_ns = time.perf_counter_ns()
+            done = self.writer.compact(effect.revision)
+            done.add_done_callback(lambda done: self._compacted(done, started_ns))
+            done.add_done_callback(lambda _: gone())
             return True
 
         def gone() -> None:
@@ -160,6 +174,29 @@ class HistoryDesk:
             self._post(HistoryCompacted(effect.token))
 
         self._enqueue(begin, gone)
+
+    def _compacted(self, done: Future[int], started_ns: int) -> None:
+        # On the writer's thread; cancelled when a snapshot replaced the file.
+        if done.cancelled() or done.exception() is not None:
+            return
+        self._compactions.add((time.perf_counter_ns() - started_ns) // 1000)
+        self._compacted_rows += done.result()
+        self._compacted_at_s = time.time()
+
+    @property
+    def work(self) -> HistoryWork:
+        """What the writer has done so far."""
+        return HistoryWork(
+            self._commits.read(),
+            self._compactions.read(),
+            self._compacted_rows,
+            self._compacted_at_s,
+        )
+
+    @property
+    def open_reads(self) -> int:
+        """Reads that are under way or wait for a thread."""
+        return self.reader.under_way
 
     def read_range(self, effect: ReadHistoryRange) -> None:
         """Ask; ``HistoryRecords`` follows."""

@@ -22,8 +22,18 @@ class Latency:
 
 # Upper bounds of the buckets of etcd's histograms: the disk's, 1 ms to 8.192 s, ...
 DISK_BUCKETS_US = tuple(1_000 << n for n in range(14))
-# ... and the network's, 0.1 ms to 3.2768 s.
+# ... and the network's, 0.1 ms to 3.2768 s, ...
 NETWORK_BUCKETS_US = tuple(100 << n for n in range(16))
+# ... those of walks over all data (hashes, snapshots of the backend, defragmentations), ...
+HASH_BUCKETS_US = tuple(10_000 << n for n in range(15))
+SNAPSHOT_BUCKETS_US = tuple(10_000 << n for n in range(17))
+DEFRAGMENT_BUCKETS_US = tuple(100_000 << n for n in range(13))
+# ... of compactions (etcd tells them in milliseconds: 100 ms to 13.6 min) ...
+COMPACTION_BUCKETS_US = tuple(100_000 << n for n in range(14))
+# ... and of calls, which are Prometheus's own for any server: 5 ms to 10 s.
+CALL_BUCKETS_US = tuple(
+    1_000 * ms for ms in (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,7 @@ class PeerLink:
         self._tries = 0
         self._closed = False
         self.connected = False
+        self.disconnects = 0
         self._connected_at = 0.0
         self._hurry = asyncio.Event()
         self._seldom = Seldom(self._loop.time)
@@ -354,6 +355,7 @@ class PeerLink:
 
     def _broken(self, url: str, error: BaseException) -> None:
         was_connected = self.connected
+        self.disconnects += was_connected
         level = logging.WARNING if was_connected or self._tries == 0 else logging.DEBUG
         refusal = error.message if isinstance(error, GRPCError) else str(error)
         if refusal == REMOVED:
@@ -395,4 +397,5 @@ class PeerLink:
             self.received_bytes,
             self.dropped,
             self.round_trips.read(),
+            self.disconnects,
         )

@@ -42,6 +42,16 @@ class Copy(NamedTuple):
     work: Defragmentation
 
 
+class HistoryWork(NamedTuple):
+    """What a history's writer has done since the node's start; durations in microseconds."""
+
+    commits: Histogram
+    compactions: Histogram
+    compacted_rows: int
+    # Unix seconds of the last compaction's end; 0: there was none.
+    compacted_at_s: float
+
+
 class DiskPort(Protocol):
     """The log's thread."""
 
@@ -58,6 +68,10 @@ class DiskPort(Protocol):
     @property
     def fsync(self) -> LatencyRing:
         """How long syncs took."""
+
+    @property
+    def writes(self) -> Buckets:
+        """How long it took to hand batches to the system, without their syncs."""
 
 
 class HistoryPort(Protocol):
@@ -102,6 +116,14 @@ class HistoryPort(Protocol):
         """Bytes of the history on disk, free blocks of its file included."""
 
     @property
+    def open_reads(self) -> int:
+        """Reads that are under way or wait for a thread."""
+
+    @property
+    def work(self) -> HistoryWork:
+        """What the writer has done so far."""
+
+    @property
     def in_use_bytes(self) -> int:
         """The same without the free blocks."""
 
@@ -131,6 +153,8 @@ class PeerFigures(NamedTuple):
     received_bytes: int
     dropped_messages: int
     round_trips: Histogram = NO_ROUND_TRIPS
+    # How often a connection that stood was lost.
+    disconnects: int = 0
 
 
 class PeersPort(Protocol):

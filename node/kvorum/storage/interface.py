@@ -106,6 +106,8 @@ class WalStatistics(NamedTuple):
     synced_index: int
     syncs: int
     last_sync_ns: int
+    # All that was ever written since the start.
+    written_bytes: int = 0
 
 
 class WalError(Exception):

@@ -87,6 +87,7 @@ class Wal:
         self._failure: WalFailed | None = None
         self._syncs = 0
         self._last_sync_ns = 0
+        self._written_bytes = 0
         self._marked = False
         self._file: File | None = None
 
@@ -216,6 +217,7 @@ class Wal:
         except OSError as error:
             self._die("writing", error)
         self._segments[-1].size += len(data)
+        self._written_bytes += len(data)
 
     def sync(self) -> int:
         """See ``interface.LogStore.sync``. Starts a new segment when this one is full."""
@@ -294,6 +296,7 @@ class Wal:
             synced_index=self._synced_index,
             syncs=self._syncs,
             last_sync_ns=self._last_sync_ns,
+            written_bytes=self._written_bytes,
         )
 
     # --- inside -----------------------------------------------------------------------------------

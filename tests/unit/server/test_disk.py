@@ -106,7 +106,7 @@ def test_what_queues_up_during_a_sync_shares_the_next() -> None:
 
     assert asyncio.run(run()) == [1, 7]
     appends = [f"append {i}" for i in range(2, 8)]
-    assert store.calls == ["append 1", "sync", *appends, "sync", "close"]
+    assert store.calls == ["append 1", "flush", "sync", *appends, "flush", "sync", "close"]
 
 
 def test_operations_keep_their_place_among_writes() -> None:
