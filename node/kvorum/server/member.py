@@ -39,26 +39,25 @@ from kvorum.machine.commands import ClusterVersionSet, Compact, MemberPublish
 from kvorum.replica.inputs import Persisted
 from kvorum.replica.replica import Replica
 from kvorum.replica.state import ReplicaConfig
-from kvorum.server import boot, compactor, joining, leaving, lone
+from kvorum.server import boot, compactor, joining, leaving, lone, quota
 from kvorum.server.boot import DataDir, FoundState
 from kvorum.server.callcounts import CountedServices
 from kvorum.server.callers import id_base
 from kvorum.server.crash import Crash
 from kvorum.server.disk import DiskThread
+from kvorum.server.doors import Doors
 from kvorum.server.exchange import PeerService
 from kvorum.server.faults import FaultGate
 from kvorum.server.historydesk import HistoryDesk
 from kvorum.server.httpapp import ONGOING, GrpcOnly, client_app, metrics_app, peer_app
 from kvorum.server.link import Self
-from kvorum.server.listener import Listener, ProtocolFactory, bind
+from kvorum.server.listener import Listener, ProtocolFactory
 from kvorum.server.metrics import Metrics
 from kvorum.server.peers import Peers
 from kvorum.server.runtime import Node
 from kvorum.server.snapshotdesk import SnapshotDesk
-from kvorum.server.tls import TlsPort
 from kvorum.server.tokens import Tokens
 from kvorum.server.transfer import SnapshotReceiver, SnapshotSender
-from kvorum.urls import Url
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +83,7 @@ class Member:
         self._crash = crash
         self._http: list[web.AppRunner] = []
         self._ready = asyncio.Event()
-        self.client_sockets: list[socket.socket] = []
-        self.peer_sockets: list[socket.socket] = []
-        self._metrics_sockets: list[socket.socket] = []
-        # Of URLs that HTTP alone is answered on; the client URLs speak gRPC alone then.
-        self.http_sockets: list[socket.socket] = []
-        self._secure_sockets: list[socket.socket] = []
+        self._doors = Doors(config)
         self._listeners: list[Listener] = []
         self.node: Node
 
@@ -99,55 +93,8 @@ class Member:
         """Read the certificates and take the ports. ConfigError when one cannot be had, or keys for
         tokens are of no use.
         """
-        config = self.config
-        self._tokens = _signed_tokens(config)
-        self._client_tls = TlsPort(
-            config.client_tls,
-            config.data_dir,
-            _client_side(config),
-        )
-        self._peer_tls = TlsPort(config.peer_tls, config.data_dir, config.listen_peer_urls)
-        try:
-            # Nobody may connect to the peer port before it can answer: a member that asks there
-            # whether it ran before (see joining) would wait for an answer.
-            self.peer_sockets = self._bound(config.listen_peer_urls, listen=False)
-            self.client_sockets = self._bound(config.listen_client_urls)
-            self._metrics_sockets = self._bound(config.listen_metrics_urls)
-            self.http_sockets = self._bound(config.listen_client_http_urls)
-            self._check_certificates()
-        except BaseException:
-            self._close_sockets()
-            raise
-
-    def _bound(self, urls: tuple[Url, ...], *, listen: bool = True) -> list[socket.socket]:
-        found: list[socket.socket] = []
-        try:
-            for url in urls:
-                sockets = bind([url], listen=listen, reuse_port=self.config.reuse_port)
-                found.extend(sockets)
-                if url.is_secure:
-                    self._secure_sockets.extend(sockets)
-        except BaseException:
-            for sock in found:
-                sock.close()
-            raise
-        return found
-
-    def _check_certificates(self) -> None:
-        """What is wrong with a file is said before anything runs, not to the first who connects."""
-        config = self.config
-        clients = _client_side(config)
-        listens = any(url.is_secure for url in config.listen_peer_urls)
-        others = [url for _, urls in config.initial_cluster for url in urls]
-        dials = listens or any(url.is_secure for url in others)
-        self._client_tls.check(listens=any(url.is_secure for url in clients), dials=False)
-        self._peer_tls.check(listens=listens, dials=dials)
-
-    def _close_sockets(self) -> None:
-        for sock in (*self.peer_sockets, *self.client_sockets, *self._metrics_sockets):
-            sock.close()
-        for sock in self.http_sockets:
-            sock.close()
+        self._tokens = _signed_tokens(self.config)
+        self._doors.open()
 
     async def start(self) -> None:
         """Boot, and take part in the cluster; clients are not answered yet."""
@@ -165,30 +112,31 @@ class Member:
         services = CountedServices(self._services(node), told.calls)
         clients_app = client_app(node, told, services.http_routes())
         peers, clients, metrics = (
-            await self._listener("peer", self.peer_sockets, self._peer_server(), peer_app(node)),
+            await self._listener("peer", self._doors.peers, self._peer_server(), peer_app(node)),
             await self._listener(
                 "client",
-                self.client_sockets,
+                self._doors.clients,
                 self._client_server(services, told.calls.codec),
-                clients_app if not self.http_sockets else None,
+                clients_app if not self._doors.http else None,
             ),
             # Health and metrics are told to whoever asks here, ready or not.
             await self._listener(
-                "metrics", self._metrics_sockets, KvorumServer([]), metrics_app(node, told)
+                "metrics", self._doors.metrics, KvorumServer([]), metrics_app(node, told)
             ),
         )
         self._client_listeners = [clients]
-        if self.http_sockets:
+        if self._doors.http:
             self._client_listeners.append(
-                await self._listener("client", self.http_sockets, KvorumServer([]), clients_app)
+                await self._listener("client", self._doors.http, KvorumServer([]), clients_app)
             )
         await peers.start()
         await metrics.start()
         self.node.gate.on_change(self._pause_changed)
         self.node.start(self._late_ticks(found))
+        node = self.node
+        self._crash.spawn(quota.watch(node.check_space), "space")
         plan = compactor.plan_of(self.config.compaction)
         if plan is not None:
-            node = self.node
             self._crash.spawn(
                 compactor.run(
                     plan,
@@ -203,7 +151,7 @@ class Member:
         """What this node starts from. ConfigError, or FatalError for data that cannot be used."""
         config, places = self.config, self._places
         leaving.refuse_removed(config.data_dir)
-        first = await joining.first_members(config, self._peer_tls) if places.is_new else None
+        first = await joining.first_members(config, self._doors.peer_tls) if places.is_new else None
         found = boot.find(places, first)
         try:
             if found.metadata.member_id in found.boot.machine.members.removed:
@@ -262,7 +210,7 @@ class Member:
             crash.die,
         )
         urls = tuple(url.text for url in config.advertise_peer_urls)
-        own = Self(cluster, member, urls, self._peer_tls)
+        own = Self(cluster, member, urls, self._doors.peer_tls)
         sender = SnapshotSender(own, self._history, gate, crash, node.post, node.call_threadsafe)
         self._peers = Peers(
             own, node.post, node.members, sender.begin, gate, crash, rng, node.told_removed
@@ -324,8 +272,8 @@ class Member:
             server,
             http,
             ongoing,
-            tls=self._peer_tls if purpose == "peer" else self._client_tls,
-            secure=self._secure_sockets,
+            tls=self._doors.peer_tls if purpose == "peer" else self._doors.client_tls,
+            secure=self._doors.secure,
             purpose=purpose,
         )
         self._listeners.append(listener)
@@ -410,7 +358,7 @@ class Member:
     async def stop(self) -> None:
         """End in order; bounded in time."""
         if not hasattr(self, "node"):
-            self._close_sockets()
+            self._doors.close()
             return
         node = self.node
         node.gate.lift()
@@ -423,7 +371,7 @@ class Member:
         self._peers.close()
         for listener in self._listeners[:1]:
             await listener.stop(SHUTDOWN_GRACE_S)
-        self._close_sockets()
+        self._doors.close()
         await self._crash.cancel_all()
         node.gate.close()
         for runner in self._http:
@@ -461,12 +409,3 @@ def _signed_tokens(config: NodeConfig) -> Tokens | None:
     from kvorum.server.signedtokens import JwtTokens
 
     return JwtTokens(signed)
-
-
-def _client_side(config: NodeConfig) -> tuple[Url, ...]:
-    """URLs whose listeners show the client side's certificate."""
-    return (
-        *config.listen_client_urls,
-        *config.listen_client_http_urls,
-        *config.listen_metrics_urls,
-    )
