@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _HOUR_S = 3600.0
 _SAMPLES_A_PERIOD = 10
 _REVISION_CHECK_S = 300.0
+_EARLY_S = 1e-3  # Sums of steps are not exact.
 
 
 class Plan(Protocol):
@@ -28,10 +29,13 @@ class Plan(Protocol):
 
     @property
     def step_s(self) -> float:
-        """Seconds between two looks."""
+        """Seconds between two looks, and from the start to the second."""
 
     def look(self, now_s: float, revision: int, leading: bool) -> int:
-        """The revision to compact to now, 0 for none."""
+        """The revision to compact to now, 0 for none. The first look is at the start."""
+
+    def done(self, now_s: float, revision: int) -> None:
+        """A compaction that was asked for happened; one that failed is asked for again."""
 
 
 class PeriodicPlan:
@@ -42,25 +46,29 @@ class PeriodicPlan:
         self._period_s = min(retention_s, _HOUR_S)
         self.step_s = self._period_s / _SAMPLES_A_PERIOD
         self._samples: deque[tuple[float, int]] = deque()
-        self._last_s = -1.0
+        self._due_s: float | None = None
+        self._done = 0
 
     def look(self, now_s: float, revision: int, leading: bool) -> int:
         """See :class:`Plan`. A follower only samples, so that it can go on as a leader."""
-        if self._last_s < 0:
+        if self._due_s is None:
             # The first compaction comes a whole retention after the start.
-            self._last_s = now_s - self._period_s
+            self._due_s = now_s + self._retention_s
         self._samples.append((now_s, revision))
-        past = 0
-        while self._samples and self._samples[0][0] <= now_s - self._retention_s:
-            past = self._samples.popleft()[1]
-        if not past:
+        while len(self._samples) > 1 and self._old(self._samples[1], now_s):
+            self._samples.popleft()
+        if not leading or now_s < self._due_s - _EARLY_S or not self._old(self._samples[0], now_s):
             return 0
-        # The newest sample that is old enough stays, for the next look.
-        self._samples.appendleft((now_s - self._retention_s, past))
-        if not leading or now_s - self._last_s < self._period_s:
-            return 0
-        self._last_s = now_s
-        return past
+        target = self._samples[0][1]
+        return 0 if target == self._done else target
+
+    def _old(self, sample: tuple[float, int], now_s: float) -> bool:
+        return sample[0] <= now_s - self._retention_s + _EARLY_S
+
+    def done(self, now_s: float, revision: int) -> None:
+        """See :class:`Plan`."""
+        self._due_s = now_s + self._period_s
+        self._done = revision
 
 
 class RevisionPlan:
@@ -70,15 +78,20 @@ class RevisionPlan:
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
+        self._started = False
         self._done = 0
 
     def look(self, now_s: float, revision: int, leading: bool) -> int:
         """See :class:`Plan`."""
-        target = revision - self._kept
-        if not leading or target <= self._done:
+        if not self._started:
+            self._started = True
             return 0
-        self._done = target
-        return target
+        target = revision - self._kept
+        return target if leading and target > self._done else 0
+
+    def done(self, now_s: float, revision: int) -> None:
+        """See :class:`Plan`."""
+        self._done = revision
 
 
 def plan_of(config: CompactionConfig) -> Plan | None:
@@ -95,15 +108,27 @@ async def run(
     revision: Callable[[], int],
     leading: Callable[[], bool],
     compact: Callable[[int], Awaitable[object]],
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> None:
-    """Look at every step and compact when the plan says so, for ever."""
+    """Look at every step and compact when the plan says so, for ever.
+
+    ``now`` and ``sleep`` are the clock, in seconds.
+    """
     while True:
-        target = plan.look(time.monotonic(), revision(), leading())
-        if target:
-            try:
-                await compact(target)
-                log.info("completed auto revision compaction", extra={"revision": target})
-            except KvorumError as error:
-                if error.condition is not Condition.COMPACTED:
-                    log.warning("auto compaction failed", extra={"error": str(error)})
-        await asyncio.sleep(plan.step_s)
+        target = plan.look(now(), revision(), leading())
+        if target and await _compacted(target, compact):
+            plan.done(now(), target)
+        await sleep(plan.step_s)
+
+
+async def _compacted(target: int, compact: Callable[[int], Awaitable[object]]) -> bool:
+    try:
+        await compact(target)
+    except KvorumError as error:
+        # Somebody else may have compacted as far.
+        if error.condition is not Condition.COMPACTED:
+            log.warning("failed auto compaction", extra={"revision": target, "error": str(error)})
+            return False
+    log.info("completed auto compaction", extra={"revision": target})
+    return True

@@ -302,11 +302,15 @@ class Node:
             timed=True,
         )
 
+    def check_space(self) -> None:
+        """Raise the alarm when what other members wrote has outgrown this member's quota."""
+        if self._quota is not None and self._quota.exceeded(self.machine.revision):
+            self._raise_no_space()
+
     def _raise_no_space(self) -> None:
         """Raise the alarm for all members, unless it is raised or on its way."""
         alarm = AlarmSet(ALARM_ACTIVATE, self.member_id, ALARM_NOSPACE)
-        raised = any(x.alarm == ALARM_NOSPACE for x in self.machine.alarms.all())
-        if not raised and not self._raising:
+        if not self.machine.alarms.raised(ALARM_NOSPACE) and not self._raising:
             self._raising = True
             self.crash.spawn(self._raise(alarm), "alarm NOSPACE")
 
