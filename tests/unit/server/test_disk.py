@@ -125,7 +125,7 @@ def test_operations_keep_their_place_among_writes() -> None:
         disk.close()
 
     asyncio.run(run())
-    before = ["append 1", "append 2", "sync", "cut 5", "operation"]
+    before = ["append 1", "append 2", "flush", "sync", "cut 5", "operation"]
     assert store.calls == [*before, "append 3", "flush", "close"]
 
 
