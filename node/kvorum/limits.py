@@ -16,9 +16,6 @@ MAX_LEASE_TTL_S = 9_000_000_000  # etcd's bound on a TTL, in seconds.
 # Streams of one connection. h2's default of 100 starves clients that open one for every watch;
 # each is a task and some 15 KB, so that no connection holds more than 300 MB by this alone.
 MAX_CONCURRENT_STREAMS = 20_000
-# Fields of one request, repeated and unknown ones too: what 64 KiB can hold at most, several times
-# what the largest transaction has, and decoded in some 50 ms.
-MAX_REQUEST_ELEMENTS = 65_536
 # Waiting writes and reads a node holds before it answers "too many requests".
 MAX_PENDING_REQUESTS = 50_000
 # A question to the leader (ReadIndex, leases) that stays without an answer is asked again, as etcd.

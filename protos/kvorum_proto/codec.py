@@ -30,6 +30,8 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 
 from . import codegen_decode, codegen_encode, runtime
+from .elements import count_fields, widest_list
+from .etcdserverpb import TxnRequest
 from .wire import DecodeError
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "Codec", "DecodeError", "ServerCodec", "decode", "encode"]
@@ -41,6 +43,23 @@ MAX_DEPTH = 100
 
 MAX_BYTES = (1 << 31) - 1
 """Bytes of one message, protobuf's own bound. What a server takes is its listener's business."""
+
+MAX_FIELDS = 65_536
+"""Fields of a request, on all its levels: several times what the largest transaction has, and
+decoded in some 50 ms. No message of 64 KiB has more."""
+
+# What is shorter is decoded without counting: half as many fields at most, which take 30 ms at
+# worst.
+_COUNTED_BYTES = MAX_FIELDS
+_TXN_LISTS = (0x0A, 0x12, 0x1A)  # Tags of compare, success and failure, ...
+_NESTED_TXN = (0x22,)  # ... and of the transaction in an operation.
+_TXN_DEPTH = 2 * 128 + 2  # 128 transactions within one another, and the operation in the last.
+_UNDECODABLE = "grpc: error unmarshalling request: "
+_TOO_MANY_OPS = "etcdserver: too many operations in txn request"
+_ETCD_WORDS = (
+    ("the message ends inside a field", "unexpected EOF"),
+    ("a varint has more than ten bytes", "proto: integer overflow"),
+)
 
 
 class _Compiler:
@@ -131,8 +150,8 @@ def encode(message: Message) -> bytes:
         raise ValueError(f"{type(message).__name__}: {error}") from None
 
 
-def decode(cls: type[M], data: bytes | bytearray | memoryview) -> M:
-    """The message of class `cls` that the bytes are.
+def decode(cls: type[M], data: bytes | bytearray | memoryview, *, depth: int = MAX_DEPTH) -> M:
+    """The message of class `cls` that the bytes are, with so many levels of messages below it.
 
     Raises DecodeError, and nothing else, when they are none; TypeError when `cls` is no message
     class.
@@ -143,7 +162,7 @@ def decode(cls: type[M], data: bytes | bytearray | memoryview) -> M:
     if size > MAX_BYTES:
         raise DecodeError(f"{cls.__name__}: {size} bytes are more than a message can have")
     try:
-        return cast(M, decoder(buffer, 0, size, MAX_DEPTH))
+        return cast(M, decoder(buffer, 0, size, depth))
     except IndexError:
         raise DecodeError(f"{cls.__name__}: the message ends inside a field") from None
     except UnicodeDecodeError as error:
@@ -175,12 +194,50 @@ class Codec(CodecBase):
 
 
 class ServerCodec(Codec):
-    """The same for servers: the client is told of a request that cannot be decoded."""
+    """The same for servers: the client is told of a request that cannot be decoded, or that holds
+    more than anybody should have to decode.
+    """
+
+    max_txn_ops = 128
+    """Operations (or compares) in each list of a transaction, etcd's --max-txn-ops."""
 
     def decode(self, data: bytes, message_type: Any) -> Any:
-        """The message. Raises GRPCError with status INTERNAL, as etcd's servers answer."""
+        """The message. Raises GRPCError with status INTERNAL, as etcd's servers answer; for a
+        transaction of too many operations what etcd says of it.
+        """
+        if message_type is TxnRequest:
+            return self._transaction(data)
+        if message_type is not bytes and _has_too_many_fields(message_type, data, MAX_DEPTH):
+            raise GRPCError(Status.INTERNAL, f"{_UNDECODABLE}more than {MAX_FIELDS} fields")
         try:
             return super().decode(data, message_type)
         except DecodeError as error:
-            reason = f"grpc: error unmarshalling request: {error}"
-            raise GRPCError(Status.INTERNAL, reason) from None
+            raise GRPCError(Status.INTERNAL, _UNDECODABLE + _etcd_words(error)) from None
+
+    def _transaction(self, data: bytes) -> TxnRequest:
+        """A transaction. One within another counts as two levels of messages."""
+        if len(data) > _COUNTED_BYTES and self._has_too_many(data):
+            raise GRPCError(Status.INVALID_ARGUMENT, _TOO_MANY_OPS)
+        try:
+            return decode(TxnRequest, data, depth=_TXN_DEPTH)
+        except DecodeError as error:
+            if str(error).endswith(str(runtime.too_deep())):
+                raise GRPCError(Status.INVALID_ARGUMENT, _TOO_MANY_OPS) from None
+            raise GRPCError(Status.INTERNAL, _UNDECODABLE + _etcd_words(error)) from None
+
+    def _has_too_many(self, data: bytes) -> bool:
+        if _has_too_many_fields(TxnRequest, data, _TXN_DEPTH):
+            return True
+        return widest_list(data, _TXN_LISTS, _NESTED_TXN, self.max_txn_ops)[0]
+
+
+def _has_too_many_fields(cls: type[Message], data: bytes, depth: int) -> bool:
+    if len(data) <= _COUNTED_BYTES:
+        return False
+    return count_fields(cls, data, MAX_FIELDS, depth) > MAX_FIELDS
+
+
+def _etcd_words(error: DecodeError) -> str:
+    """What etcd's decoder says of the commonest faults, and what ours says of the others."""
+    text = str(error)
+    return next((theirs for ours, theirs in _ETCD_WORDS if text.endswith(ours)), text)

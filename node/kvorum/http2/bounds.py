@@ -1,4 +1,4 @@
-"""What the other side may cost: a budget for frames that do no work, and a stream's unread bytes."""
+"""What the other side may cost: a budget for frames that do no work; a stream's unread bytes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from grpclib.const import Handler, Status
+from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.metadata import Deadline, decode_bin_value
 from grpclib.server import Stream
@@ -126,7 +126,7 @@ class Call(Stream[Any, Any]):
 
     @property
     def _is_stream(self) -> bool:
-        return self._cardinality.client_streaming or self._cardinality.server_streaming
+        return self._cardinality is not Cardinality.UNARY_UNARY
 
 
 async def serve(method: Handler, call: Call, stream: CheckedStream) -> None:

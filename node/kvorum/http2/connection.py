@@ -1,4 +1,4 @@
-"""h2's connection with bounds that it has not, and a few things it does at a price it need not have.
+"""h2's connection, with bounds that it has not, and cheaper where it goes past every stream.
 
 What a peer can make this side do or keep without asking for any work is bounded here: frames that
 change nothing, blocks of headers, tables of header compression, settings nobody knows. Whoever goes
@@ -17,8 +17,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes
-from hpack import Decoder, Encoder
-from hpack.struct import Header
+from hpack import Decoder, Encoder, HeaderTuple
 from hyperframe.frame import (
     AltSvcFrame,
     ContinuationFrame,
@@ -71,13 +70,12 @@ class _Frames(FrameBuffer):
             # Refused by its head, not after 16 MiB of it have been kept.
             self._validate_frame_length(int.from_bytes(self._data[:3], "big"))
         frame = super().__next__()
-        kind = frame.__class__
-        if kind in _IDLE:
+        if frame.__class__ in _IDLE:
             self._spend(1)
-        elif kind is DataFrame:
+        elif isinstance(frame, DataFrame):
             if not frame.data and "END_STREAM" not in frame.flags:
                 self._spend(1)
-        elif kind is SettingsFrame:
+        elif isinstance(frame, SettingsFrame):
             # A window in them goes past every stream.
             self._spend(1 + len(self._connection.streams) // _STREAMS_A_SETTING_TOUCHES)
             # h2 would keep the unknown ones for ever.
@@ -105,9 +103,9 @@ class _HeaderDecoder(Decoder):
     where messages have their own; h2 would end the connection over a wrong one.
     """
 
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[Header]:
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
         """The headers of a block."""
-        return [field for field in super().decode(data, raw) if field[0] != b"content-length"]
+        return [x for x in super().decode(data, raw) if x[0] != b"content-length"]
 
 
 class _HeaderEncoder(Encoder):

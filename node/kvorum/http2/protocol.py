@@ -255,7 +255,7 @@ class Events(EventsProcessor):
 
     def process_stream_reset(self, event: StreamReset) -> None:
         """A stream was given up. TooMuch when calls are started and given up without end."""
-        stream = self.streams.get(cast(int, event.stream_id))
+        stream = self.streams.get(event.stream_id)
         wasted = isinstance(stream, CheckedStream) and not stream.answered
         super().process_stream_reset(event)
         if wasted and event.remote_reset and not self.connection.resets.spend():

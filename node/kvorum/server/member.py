@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from aiohttp import web
-from grpclib.encoding.base import CodecBase
+from kvorum_proto.codec import ServerCodec
 
 from kvorum import ETCD_CLUSTER_VERSION
 from kvorum.config import NodeConfig
@@ -248,8 +248,9 @@ class Member:
     def _peer_server(self) -> KvorumServer:
         return KvorumServer([self._peer_service], max_message_bytes=PEER_MESSAGE_BYTES)
 
-    def _client_server(self, services: CountedServices, codec: CodecBase) -> KvorumServer:
+    def _client_server(self, services: CountedServices, codec: ServerCodec) -> KvorumServer:
         config = self.config
+        codec.max_txn_ops = config.max_txn_ops
         return KvorumServer(
             [services],
             codec=codec,
