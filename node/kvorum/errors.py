@@ -114,6 +114,7 @@ class Condition(Enum):
     STOPPED = (14, "etcdserver: server stopped")
     UNKNOWN_METHOD = (2, "etcdserver: unknown method")
     NOT_CAPABLE = (14, "etcdserver: not capable")
+    INVALID_CLIENT_API_VERSION = (3, "etcdserver: invalid client api version")
     TIMEOUT = (14, "etcdserver: request timed out")
     TIMEOUT_LEADER_FAIL = (
         14,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from h2.exceptions import H2Error
 from kvorum_proto.rpc import Method
 
 from kvorum.api.rules import Who as Who
@@ -120,14 +121,14 @@ class Guards:
         async def handle(stream: ServerStream) -> None:
             request = await stream.recv_message()
             if request is None:
-                raise GRPCError(Status.INTERNAL, "grpc: the call ended before its request")
+                raise GRPCError(Status.UNKNOWN, "EOF")
             try:
                 self._admit(method, stream, request)
                 who = await self._permit(method, stream, request)
                 await stream.send_message(await call(request, who))
             except KvorumError as error:
                 raise error_of(error.condition) from None
-            except (GRPCError, ProtocolError, StreamTerminatedError):
+            except (GRPCError, ProtocolError, StreamTerminatedError, H2Error):
                 raise
             except Exception:
                 log.exception("%s failed", method.path)
@@ -148,7 +149,7 @@ class Guards:
                     await call(stream, who)
             except KvorumError as error:
                 raise error_of(error.condition) from None
-            except (GRPCError, ProtocolError, StreamTerminatedError):
+            except (GRPCError, ProtocolError, StreamTerminatedError, H2Error):
                 raise
             except Exception:
                 log.exception("%s failed", method.path)
@@ -195,6 +196,8 @@ class Guards:
 
     def _admit(self, method: Method, stream: ServerStream, request: Any) -> None:
         node = self._node
+        if not _is_utf8(stream.metadata.get("client-api-version", "")):
+            raise KvorumError(Condition.INVALID_CLIENT_API_VERSION)
         if node.is_learner and method.service.startswith(_NOT_FOR_LEARNERS):
             serializable = getattr(request, "serializable", True)
             if method.path not in _LEARNER_MAY or not serializable:
@@ -203,6 +206,17 @@ class Guards:
             raise KvorumError(Condition.NO_LEADER)
         if method.service == FAULTS and not _is_loopback(stream.peer):
             raise GRPCError(Status.PERMISSION_DENIED, "faults: only from loopback")
+
+
+def _is_utf8(header: str) -> bool:
+    """Whether a header's bytes, which come as a character each, are UTF-8."""
+    if header.isascii():
+        return True
+    try:
+        header.encode("latin-1").decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _token_of(stream: ServerStream) -> str | None:
