@@ -1,13 +1,21 @@
-"""``kvorum member list`` and ``kvorum status``."""
+"""``kvorum member ...`` and ``kvorum status``.
+
+What ``member`` prints in its simple and JSON forms is what etcdctl prints, so that scripts which
+take the environment of a new member from there work with either.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kvorum.cli.options import Line, connected, verb
-from kvorum.cli.output import Group, Unreachable
+from kvorum.cli.output import Group, InvalidInput, Unreachable
+
+if TYPE_CHECKING:
+    from kvorum.client.cluster import Member, Members
 
 
 @click.group("member", cls=Group)
@@ -15,47 +23,151 @@ def member() -> None:
     """The members of the cluster."""
 
 
+class MemberId(click.ParamType[int]):
+    """A member's id in hex, as every list shows it."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            number = int(str(value), 16)
+        except ValueError:
+            number = -1
+        if not 0 <= number < 1 << 64:
+            self.fail(f"{value!r} is no member id; it is a hexadecimal number", param, ctx)
+        return number
+
+
+def _peer_urls(text: str) -> list[str]:
+    """``--peer-urls``, checked before anybody is asked. Raises InvalidInput in etcdctl's words."""
+    from kvorum.urls import parse_urls
+
+    try:
+        return [url.text for url in parse_urls(text)]
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
+_urls_option = click.option(
+    "--peer-urls", required=True, help="URLs that peers reach it at, separated by commas."
+)
+_id_argument = click.argument("id", type=MemberId(), metavar="MEMBER-ID")
+
+
 @member.command("list")
 @click.option("--consistency", type=click.Choice(["l", "s"]), default="l", show_default=True)
 @connected()
 async def list_(line: Line, consistency: str) -> None:
     """The member table; ``--consistency s`` takes one member's word for it and needs no quorum."""
+    found = await line.client.cluster.members(linearizable=consistency == "l")
+    if line.form != "simple":
+        _write_members(line, found)
+        return
+    for one in found.members:
+        click.echo(", ".join(_cells(one)))
+
+
+@member.command("add")
+@click.argument("name")
+@_urls_option
+@click.option("--learner", is_flag=True, help="Add a member without a vote, to be promoted later.")
+@connected()
+async def add(line: Line, name: str, peer_urls: str, learner: bool) -> None:
+    """Add a member, and print the environment to start it with.
+
+    Start the new node only afterwards. A cluster that has just grown wants some seconds before it
+    grows again.
+    """
+    urls = _peer_urls(peer_urls)
+    added, found = await line.client.cluster.add(urls, learner=learner)
+    if line.form != "simple":
+        _write_members(line, found, added)
+        return
+    cluster = ",".join(
+        f"{name if one.id == added.id else one.name}={url}"
+        for one in found.members
+        for url in one.peer_urls
+    )
+    click.echo(f"Member {added.id:16x} added to cluster {found.header.cluster_id:16x}\n")
+    for variable, value in (
+        ("NAME", name),
+        ("INITIAL_CLUSTER", cluster),
+        ("INITIAL_ADVERTISE_PEER_URLS", ",".join(added.peer_urls)),
+        ("INITIAL_CLUSTER_STATE", "existing"),
+    ):
+        click.echo(f"ETCD_{variable}={json.dumps(value)}")
+
+
+@member.command("remove")
+@_id_argument
+@connected()
+async def remove(line: Line, id: int) -> None:
+    """Remove a member for good; its node stops by itself and its data are of no use any more."""
+    _changed(line, id, "removed from", await line.client.cluster.remove(id))
+
+
+@member.command("update")
+@_id_argument
+@_urls_option
+@connected()
+async def update(line: Line, id: int, peer_urls: str) -> None:
+    """Give a member other peer URLs, before its node moves there."""
+    urls = _peer_urls(peer_urls)
+    _changed(line, id, "updated in", await line.client.cluster.update(id, urls))
+
+
+@member.command("promote")
+@_id_argument
+@connected()
+async def promote(line: Line, id: int) -> None:
+    """Make a learner a voter, once it holds nearly all of the leader's log."""
+    _changed(line, id, "promoted in", await line.client.cluster.promote(id))
+
+
+def _changed(line: Line, id: int, what: str, found: Members) -> None:
+    if line.form == "simple":
+        click.echo(f"Member {id:16x} {what} cluster {found.header.cluster_id:16x}")
+    else:
+        _write_members(line, found)
+
+
+def _write_members(line: Line, found: Members, added: Member | None = None) -> None:
+    """The member table as JSON or as a table."""
     from kvorum.cli import forms
 
-    found = await line.client.cluster.members(linearizable=consistency == "l")
     if line.form == "json":
-        members = [
-            {
-                name: value
-                for name, value in {
-                    "ID": one.id,
-                    "name": one.name,
-                    "peerURLs": list(one.peer_urls),
-                    "clientURLs": list(one.client_urls),
-                    "isLearner": one.is_learner,
-                }.items()
-                if value
-            }
-            for one in found.members
-        ]
-        forms.write_json({"header": forms.header_json(found.header), "members": members})
+        document: dict[str, Any] = {"header": forms.header_json(found.header)}
+        if added is not None:
+            document["member"] = _fields(added)
+        document["members"] = [_fields(one) for one in found.members]
+        forms.write_json(document)
         return
-    rows = [
-        (
-            f"{one.id:x}",
-            "started" if one.started else "unstarted",
-            one.name,
-            ",".join(one.peer_urls),
-            ",".join(one.client_urls),
-            "true" if one.is_learner else "false",
-        )
-        for one in found.members
-    ]
-    if line.form == "table":
-        forms.write_table(("ID", "STATUS", "NAME", "PEERS", "CLIENTS", "LEARNER"), rows)
-    else:
-        for row in rows:
-            click.echo(", ".join(row))
+    head = ("ID", "STATUS", "NAME", "PEERS", "CLIENTS", "LEARNER")
+    forms.write_table(head, [_cells(one) for one in found.members])
+
+
+def _fields(one: Member) -> dict[str, Any]:
+    fields = {
+        "ID": one.id,
+        "name": one.name,
+        "peerURLs": list(one.peer_urls),
+        "clientURLs": list(one.client_urls),
+        "isLearner": one.is_learner,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _cells(one: Member) -> tuple[str, ...]:
+    return (
+        f"{one.id:x}",
+        "started" if one.started else "unstarted",
+        one.name,
+        ",".join(one.peer_urls),
+        ",".join(one.client_urls),
+        "true" if one.is_learner else "false",
+    )
 
 
 @verb("status")
