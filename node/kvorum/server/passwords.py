@@ -136,8 +136,12 @@ def _matches(password: bytes, hashed: bytes) -> bool:
     if _HASH.fullmatch(hashed) is None:
         # A user that came in with a foreign snapshot: no password is right.
         return False
-    # Hashes of etcd's older releases know no more than the first 72 bytes.
-    return bcrypt.checkpw(password[:PASSWORD_BYTES_MAX], hashed)
+    try:
+        # Hashes of etcd's older releases know no more than the first 72 bytes.
+        return bcrypt.checkpw(password[:PASSWORD_BYTES_MAX], hashed)
+    except ValueError:
+        # The form of a hash, and yet none: a salt whose last bits cannot be, a cost out of bounds.
+        return False
 
 
 def _step_back() -> None:

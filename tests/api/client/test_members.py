@@ -140,8 +140,6 @@ def test_what_only_kvorum_has_is_unsupported_on_etcd(live: Live, cluster: Cluste
     live(scenario)
 
 
-# kvorum does not serve the Auth methods yet.
-@pytest.mark.parametrize("own_cluster", ["etcd"], indirect=True)
 def test_users_and_roles(own_cluster: Callable[..., ClusterHandle]) -> None:
     endpoint = own_cluster(1).endpoints[0]
 

@@ -20,7 +20,7 @@ def secret_config(directory: Path, ttl_s: float = 300.0) -> JwtConfig:
 
 
 @cache
-def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:
+def rsa_key(number: int) -> rsa.RSAPrivateKey:
     """One of some keys; making them takes a while."""
     return rsa.generate_private_key(65537, 2048)
 
