@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from time import perf_counter_ns
 from typing import Any, cast
 
 from aiohttp import web
@@ -18,6 +19,14 @@ from kvorum_proto.codec import ServerCodec
 
 from kvorum.http2.messages import send_encoded
 from kvorum.limits import METRICS_LABEL_VALUES
+from kvorum.server.latency import (
+    CALL_BUCKETS_US,
+    DEFRAGMENT_BUCKETS_US,
+    HASH_BUCKETS_US,
+    SNAPSHOT_BUCKETS_US,
+    Buckets,
+)
+from kvorum.server.slowness import tell_of_call
 
 _KINDS = {
     Cardinality.UNARY_UNARY: "unary",
@@ -26,12 +35,21 @@ _KINDS = {
     Cardinality.STREAM_STREAM: "bidi_stream",
 }
 _OTHERS = "other"
+_MAINTENANCE = "/etcdserverpb.Maintenance/"
+_WALKS = {
+    _MAINTENANCE + "Hash": HASH_BUCKETS_US,
+    _MAINTENANCE + "HashKV": HASH_BUCKETS_US,
+    _MAINTENANCE + "Defragment": DEFRAGMENT_BUCKETS_US,
+    _MAINTENANCE + "Snapshot": SNAPSHOT_BUCKETS_US,
+}
 
 
 class MethodCounts:
-    """The counters of one method."""
+    """The counters of one method. ``seconds`` counts how long its calls took, where that is
+    wanted."""
 
-    def __init__(self, path: str, cardinality: Cardinality) -> None:
+    def __init__(self, path: str, cardinality: Cardinality, seconds: Buckets | None = None) -> None:
+        self.seconds = seconds
         self.service, _, self.method = path.removeprefix("/").rpartition("/")
         self.kind = _KINDS[cardinality]
         self.started = 0
@@ -41,9 +59,18 @@ class MethodCounts:
 
 
 class CallCounts:
-    """The counters of all methods of a node."""
+    """The counters of all methods of a node.
 
-    def __init__(self) -> None:
+    Args:
+        extensive: whether how long calls took is counted for every method.
+        slow_us: unary calls that took longer are told in the log.
+    """
+
+    def __init__(self, *, extensive: bool = False, slow_us: int = 300_000) -> None:
+        self.extensive = extensive
+        self._slow_us = slow_us
+        # How long the few calls take that walk over everything.
+        self.walks = {path: Buckets(bounds) for path, bounds in _WALKS.items()}
         self.methods: dict[str, MethodCounts] = {}
         # (unary or stream, what the client calls its version) -> calls.
         self.requests: dict[tuple[str, str], int] = {}
@@ -51,13 +78,16 @@ class CallCounts:
 
     def wrap(self, path: str, handler: Handler) -> Handler:
         """The handler, counted."""
-        counts = self.methods[path] = MethodCounts(path, handler.cardinality)
+        seconds = Buckets(CALL_BUCKETS_US) if self.extensive else None
+        counts = self.methods[path] = MethodCounts(path, handler.cardinality, seconds)
         is_unary = handler.cardinality is Cardinality.UNARY_UNARY
+        walk, slow_us = self.walks.get(path), self._slow_us
         inner = handler.func
         requests_of = "unary" if is_unary else "stream"
 
         async def handle(stream: Any) -> None:
             counts.started += 1
+            started_ns = perf_counter_ns()
             self._requested(requests_of, stream.metadata.get("client-api-version", "unknown"))
             code = Status.OK
             try:
@@ -79,6 +109,13 @@ class CallCounts:
                 raise
             finally:
                 counts.handled[code] += 1
+                took_us = (perf_counter_ns() - started_ns) // 1000
+                if seconds is not None:
+                    seconds.add(took_us)
+                if walk is not None and code is Status.OK:
+                    walk.add(took_us)
+                if is_unary and took_us > slow_us:
+                    tell_of_call(path, stream.peer, took_us)
 
         return handler._replace(func=handle)
 

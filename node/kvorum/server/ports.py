@@ -142,6 +142,14 @@ class SnapshotsPort(Protocol):
     def discard(self, effect: DiscardSnapshot) -> None:
         """Let staged files go."""
 
+    @property
+    def pending(self) -> int:
+        """Staged snapshots that are neither installed nor gone."""
+
+    @property
+    def saves(self) -> Buckets:
+        """How long it took to write snapshot files."""
+
 
 class PeerFigures(NamedTuple):
     """This node's own connection to a peer."""

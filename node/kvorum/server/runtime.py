@@ -60,6 +60,7 @@ from kvorum.server.ports import (
     SnapshotsPort,
 )
 from kvorum.server.quota import Quota
+from kvorum.server.slowness import Slowness
 from kvorum.server.statistics import NodeStatistics, collect
 from kvorum.server.tokens import SimpleTokens, Tokens
 from kvorum.server.watching import Sink, WatchStream, WatchStreams
@@ -116,7 +117,10 @@ class Node:
             self._loop,
             config.heartbeat_interval_ms / 1000,
             crash.guard(self._ticks),
-            lambda late_s: self.loop_stall.add(int(late_s * 1e6)),
+            self._woke,
+        )
+        self.slow = Slowness(
+            config.slow_apply_s, config.slow_request_s, config.heartbeat_interval_ms / 1000
         )
         self.loop_stall = LatencyRing()
         self.apply = LatencyRing()
@@ -208,6 +212,7 @@ class Node:
             return
         batch, self._inputs = self._inputs, []
         started = time.perf_counter_ns()
+        before = self._replica.machine.applied_index
         effects = self._replica.handle_all(batch)
         performers = self._performers
         applied = False
@@ -219,7 +224,14 @@ class Node:
             self.disk.persist(tuple(self._to_disk))
             self._to_disk.clear()
         if applied:
-            self.apply.add((time.perf_counter_ns() - started) // 1000)
+            took_us = (time.perf_counter_ns() - started) // 1000
+            self.apply.add(took_us)
+            entries = self._replica.machine.applied_index - before
+            self.slow.applied(took_us, len(batch), entries)
+
+    def _woke(self, late_s: float) -> None:
+        self.loop_stall.add(int(late_s * 1e6))
+        self.slow.woke(late_s, self.is_leader)
 
     def _ticks(self, count: int) -> None:
         for _ in range(count):

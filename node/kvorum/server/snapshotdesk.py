@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -19,6 +20,7 @@ from kvorum.replica.effects import DiscardSnapshot, InstallSnapshot, SaveSnapsho
 from kvorum.replica.inputs import Input, SnapshotInstalled, SnapshotSaved
 from kvorum.server.disk import DiskThread
 from kvorum.server.historydesk import HistoryDesk
+from kvorum.server.latency import DISK_BUCKETS_US, Buckets
 from kvorum.storage.interface import Disk, LogStore, SnapshotFile, SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,8 @@ class SnapshotDesk:
         self._installed_index = 0
         # Staged snapshots that are neither installed nor gone.
         self.pending = 0
+        # How long it took to write snapshot files, until they were durable.
+        self.saves = Buckets(DISK_BUCKETS_US)
 
     # --- own --------------------------------------------------------------------------------------
 
@@ -85,7 +89,9 @@ class SnapshotDesk:
         self._history.checkpoint(reached)
 
     def _write(self, effect: SaveSnapshot) -> None:
+        started_ns = time.perf_counter_ns()
         file = self.store.save(effect.meta, effect.revision, encode_image(effect.image))
+        self.saves.add((time.perf_counter_ns() - started_ns) // 1000)
         log.info(
             "saved snapshot",
             extra={"snapshot-index": effect.meta.index, "bytes": file.body_bytes},
