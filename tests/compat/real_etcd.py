@@ -96,10 +96,11 @@ class ReleaseCtl(Etcdctl):
 
 
 class RealEtcd:
-    """One member, alone in its cluster."""
+    """One member, alone in its cluster; ``flags`` win over its own."""
 
-    def __init__(self, release: Release, directory: Path) -> None:
+    def __init__(self, release: Release, directory: Path, flags: Sequence[str] = ()) -> None:
         self.release = release
+        self._flags = flags
         self.data = directory / "data"
         client, peer = free_ports(2)
         self.endpoint = f"http://127.0.0.1:{client}"
@@ -144,6 +145,7 @@ class RealEtcd:
                     "--bcrypt-cost=4",
                     "--heartbeat-interval=20",
                     "--election-timeout=200",
+                    *self._flags,
                 ],
                 stdout=log,
                 stderr=log,

@@ -17,7 +17,6 @@ from kvorum.machine.auth_ops import RoleGrantPermission
 from kvorum.machine.operations import (
     Command,
     DeleteRange,
-    LeaseGrant,
     MemberAdd,
     MemberUpdate,
     Operation,
@@ -33,7 +32,6 @@ class CommandLimits(NamedTuple):
     """The proposer's settings that a command is held against."""
 
     max_txn_ops: int = limits.MAX_TXN_OPS
-    max_lease_ttl_s: int = limits.MAX_LEASE_TTL_S
 
 
 def validate(command: Command | Range, bounds: CommandLimits | None = None) -> Condition | None:
@@ -49,8 +47,6 @@ def validate(command: Command | Range, bounds: CommandLimits | None = None) -> C
         return None if command.key else Condition.KEY_NOT_PROVIDED
     if isinstance(command, Txn):
         return _check_whole_txn(command, bounds.max_txn_ops)
-    if isinstance(command, LeaseGrant) and command.ttl_s > bounds.max_lease_ttl_s:
-        return Condition.LEASE_TTL_TOO_LARGE
     if isinstance(command, MemberAdd | MemberUpdate):
         return None if normal_urls(command.peer_urls) else Condition.MEMBER_BAD_URLS
     if isinstance(command, RoleGrantPermission) and command.permission is None:

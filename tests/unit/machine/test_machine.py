@@ -217,11 +217,14 @@ def test_members_of_a_bootstrap() -> None:
     assert (len(table), table.get(5)) == (2, None)
 
 
-def test_ttl_bound_holds_at_apply_too() -> None:
+def test_ttl_bound_holds_at_apply_after_alarms() -> None:
     machine = Machine()
     command = LeaseGrant(1, limits.MAX_LEASE_TTL_S + 1)
     applied = machine.apply(1, 1, Envelope(0, 0, 0, "", 0, command))
     assert applied.result[0] is Condition.LEASE_TTL_TOO_LARGE
+    machine.apply(2, 1, Envelope(0, 0, 0, "", 0, AlarmSet(1, 1, 2)))
+    applied = machine.apply(3, 1, Envelope(0, 0, 0, "", 0, command))
+    assert applied.result[0] is Condition.CORRUPT
 
 
 def test_statistics_count() -> None:

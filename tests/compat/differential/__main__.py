@@ -1,0 +1,5 @@
+"""``python -m compat.differential``."""
+
+from compat.differential.command import main
+
+main()

@@ -1,0 +1,79 @@
+"""Requests on watch streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from compat.differential.draw import INT64_MAX, Draw
+from compat.differential.step import Step
+from compat.differential.watching import APART, WATCH
+
+_STREAMS = 3
+_IDS = (1, 2, 3, 4, 5, 77, INT64_MAX, -1, -9)
+
+
+class Watches:
+    """Draws creations, cancellations, questions for progress, ends of streams."""
+
+    def __init__(self, draw: Draw, release: str) -> None:
+        self._draw = draw
+        # A refused creation makes 3.5.1 forget that it has a watcher -1, whose events it then keeps.
+        self._ids = _IDS if release == "3.4" else tuple(each for each in _IDS if each != -1)
+
+    def steps(self) -> Iterator[Step]:
+        """One request on one of a few streams, or a refused one on a stream of its own."""
+        yield from self.apart(self._step())
+
+    @staticmethod
+    def apart(step: Step) -> Iterator[Step]:
+        """The step, on a stream of its own if 3.4 would create a watcher that kvorum refuses."""
+        create = step.request.get("send", {}).get("create_request", {})
+        if create.get("start_revision", 0) < 0:
+            yield step._replace(request={**step.request, "stream": APART})
+            yield Step("Watch/close", {"stream": APART})
+        else:
+            yield step
+
+    def _step(self) -> Step:
+        draw = self._draw
+        stream = draw.random.randrange(_STREAMS)
+        pick = draw.random.random()
+        if pick < 0.3:
+            return Step("sync", {})
+        if pick < 0.33:
+            return Step("Watch/close", {"stream": stream})
+        if pick < 0.7:
+            return self.sent(stream, {"create_request": self.create()})
+        if pick < 0.9:
+            return self.sent(
+                stream, {"cancel_request": {"watch_id": draw.one(0, 1, 2, 3, *self._ids)}}
+            )
+        if pick < 0.97:
+            return self.sent(stream, {"progress_request": {}})
+        return self.sent(stream, {})
+
+    @staticmethod
+    def sent(stream: int, request: dict[str, Any]) -> Step:
+        """A request on a stream, which is opened by its first one."""
+        return Step(WATCH, {"stream": stream, "send": request})
+
+    def create(self) -> dict[str, Any]:
+        """Any creation."""
+        draw = self._draw
+        fields = draw.span() | draw.maybe("watch_id", draw.one(0, 0, *self._ids))
+        if draw.chance(0.4):
+            fields |= draw.maybe("start_revision", self._start())
+        if draw.chance(0.2):
+            fields["filters"] = draw.one([0], [1], [0, 1], [5], [5, 1], [0, 0])
+        return fields | draw.flags(0.3, "prev_kv", "fragment", "progress_notify")
+
+    def _start(self) -> int:
+        """The past, the compacted past and its edge, the future, what is no revision."""
+        draw, world = self._draw, self._draw.world
+        near = max(1, world.revision - draw.random.randint(0, 30))
+        return draw.one(
+            near, near, near,
+            max(1, world.compacted + draw.random.randint(-2, 2)),
+            world.revision + draw.random.randint(0, 3), INT64_MAX, -1,
+        )  # fmt: skip

@@ -1,0 +1,40 @@
+"""What is known of the store both sides hold, from what etcd has answered."""
+
+from __future__ import annotations
+
+from compat.differential.side import Answer
+from compat.differential.step import Step
+
+
+class World:
+    """Keeps count, so that requests can be drawn near what matters: the newest revision, the
+    compacted one, leases that live.
+    """
+
+    def __init__(self) -> None:
+        self.revision = 1
+        self.compacted = 0
+        self.leases: dict[int, int] = {}
+        self.auth_on = False
+        self.logged_in: set[str] = set()
+
+    def saw(self, step: Step, answer: Answer) -> None:
+        """Take an answer of etcd into account."""
+        if answer.code != 0 or not isinstance(answer.body, dict):
+            return
+        header = answer.body.get("header", {})
+        self.revision = max(self.revision, int(header.get("revision", 0)))
+        match step.kind:
+            case "KV/Compact":
+                self.compacted = step.request.get("revision", 0)
+            case "Lease/LeaseGrant":
+                self.leases[step.alias or step.request["ID"]] = int(answer.body["TTL"])
+            case "Lease/LeaseRevoke":
+                self.leases.pop(step.request["ID"], None)
+            case "Auth/AuthEnable":
+                self.auth_on = True
+            case "Auth/AuthDisable":
+                self.auth_on = False
+                self.logged_in.clear()
+            case "Auth/Authenticate":
+                self.logged_in.add(step.label)
