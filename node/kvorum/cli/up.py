@@ -201,7 +201,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _stop(supervisor: Supervisor) -> None:
-    if any(view.state != "dead" for view in supervisor.nodes()):
+    if any(view.state in ("running", "paused") for view in supervisor.nodes()):
         _say("stopping the nodes")
     supervisor.stop()
 
@@ -258,11 +258,13 @@ def _show(supervisor: Supervisor, write_out: str) -> None:
     rows = [("NAME", "PID", "CLIENTS", "PEERS", "LOG")]
     for view in views:
         name = f"{view.name} (leader)" if view.name == leader else view.name
+        if view.state == "removed":
+            name = f"{view.name} (removed)"
         rows.append((name, str(view.pid), view.client_url, view.peer_url, str(view.log)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
-    click.echo(f"export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={','.join(v.client_url for v in views)}")
+    click.echo(f"export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={','.join(supervisor.endpoints())}")
     files = _tls_files(supervisor)
     if files:
         told = " ".join(
@@ -286,11 +288,12 @@ def _as_json(supervisor: Supervisor, views: list[NodeView]) -> dict[str, object]
         "name": supervisor.spec.name,
         "run_dir": str(supervisor.run.path),
         "leader": supervisor.leader(),
-        "endpoints": [view.client_url for view in views],
+        "endpoints": supervisor.endpoints(),
         "tls": _tls_files(supervisor),
         "nodes": [
             {
                 "name": view.name,
+                "state": view.state,
                 "pid": view.pid,
                 "client_url": view.client_url,
                 "peer_url": view.peer_url,

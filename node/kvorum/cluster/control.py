@@ -25,7 +25,7 @@ class SupervisorControl:
 
     async def is_alive(self, name: str) -> bool:
         """Whether the node's process runs (a paused one does)."""
-        return any(v.name == name and v.state != "dead" for v in await self._views())
+        return any(v.name == name and v.state in ("running", "paused") for v in await self._views())
 
     async def pause(self, name: str) -> None:
         """Stop the process where it stands (SIGSTOP)."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from kvorum import limits
 
+# What a node has to say when it ends fits in here, also etcd's farewell to each of its peers.
+LOG_END_BYTES = 65_536
 # Between two looks at a condition: well below what a person notices, cheap enough for nine nodes.
 POLL_S = 0.02
 
@@ -198,6 +200,17 @@ def rotate_log(log: Path) -> None:
     """
     if log.exists() and log.stat().st_size > limits.NODE_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
+
+
+def log_says(log: Path, words: str, since: int) -> bool:
+    """Whether these words stand in a log behind an offset; only its end is looked at."""
+    try:
+        with log.open("rb") as source:
+            end = source.seek(0, os.SEEK_END)
+            source.seek(max(since if since <= end else 0, end - LOG_END_BYTES))
+            return words.encode() in source.read()
+    except OSError:
+        return False
 
 
 def log_tail(log: Path, lines: int = 12) -> list[str]:

@@ -4,10 +4,13 @@ was loaded.
 Layout::
 
     run.json          format, cluster name, program, token, ports of each node, whether keys are
-    loaded supervisor.lock   held (flock) by the one supervisor that works here; holds its pid
-    <node>/pid.json   pid, start time and command line of the node's process <node>/node.log
-    what the node printed <node>/data/      the node's data directory (unless the cluster file
-    puts it elsewhere) certs/                authority and certificates, where there is TLS
+                      loaded
+    supervisor.lock   held (flock) by the one supervisor that works here; holds its pid
+    certs/            authority and certificates, where there is TLS
+    <node>/pid.json   pid, start time and command line of the node's process
+    <node>/node.log   what the node printed
+    <node>/log.from   where in it the newest start begins
+    <node>/data/      the node's data directory (unless the cluster file puts it elsewhere)
 
 Ports are chosen once and kept: a member's peer address is part of the cluster's own data, so
 the same data can only start again on the same ports.
@@ -26,11 +29,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from kvorum.cluster.file import CERTIFICATES, ClusterSpec, NodeSpec
-from kvorum.cluster.process import Identity, Process
+from kvorum.cluster.process import Identity, Process, log_says
 from kvorum.errors import ConfigError
 
 HOST = "127.0.0.1"
 FORMAT = 1
+# What etcd and our own node say when they end by themselves: another start would end the same way.
+REMOVED = "the member has been permanently removed from the cluster"
 # Below the range from which systems take ports for outgoing connections (Linux: from 32768), so
 # that a port that was free yesterday is not somebody's connection today.
 PORTS_FROM, PORTS_TO = 20_000, 32_000
@@ -239,6 +244,25 @@ class RunDir:
     def log(self, name: str) -> Path:
         """The log file of node ``name``."""
         return self.node_dir(name) / "node.log"
+
+    def note_start(self, name: str) -> None:
+        """Node ``name`` is about to be started: what its log says from here on is about this life
+        of it.
+        """
+        log = self.log(name)
+        size = log.stat().st_size if log.exists() else 0
+        _replace(self.node_dir(name) / "log.from", f"{size}\n")
+
+    def was_removed(self, spec: ClusterSpec, node: NodeSpec) -> bool:
+        """Whether the node ended because it is no member of the cluster any more; its data are of
+        no use then. A data directory that somebody deleted is a new beginning.
+        """
+        try:
+            since = int((self.node_dir(node.name) / "log.from").read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            since = 0
+        data = self.data_dir(spec, node)
+        return (data / "member").exists() and log_says(self.log(node.name), REMOVED, since)
 
     def data_dir(self, spec: ClusterSpec, node: NodeSpec) -> Path:
         """The data directory of a node."""

@@ -4,6 +4,8 @@ A supervisor is used by one owner at a time, from any thread (a lock keeps the c
 Every wait is bounded and ends early when the ``stopping`` event is set, which is how a Ctrl-C
 at any moment leads to :meth:`Supervisor.stop` and not to a half-started cluster that nobody
 knows.
+
+Long because all that happens to a node goes through one lock, and who takes it stands together.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class NodeView:
-    """One node as the supervisor sees it. ``state`` is running, paused or dead; ``pid`` 0 if
-    never started.
+    """One node as the supervisor sees it. ``state`` is running, paused, dead, or removed: it ended
+    because it is no member any more. ``pid`` is 0 if it was never started.
     """
 
     name: str
@@ -114,7 +116,9 @@ class Supervisor:
             self.open(fresh)
             for name in self._nodes:
                 self._check_stopping()
-                if self._process(name) is None:
+                if self.is_removed(name):
+                    self._say(self._removal(name))
+                elif self._process(name) is None:
                     self._launch(name)
         self.wait_ready(timeout_s)
 
@@ -157,7 +161,7 @@ class Supervisor:
         self._end({name: left})
 
     def wait_ready(self, timeout_s: float = limits.NODE_READY_S) -> str:
-        """Wait until every node answers and all name the same leader; returns the leader's name.
+        """Wait until every member answers and all name the same leader; returns the leader's name.
 
         Raises ClusterError when a node dies meanwhile or ``timeout_s`` passes, Interrupted when
         told to stop.
@@ -165,7 +169,7 @@ class Supervisor:
         deadline = time.monotonic() + timeout_s
         while True:
             self._check_stopping()
-            for name in self._nodes:
+            for name in self._members():
                 self._check_alive(name)
             answers = self.answers()
             leader = probe.agreed_leader(answers)
@@ -326,6 +330,7 @@ class Supervisor:
                     " other ports with --fresh (gives up the data) or another --dir"
                 )
         rotate_log(self.run.log(name))
+        self.run.note_start(name)
         try:
             node.process = Process.start(node.argv, command.node_env(self.spec), self.run.log(name))
         except OSError as error:
@@ -335,6 +340,15 @@ class Supervisor:
         node.death_told = False
         node.restart_at = None
         node.started_at = time.monotonic()
+
+    def is_removed(self, name: str) -> bool:
+        """Whether the node is no member of the cluster any more and has ended for that."""
+        node = self._node(name)
+        return self._process(name) is None and self.run.was_removed(self.spec, node.spec)
+
+    def _removal(self, name: str) -> str:
+        data = self.run.data_dir(self.spec, self._node(name).spec)
+        return f"{name}: was removed from the cluster; it is not started, {data} may be deleted"
 
     def _process(self, name: str) -> Process | None:
         """The process of node ``name`` if it is alive."""
@@ -381,6 +395,9 @@ class Supervisor:
     def _tell_death(self, name: str, node: _Node) -> None:
         assert node.process is not None
         node.death_told = True
+        if self.is_removed(name):
+            self._say(self._removal(name))
+            return
         text = f"{name}: pid {node.process.pid} {node.process.ending()}"
         if (node.spec.restart or self.spec.restart) != "always":
             self._say(f"{text}; log: {self.run.log(name)}")
@@ -394,8 +411,14 @@ class Supervisor:
         self._say(f"{text}; restarting in {wait_s:g} s")
 
     def answers(self) -> dict[str, probe.Answer | None]:
-        """Every node's answer to the probe (None: it gave none). Not from inside an event loop."""
-        return probe.ask_all(self._urls(self._nodes), tls=self.tls)
+        """Every member's answer to the probe (None: it gave none). Not from inside an event
+        loop.
+        """
+        return probe.ask_all(self._urls(self._members()), tls=self.tls)
+
+    def _members(self) -> list[str]:
+        """The nodes that the cluster still counts on."""
+        return [name for name in self._nodes if not self.is_removed(name)]
 
     def _urls(self, names: Iterable[str]) -> dict[str, str]:
         assert self.state is not None
@@ -414,14 +437,14 @@ class Supervisor:
         assert self.state is not None
         node = self._nodes[name]
         process = node.process
-        state = "dead"
+        state = "removed" if self.is_removed(name) else "dead"
         if process is not None and process.alive():
             state = "paused" if process.paused() else "running"
         return NodeView(
             name=name,
             pid=process.pid if process else 0,
             state=state,
-            ending=process.ending() if process and state == "dead" else "",
+            ending=process.ending() if process and state in ("dead", "removed") else "",
             client_url=command.client_url(self.spec, self.state, name),
             peer_url=command.peer_url(self.spec, self.state, name),
             log=self.run.log(name),
@@ -429,8 +452,8 @@ class Supervisor:
         )
 
     def endpoints(self) -> list[str]:
-        """The client URLs of all nodes, in the cluster file's order."""
-        return [view.client_url for view in self.nodes()]
+        """The client URLs of all nodes that are members, in the cluster file's order."""
+        return [view.client_url for view in self.nodes() if view.state != "removed"]
 
     def _check_stopping(self) -> None:
         if self._stopping.is_set():

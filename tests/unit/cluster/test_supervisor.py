@@ -18,7 +18,7 @@ from kvorum.errors import ConfigError
 from support.clusters import make_spec, wait_until
 
 OBEDIENT = "#!/bin/sh\necho started $1\nexec sleep 600\n"
-STUBBORN = "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.05; done\n"
+STUBBORN = "#!/bin/sh\ntrap '' TERM\necho deaf\nwhile :; do sleep 0.05; done\n"
 BROKEN = "#!/bin/sh\necho cannot open the shop\nexit 3\n"
 
 
@@ -136,10 +136,53 @@ def test_a_stubborn_node_is_killed_and_that_is_said(tmp_path: Path, stand_in: Pa
     program(stand_in, STUBBORN)
     supervisor, told = make(tmp_path, 1)
     launch(supervisor)
-    pid = supervisor.nodes()[0].pid
+    view = supervisor.nodes()[0]
+    pid = view.pid
+    wait_until(lambda: "deaf" in view.log.read_text(), "the node takes no SIGTERM any more")
     supervisor.stop(timeout_s=0.2)
     assert told == [f"n1: killed, pid {pid} (no end in 0.2 s)"]
     assert supervisor.nodes()[0].ending == "was ended by SIGKILL"
+
+
+REMOVED = """#!/bin/sh
+echo '{"msg":"server error","error":"the member has been permanently removed from the cluster"}'
+mkdir -p run/n1/data/member
+exit 0
+"""
+
+
+@pytest.mark.parametrize("restart", ["never", "always"])
+def test_a_removed_member_is_shown_as_such_and_not_started_again(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch, restart: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program(stand_in, REMOVED)
+    supervisor, told = make(tmp_path, 1, restart=restart)
+    launch(supervisor)
+    wait_until(lambda: supervisor.nodes()[0].state == "removed", "the node's farewell")
+    supervisor.poll()
+    supervisor.poll()
+    data = tmp_path / "run" / "n1" / "data"
+    said = f"n1: was removed from the cluster; it is not started, {data} may be deleted"
+    assert told == [said]
+    assert supervisor.endpoints() == [] and supervisor.answers() == {}
+    supervisor.leave()
+    # A later supervisor knows it too, until the data are deleted.
+    second, told = make(tmp_path, 1, restart=restart)
+    with pytest.raises(ClusterError, match="not ready"):
+        second.start(timeout_s=0.1)
+    assert told == [said]
+    (data / "member").rmdir()
+    assert second.nodes()[0].state == "dead"
+    second.leave()
+    # What an earlier life said does not count.
+    program(stand_in, BROKEN)
+    third, _ = make(tmp_path, 1)
+    launch(third)
+    (data / "member").mkdir()
+    wait_until(lambda: third.nodes()[0].state != "running", "the end of the node")
+    assert third.nodes()[0].state == "dead"
+    third.leave()
 
 
 def test_hurry_cuts_the_wait_short(tmp_path: Path, stand_in: Path) -> None:
@@ -281,7 +324,8 @@ def test_the_command_line_is_etcds(tmp_path: Path, stand_in: Path) -> None:
     supervisor.open()
     assert supervisor.state is not None
     spec = replace(supervisor.spec, flags=("--quota-backend-bytes=7",))
-    argv = node_argv(spec, spec.nodes[0], supervisor.state, tmp_path / "data")
+    certs = supervisor.certificates
+    argv = node_argv(spec, spec.nodes[0], supervisor.state, tmp_path / "data", certs)
     ports = supervisor.state.ports
     assert argv == [
         str(stand_in / "etcd"),
