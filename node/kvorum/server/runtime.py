@@ -90,7 +90,9 @@ class Node:
         tokens: Tokens | None = None,
     ) -> None:
         self.config = config
-        self.tokens = tokens or SimpleTokens(config.auth_token_ttl_s, time.monotonic)
+        self.tokens: Tokens = (
+            SimpleTokens(config.auth_token_ttl_s, time.monotonic) if tokens is None else tokens
+        )
         self.passwords = Passwords(config.bcrypt_cost)
         self.cluster_id = cluster_id
         self.member_id = member_id
