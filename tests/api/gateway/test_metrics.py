@@ -24,6 +24,14 @@ NAMES = {
     "etcd_mvcc_db_total_size_in_bytes": "gauge",
     "etcd_mvcc_db_total_size_in_use_in_bytes": "gauge",
     "etcd_disk_wal_fsync_duration_seconds": "histogram",
+    "etcd_disk_wal_write_duration_seconds": "histogram",
+    "etcd_disk_wal_write_bytes_total": "gauge",
+    "etcd_disk_backend_commit_duration_seconds": "histogram",
+    "etcd_server_slow_apply_total": "counter",
+    "etcd_server_slow_read_indexes_total": "counter",
+    "etcd_server_read_indexes_failed_total": "counter",
+    "etcd_server_heartbeat_send_failures_total": "counter",
+    "etcd_server_snapshot_apply_in_progress_total": "gauge",
     "etcd_network_client_grpc_received_bytes_total": "counter",
     "etcd_network_client_grpc_sent_bytes_total": "counter",
     "grpc_server_started_total": "counter",
@@ -54,6 +62,7 @@ OF_PEERS = {
     "etcd_network_peer_sent_bytes_total": "counter",
     "etcd_network_peer_received_bytes_total": "counter",
     "etcd_network_peer_sent_failures_total": "counter",
+    "etcd_network_disconnected_peers_total": "counter",
     "etcd_server_client_requests_total": "counter",
     "etcd_server_healthcheck": "gauge",
     "etcd_server_healthchecks_total": "counter",
@@ -109,6 +118,9 @@ def test_what_etcd_has_too_has_its_type(kvorum_url: str, etcd_url: str) -> None:
         "etcd_debugging_mvcc_current_revision",
         "etcd_debugging_mvcc_compact_revision",
         "etcd_server_client_requests_total",
+        "etcd_debugging_mvcc_db_compaction_last",
+        "etcd_debugging_server_alarms",
+        "etcd_disk_wal_write_duration_seconds",
     } | {n for n in OF_PEERS if n.startswith("etcd_network")}
 
 
@@ -155,6 +167,9 @@ def test_figures_move(kvorum_url: str) -> None:
     assert moved("grpc_server_msg_sent_total", **put) == 1
     assert moved("etcd_debugging_mvcc_current_revision") == 1
     assert moved("etcd_debugging_mvcc_keys_total") in (0, 1)
+    assert moved("etcd_mvcc_put_total") == moved("etcd_debugging_mvcc_put_total") == 1
+    assert moved("etcd_debugging_mvcc_total_put_size_in_bytes") == 2
+    assert moved("etcd_disk_wal_write_bytes_total") > 0
     assert moved("etcd_server_proposals_applied_total") >= 1
     assert moved("etcd_disk_wal_fsync_duration_seconds_count") >= 1
     assert value(after, "etcd_server_has_leader") == 1
@@ -164,6 +179,64 @@ def test_figures_move(kvorum_url: str) -> None:
     total = value(after, "etcd_disk_wal_fsync_duration_seconds_count")
     assert value(after, bucket, le="+Inf") == total
     assert value(after, bucket, le="0.001") <= value(after, bucket, le="8.192") <= total
+
+
+def test_what_becomes_of_leases_and_revisions_is_counted(kvorum_url: str) -> None:
+    before = scrape(kvorum_url)
+    for path, body in (
+        ("/v3/lease/grant", {"TTL": 50, "ID": 71}),
+        ("/v3/lease/grant", {"TTL": 50, "ID": 72}),
+        ("/v3/lease/keepalive", {"ID": 71}),
+        ("/v3/lease/revoke", {"ID": 71}),
+        ("/v3/kv/put", {"key": "eA==", "value": "MQ==", "lease": 72}),
+        (
+            "/v3/kv/txn",
+            {"success": [{"request_put": {"key": "eA=="}}, {"request_range": {"key": "eA=="}}]},
+        ),
+        ("/v3/kv/deleterange", {"key": "eA=="}),
+        ("/v3/kv/range", {"key": "eA=="}),
+        ("/v3/maintenance/hash", {}),
+        ("/v3/maintenance/hashkv", {}),
+        ("/v3/maintenance/defragment", {}),
+    ):
+        assert send_all(kvorum_url, path, body) == 200
+    revision = int(value(scrape(kvorum_url), "etcd_debugging_mvcc_current_revision"))
+    compaction = {"revision": revision, "physical": True}
+    assert send_all(kvorum_url, "/v3/kv/compaction", compaction) == 200
+    after = scrape(kvorum_url)
+
+    def moved(name: str) -> float:
+        return value(after, name) - value(before, name)
+
+    counted = {
+        "etcd_debugging_lease_granted_total": 2,
+        "etcd_debugging_lease_renewed_total": 1,
+        "etcd_debugging_lease_revoked_total": 1,
+        "etcd_debugging_lease_ttl_total_count": 2,
+        "etcd_debugging_lease_ttl_total_sum": 100,
+        "etcd_mvcc_put_total": 2,
+        "etcd_mvcc_delete_total": 1,
+        "etcd_mvcc_range_total": 2,
+        "etcd_mvcc_txn_total": 1,
+        "etcd_mvcc_hash_duration_seconds_count": 1,
+        "etcd_mvcc_hash_rev_duration_seconds_count": 1,
+        "etcd_disk_backend_defrag_duration_seconds_count": 1,
+        "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count": 1,
+    }
+    assert {name: moved(name) for name in counted} == counted
+    assert moved("etcd_debugging_mvcc_db_compaction_keys_total") >= 2
+    assert value(after, "etcd_debugging_mvcc_db_compaction_last") > 1_700_000_000
+    assert moved("etcd_disk_backend_commit_duration_seconds_count") >= 1
+    # 50 s fall into the bucket up to 64.
+    bucket = "etcd_debugging_lease_ttl_total_bucket"
+    assert value(after, bucket, le="64") - value(after, bucket, le="32") >= 2
+
+
+def send_all(url: str, path: str, body: object) -> int:
+    """Call and read the whole answer, a stream too; returns the status."""
+    with send(url, "POST", path, body) as answer:
+        answer.body()
+        return answer.status
 
 
 def test_streams_are_counted_while_they_last(kvorum_url: str) -> None:
