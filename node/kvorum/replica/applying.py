@@ -7,7 +7,6 @@ that holds the waiting caller answers, each member feeds its own watchers and it
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import get_args
 
@@ -20,6 +19,7 @@ from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_CORRUPT
 from kvorum.machine.results import Applied, CompactResult, LeaseGrantResult, Refused
 from kvorum.raft.types import Entry, EntryKind
 from kvorum.replica.checkpoints import Checkpoints
+from kvorum.replica.digests import DIGEST_EVERY, Digests, digest_of
 from kvorum.replica.effects import (
     AppendHistory,
     CompactHistory,
@@ -37,8 +37,6 @@ from kvorum.replica.state import NodeState
 from kvorum.replica.waiting import Waiting
 from kvorum.replica.watches import WatchHub
 
-_DIGEST_EVERY = 64  # Members compare digests at indexes that are multiples of this.
-_DIGESTS_KEPT = 256
 _EMPTY = commands.Envelope(0, 0, 0, "", 0, commands.Noop())  # A new leader's first entry.
 _TELL_PEERS = (commands.MemberPublish, *get_args(commands.MemberChange))
 
@@ -69,13 +67,10 @@ class Applier:
         # The log's end at the start. Tokens are forgotten at a stop, and those of entries that are
         # replayed must not live again.
         self._found = (state.raft.log.last_index, state.raft.log.last_term)
-        self._digests: deque[tuple[int, int]] = deque(maxlen=_DIGESTS_KEPT)
-        self._peer_digests: dict[int, tuple[int, int]] = {}
+        self._digests = Digests(state.config.member_id)
+        self._reported_index = 0
         self._sweeps: list[CompactHistory] = []
         self._compactions: dict[int, tuple[int, CompactResult]] = {}
-        self._accused: dict[
-            int, int
-        ] = {}  # member -> index at which its digest was found to differ
         self._sweep_due = True  # nothing was handled yet
 
     # --- entries ----------------------------------------------------------------------------------
@@ -92,9 +87,8 @@ class Applier:
                     machine.apply(entry.index, entry.term, _EMPTY)
             else:
                 self._conf_change(entry, rows)
-            if entry.index % _DIGEST_EVERY == 0:
-                self._digests.append((entry.index, machine.digest))
-                self._judge_digests()
+            if entry.index % DIGEST_EVERY == 0:
+                self._record_digest()
         last = entries[-1]
         if last.index > self._skip_rows_to:
             self._state.out.append(
@@ -232,8 +226,7 @@ class Applier:
 
     def replaced(self, machine: Machine) -> None:
         """A snapshot took the place of the state; its history came with it."""
-        self._digests.clear()
-        self._peer_digests.clear()
+        self._digests.forget()
         self._skip_rows_to = 0
         self.history_applied = machine.applied_index
         self._sweep()
@@ -243,15 +236,27 @@ class Applier:
 
     # --- digests ----------------------------------------------------------------------------------
 
+    def _record_digest(self) -> None:
+        machine = self._state.machine
+        digest = digest_of(machine.digest, machine.keyspace.checksum)
+        self._digests.record(machine.applied_index, digest)
+        self._judge_digests()
+
     def report_digest(self) -> None:
-        """Tell the peers the newest digest that all can have."""
-        if self._digests:
-            self._state.out.append(SendDigest(*self._digests[-1]))
+        """Tell the peers the newest digests that all can have; that of this very moment, when
+        nothing was applied since the last report.
+        """
+        applied = self._state.machine.applied_index
+        if applied == self._reported_index and applied and not self._digests.recorded(applied):
+            self._record_digest()
+        self._reported_index = applied
+        self._state.out.extend(SendDigest(*report) for report in self._digests.reports())
+        self._judge_digests()
 
     def peer_digest(self, report: PeerDigest) -> None:
         """A peer's digest: compared at once, or when this node has applied as much."""
         if self._state.machine.members.get(report.sender) is not None:
-            self._peer_digests[report.sender] = (report.applied_index, report.digest)
+            self._digests.hear(report.sender, report.applied_index, report.digest)
             self._judge_digests()
 
     def _judge_digests(self) -> None:
@@ -260,13 +265,10 @@ class Applier:
         """
         if not self._state.leading:
             return
-        mine = dict(self._digests)
-        alarms = self._state.machine.alarms.all()
-        for peer in sorted(self._peer_digests):
-            index, digest = self._peer_digests[peer]
-            own = mine.get(index)
-            if own is None or own == digest or self._accused.get(peer, 0) >= index:
-                continue
-            accusation = commands.AlarmSet(ALARM_ACTIVATE, peer, ALARM_CORRUPT)
-            if Alarm(peer, ALARM_CORRUPT) in alarms or self._proposals.propose_own(accusation):
-                self._accused[peer] = index
+        machine = self._state.machine
+        members = [member.id for member in machine.members.all()]
+        for member, index in self._digests.accusations(members):
+            accusation = commands.AlarmSet(ALARM_ACTIVATE, member, ALARM_CORRUPT)
+            raised = Alarm(member, ALARM_CORRUPT) in machine.alarms.all()
+            if raised or self._proposals.propose_own(accusation):
+                self._digests.settled(member, index)
