@@ -76,9 +76,10 @@ class Cluster:
 
     async def member_update(self, request: pb.MemberUpdateRequest, who: Who) -> bytes:
         """Give a member other peer URLs."""
-        urls = normal_urls(tuple(request.peer_urls))
-        if not urls:
+        urls = tuple(request.peer_urls)
+        if not normal_urls(urls):
             raise KvorumError(Condition.MEMBER_BAD_URLS)
+        # In the order they came; only those of a new member are sorted, for its id.
         return self._answer(await self._change(MemberUpdate(request.id, urls), who))
 
     async def member_promote(self, request: pb.MemberPromoteRequest, who: Who) -> bytes:

@@ -18,6 +18,8 @@ from kvorum.machine.operations import (
     Command,
     DeleteRange,
     MemberAdd,
+    MemberPromote,
+    MemberRemove,
     MemberUpdate,
     Operation,
     Put,
@@ -47,8 +49,11 @@ def validate(command: Command | Range, bounds: CommandLimits | None = None) -> C
         return None if command.key else Condition.KEY_NOT_PROVIDED
     if isinstance(command, Txn):
         return _check_whole_txn(command, bounds.max_txn_ops)
-    if isinstance(command, MemberAdd | MemberUpdate):
-        return None if normal_urls(command.peer_urls) else Condition.MEMBER_BAD_URLS
+    if isinstance(command, MemberAdd | MemberUpdate) and not normal_urls(command.peer_urls):
+        return Condition.MEMBER_BAD_URLS
+    if isinstance(command, MemberRemove | MemberUpdate | MemberPromote) and not command.id:
+        # Nobody has it, and raft has no configuration with it.
+        return Condition.MEMBER_NOT_FOUND
     if isinstance(command, RoleGrantPermission) and command.permission is None:
         return Condition.PERMISSION_NOT_GIVEN
     return None

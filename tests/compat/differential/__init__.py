@@ -1,4 +1,4 @@
-"""The same requests to a real etcd and to kvorum, side by side: equal answers but for ids and times.
+"""The same requests to a real etcd and to kvorum, side by side: equal answers.
 
 - ``step``        one request, as data that can be printed, read and replayed;
 - ``generator``   draws steps from a seed and from what the servers have answered so far, with the

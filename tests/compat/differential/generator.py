@@ -27,8 +27,6 @@ class Generator:
     ) -> None:
         self._random = Random(seed)
         draw = self._draw = Draw(self._random, world)
-        self._auth = auth
-        self._members = members
         self._kv = KV(draw)
         self._leases = Leases(draw)
         self._watches = Watches(draw, release)
@@ -51,21 +49,11 @@ class Generator:
         elif pick < 0.93:
             yield from self._watches.steps()
         elif pick < 0.965:
-            s = self._upkeep.step()
-            if (
-                self._members
-                or not s.kind.startswith("Cluster/Member")
-                or s.kind == "Cluster/MemberList"
-            ):
-                yield s
+            yield self._upkeep.step()
         elif pick < 0.970:
             yield from self._upkeep.alarm()
         elif pick < 0.972:
-            if not self._members:
-                return
             yield from self._upkeep.learner()
-        elif not self._auth:
-            return
         elif pick < 0.99:
             yield self._accounts.step()
         elif pick < 0.993:

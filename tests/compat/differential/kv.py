@@ -194,16 +194,28 @@ def unknown_sort(op: Fields) -> bool:
 
 
 def unchecked_once(txn: Fields) -> bool:
-    """Whether a transaction has what old releases ask no permission for: nested ones, previous
-    values, leases.
+    """Whether a transaction has what old releases ask no permission for (nested ones, previous
+    values, leases), or every release in its own way (ranges that can hold no key).
     """
-    return has_op(
+    return has_empty_range(txn) or has_op(
         txn,
         lambda op: (
             "request_txn" in op
             or any(each.get("prev_kv") or each.get("lease") for each in op.values())
         ),
     )
+
+
+def has_empty_range(value: Any) -> bool:
+    """Whether there is a range that can hold no key anywhere in a request."""
+    if isinstance(value, list):
+        return any(map(has_empty_range, value))
+    if not isinstance(value, dict):
+        return False
+    end = value.get("range_end", b"")
+    if end and end != b"\0" and end <= value.get("key", b""):
+        return True
+    return any(map(has_empty_range, value.values()))
 
 
 def _only_ranges(txn: Fields) -> bool:

@@ -18,7 +18,7 @@ class Watches:
 
     def __init__(self, draw: Draw, release: str) -> None:
         self._draw = draw
-        # A refused creation makes 3.5.1 forget that it has a watcher -1, whose events it then keeps.
+        # A refused creation makes 3.5.1 forget that it has a watcher -1: its events never leave.
         self._ids = _IDS if release == "3.4" else tuple(each for each in _IDS if each != -1)
 
     def steps(self) -> Iterator[Step]:

@@ -13,6 +13,9 @@ from kvorum.machine.commands import (
     CommandLimits,
     Compare,
     DeleteRange,
+    MemberPromote,
+    MemberRemove,
+    MemberUpdate,
     Noop,
     Operation,
     Put,
@@ -107,6 +110,14 @@ def test_compares_and_both_branches_count(part: int) -> None:
     txn = Txn(*parts)  # type: ignore[arg-type]  # one of the three, chosen by number
     assert validate(txn, CommandLimits(max_txn_ops=2)) is Condition.TOO_MANY_OPS
     assert validate(txn, CommandLimits(max_txn_ops=3)) is None
+
+
+@pytest.mark.parametrize(
+    "change", [MemberRemove(0), MemberPromote(0), MemberUpdate(0, ("http://10.0.0.1:2380",))]
+)
+def test_nobody_has_member_id_0(change: MemberRemove | MemberPromote | MemberUpdate) -> None:
+    assert validate(change) is Condition.MEMBER_NOT_FOUND
+    assert validate(change._replace(id=1)) is None
 
 
 def test_total_operations_and_depth_are_bounded() -> None:
