@@ -94,6 +94,9 @@ class NodeConfig:
     host_whitelist: tuple[str, ...] = ("*",)
     extensive_metrics: bool = False
     watch_progress_notify_interval_s: float = 600.0
+    initial_corrupt_check: bool = False
+    # 0: never.
+    corrupt_check_s: float = 0.0
     lease_checkpoint: bool = False
     lease_checkpoint_persist: bool = False
     slow_apply_s: float = 0.1
@@ -187,6 +190,8 @@ def _plain(s: Settings) -> NodeConfig:
         host_whitelist=_words(s.text("host-whitelist")),
         extensive_metrics=s.text("metrics") == "extensive",
         watch_progress_notify_interval_s=s.seconds("watch-progress-notify-interval"),
+        initial_corrupt_check=s.boolean("initial-corrupt-check"),
+        corrupt_check_s=s.seconds("corrupt-check-time"),
         lease_checkpoint=s.boolean("enable-lease-checkpoint"),
         lease_checkpoint_persist=s.boolean("enable-lease-checkpoint-persist"),
         slow_apply_s=s.seconds("warning-apply-duration"),
@@ -294,12 +299,6 @@ def verify(config: NodeConfig, settings: Settings) -> None:
                     f'--{name} "{url.text}" must be "host:port" '
                     f"(unexpected empty host ({url.text}))"
                 )
-    methods = ("initial-cluster", "discovery", "discovery-srv")
-    if sum(method in settings.given for method in methods) > 1:
-        raise ConfigError(
-            "multiple discovery or bootstrap flags are set. Choose one of "
-            '"initial-cluster", "discovery" or "discovery-srv"'
-        )
     _verify_times(config)
     if config.lease_checkpoint_persist and not config.lease_checkpoint:
         raise ConfigError(

@@ -18,6 +18,9 @@ from kvorum.errors import ConfigError
 from kvorum.flagtable import ALIASES, FLAGS, Kind, Use
 from kvorum.flagvalues import check_value, parse_bool, parse_duration_s
 
+# Ways to say who the first members are.
+_METHODS = ("initial-cluster", "discovery", "discovery-srv", "discovery-endpoints")
+
 
 class UsageError(ConfigError):
     """The command line cannot be read at all: usage is shown and the exit code is 2, not 1."""
@@ -176,6 +179,11 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
 
 def _judge(given: Mapping[str, str]) -> list[str]:
     """Warnings of flags without effect. ConfigError for flags that are refused."""
+    if sum(bool(given.get(method)) for method in _METHODS) > 1:
+        raise ConfigError(
+            "multiple discovery or bootstrap flags are set. Choose one of "
+            '"initial-cluster", "discovery" or "discovery-srv"'
+        )
     warnings = []
     for name, value in given.items():
         flag = FLAGS[name]

@@ -33,6 +33,9 @@ class Url(NamedTuple):
 def parse_url(text: str) -> Url:
     """One URL of the form http://host:port. ValueError with etcd's sentence otherwise."""
     text = text.strip()
+    if text[:1].isdigit() and ":" in text.partition("/")[0]:
+        # Go's words for an address without a scheme.
+        raise ValueError(f'parse "{text}": first path segment in URL cannot contain colon')
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https", "unix", "unixs"):
         raise ValueError(f"URL scheme must be http, https, unix, or unixs: {text}")
