@@ -175,6 +175,12 @@ class Listener:
         self._transports.add(transport)
         if self._held:
             transport.pause_reading()
+            # uvloop begins to read after ``connection_made``, whoever paused it in there.
+            asyncio.get_running_loop().call_soon(self._pause_again, transport)
+
+    def _pause_again(self, transport: asyncio.Transport) -> None:
+        if self._held and not transport.is_closing():
+            transport.pause_reading()
 
     def secure(self, raw: asyncio.Transport) -> None:
         """A connection was accepted that TLS comes to, with the certificates of this moment."""

@@ -54,7 +54,7 @@ class TlsTransport(asyncio.Transport):
         self._protocol: asyncio.Protocol | None = None
         self._shaken = False
         self._told = False
-        self._begun = False
+        self._first = b""
         self._closing = False
         self._paused = False
         self._raw_reads = True
@@ -93,8 +93,8 @@ class TlsTransport(asyncio.Transport):
             self._told = True
             self._on_done(self, error)
 
-    def _refuse_plain(self, data: bytes) -> None:
-        if data[:1].isalpha() and not data.startswith(b"PRI "):
+    def _refuse_plain(self) -> None:
+        if self._first[:1].isalpha() and self._first != b"PRI ":
             self._raw.write(_TOLD_HTTP)
         self._give_up(HandshakeError(_NOT_TLS))
 
@@ -110,15 +110,22 @@ class TlsTransport(asyncio.Transport):
         """Bytes came."""
         if self._closing:
             return
-        if not self._begun:
-            self._begun = True
-            if data[0] != _HANDSHAKE_RECORD:
-                self._refuse_plain(data)
-                return
+        if not self._first:
+            self._first = data[:4]
         self._incoming.write(data)
+        if self._wanted:
+            self._advance()
+        else:
+            # uvloop begins to read after ``connection_made``, whoever paused it in there.
+            self._raw.pause_reading()
+
+    def _advance(self) -> None:
+        """Do what can be done with what has come."""
         if self._shaken:
             self._read()
-        else:
+        elif self._first and self._first[0] != _HANDSHAKE_RECORD:
+            self._refuse_plain()
+        elif self._first:
             self._shake()
 
     def _read(self) -> None:
@@ -210,16 +217,24 @@ class TlsTransport(asyncio.Transport):
         """Deliver again."""
         self._paused = False
         self._sync()
-        if self._shaken:
-            self._loop.call_soon(self._read)
+        self._loop.call_soon(self._resumed)
+
+    def _resumed(self) -> None:
+        if self._wanted and not self._closing:
+            self._advance()
 
     def is_reading(self) -> bool:
         """Whether bytes are delivered."""
         return not self._paused
 
+    @property
+    def _wanted(self) -> bool:
+        """Whether somebody takes what comes: the handshake, and then a protocol."""
+        return not self._paused and (not self._shaken or self._protocol is not None)
+
     def _sync(self) -> None:
         """Read from the network unless told to pause, or nobody takes what would come."""
-        wanted = not self._paused and (not self._shaken or self._protocol is not None)
+        wanted = self._wanted
         if wanted == self._raw_reads or self._raw.is_closing():
             return
         self._raw_reads = wanted
