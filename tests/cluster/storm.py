@@ -65,6 +65,10 @@ class Storm:
                 await watcher
         await self._judge()
 
+    def members_are(self, endpoints: Sequence[str]) -> None:
+        """The members changed: in the end these are asked whether they hold everything."""
+        self._endpoints = list(endpoints)
+
     async def writes(self, more: int, timeout_s: float = _CALM_S) -> None:
         """Wait until ``more`` further writes were acknowledged."""
         goal = len(self.written.acknowledged) + more
