@@ -47,6 +47,7 @@ class Hands:
         self.past = SimHistory()
         self.fsync = LatencyRing()
         self.size_bytes = 4096
+        self.in_use_bytes = 2048
         self.checkpoints = 0
         self.changes = 0
 
