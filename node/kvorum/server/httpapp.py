@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from kvorum import ETCD_VERSION
@@ -56,6 +58,26 @@ def metrics_app(node: Node, metrics: Metrics) -> web.Application:
 def peer_app(node: Node) -> web.Application:
     """What the peer port answers over HTTP/1.1."""
     return _app(_Pages(node, None).peer(), [])
+
+
+def runner_of(app: web.Application) -> web.AppRunner:
+    """What serves an app's requests. A client that goes away takes its request with it, as it does
+    a gRPC call; what a client gets wrong is answered and not logged.
+    """
+    return web.AppRunner(
+        app, access_log=None, handle_signals=False, handler_cancellation=True, logger=_log
+    )
+
+
+class _OwnFaults(logging.Filter):
+    """Lets pass what is not a client's fault: each of those would be a traceback in the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_log = logging.getLogger("kvorum.http")
+_log.addFilter(_OwnFaults())
 
 
 class GrpcOnly(asyncio.Protocol):

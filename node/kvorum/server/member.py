@@ -39,7 +39,7 @@ from kvorum.machine.commands import ClusterVersionSet, Compact, MemberPublish
 from kvorum.replica.inputs import Persisted
 from kvorum.replica.replica import Replica
 from kvorum.replica.state import ReplicaConfig
-from kvorum.server import boot, compactor, joining, leaving, lone, quota
+from kvorum.server import boot, compactor, corruption, joining, leaving, lone, quota
 from kvorum.server.boot import DataDir, FoundState
 from kvorum.server.callcounts import CountedServices
 from kvorum.server.callers import id_base
@@ -49,7 +49,14 @@ from kvorum.server.doors import Doors
 from kvorum.server.exchange import PeerService
 from kvorum.server.faults import FaultGate
 from kvorum.server.historydesk import HistoryDesk
-from kvorum.server.httpapp import ONGOING, GrpcOnly, client_app, metrics_app, peer_app
+from kvorum.server.httpapp import (
+    ONGOING,
+    GrpcOnly,
+    client_app,
+    metrics_app,
+    peer_app,
+    runner_of,
+)
 from kvorum.server.link import Self
 from kvorum.server.listener import Listener, ProtocolFactory
 from kvorum.server.metrics import Metrics
@@ -109,6 +116,8 @@ class Member:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         node, told = self.node, Metrics(self.node)
+        if self.config.initial_corrupt_check:
+            await corruption.initial_check(node, self._doors.peer_tls)
         services = CountedServices(self._services(node), told.calls)
         clients_app = client_app(node, told, services.http_routes())
         peers, clients, metrics = (
@@ -135,6 +144,9 @@ class Member:
         self.node.start(self._late_ticks(found))
         node = self.node
         self._crash.spawn(quota.watch(node.check_space), "space")
+        if self.config.corrupt_check_s > 0:
+            checking = corruption.watch(node, self._doors.peer_tls, self.config.corrupt_check_s)
+            self._crash.spawn(checking, "corruption")
         plan = compactor.plan_of(self.config.compaction)
         if plan is not None:
             self._crash.spawn(
@@ -283,10 +295,7 @@ class Member:
     async def _http_side(
         self, app: web.Application
     ) -> tuple[ProtocolFactory, Collection[asyncio.Future[None]]]:
-        # A client that goes away takes its request with it, as it does a gRPC call.
-        runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, handler_cancellation=True
-        )
+        runner = runner_of(app)
         await runner.setup()
         self._http.append(runner)
         assert runner.server is not None, "set up just now"
