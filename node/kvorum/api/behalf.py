@@ -82,8 +82,8 @@ class Behalf:
         assert isinstance(done.value, DeleteResult)
         return done.value.revision, done.stamp.term
 
-    async def read(self, *queries: Range) -> Answer:
-        """Several ranges at one revision, linearizable. Raises KvorumError.
+    async def read(self, *queries: Range, linearizable: bool = True) -> Answer:
+        """Several ranges at one revision. Raises KvorumError.
 
         Reading changes nothing, so that a change of leaders in its middle is no reason to fail: it
         is asked again, and each asking has a deadline.
@@ -91,7 +91,7 @@ class Behalf:
         txn = Txn((), queries)
         while True:
             try:
-                done = await read_as(self._node, txn, self._who, linearizable=True)
+                done = await read_as(self._node, txn, self._who, linearizable=linearizable)
             except KvorumError as error:
                 if error.condition is not Condition.LEADER_CHANGED:
                     raise

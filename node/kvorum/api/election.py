@@ -52,9 +52,7 @@ class Election:
             answer = await place.take(request.value)
             if not answer.succeeded:
                 await self._restate(behalf, place, answer, request.value, lease)
-            first = records_of(answer.parts[-1])
-            behind = first and first[0].create_revision != place.revision
-            if behind and await place.wait_first() is None:
+            if await place.wait_first(answer) is None:
                 # etcd would say "elected" to a candidate that is no longer there.
                 raise unclassified(_NOT_LEADER)
             key = (

@@ -10,7 +10,7 @@ from kvorum_proto.wire import field_bytes
 from kvorum.api.behalf import Behalf, plainly, unclassified
 from kvorum.api.guards import Who
 from kvorum.api.headers import Headers
-from kvorum.api.queueing import Place, records_of
+from kvorum.api.queueing import Place
 from kvorum.machine.commands import DeleteRange
 
 if TYPE_CHECKING:
@@ -36,14 +36,10 @@ class Lock:
         with plainly():
             behalf = Behalf(self._node, who)
             place = Place(behalf, request.name, await behalf.session(request.lease))
-            answer = await place.take(b"")
-            first = records_of(answer.parts[-1])
-            if first and first[0].create_revision != place.revision:
-                held = await place.wait_first()
-                if held is None:
-                    raise unclassified(_SESSION_EXPIRED)
-                answer = held
-            return self._headers.field(answer.revision, answer.term) + field_bytes(2, place.key)
+            held = await place.wait_first(await place.take(b""))
+            if held is None:
+                raise unclassified(_SESSION_EXPIRED)
+            return self._headers.field(held.revision, held.term) + field_bytes(2, place.key)
 
     async def unlock(self, request: pb.UnlockRequest, who: Who) -> bytes:
         """Delete the key, whoever put it there."""

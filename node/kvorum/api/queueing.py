@@ -3,6 +3,10 @@ wants to be first, and first is whose key was created first (semantics page, sec
 
 Whoever waits watches one key only, the one before its own, so that a departure wakes one waiter and
 not all of them.
+
+Who stands ahead is read from this member's own state. That is enough: it holds the place itself, so
+also everything created before it, and what is deleted here is deleted for good. Only whether the
+place is still there, when its turn has come, must be asked of the cluster.
 """
 
 from __future__ import annotations
@@ -35,6 +39,11 @@ def _queue_of(name: bytes) -> tuple[bytes, bytes]:
     return name + b"/", name + b"0"
 
 
+def _all_of(name: bytes) -> Range:
+    """How many stand in a queue; and a question only to whom may read all of it."""
+    return Range(*_queue_of(name), count_only=True)
+
+
 def still_created_at(key: bytes, revision: int) -> Compare:
     """The condition that a key is the one that was created then; at 0, that there is none."""
     return Compare(key, COMPARE_CREATE, EQUAL, revision)
@@ -62,17 +71,18 @@ class Place:
         self.key = name + b"/%s%x" % (b"-" if lease < 0 else b"", abs(lease))
         self.revision = 0
         """The revision that created the key; known once the place is taken."""
+        self._alone = False
 
     async def take(self, value: bytes) -> Answer:
         """Create the key, or find it there already: a lease has one place, however often it asks.
 
-        The last part of the answer tells who is first; of the one before, see ``succeeded``. Raises
+        The first part of the answer is the key as it was found, unless it ``succeeded``. Raises
         KvorumError. Whoever is cancelled here leaves no key behind.
         """
         claim = Txn(
             (still_created_at(self.key, 0),),
-            (Put(self.key, value, self._lease), oldest_of(self._name)),
-            (Range(self.key), oldest_of(self._name)),
+            (Put(self.key, value, self._lease), _all_of(self._name)),
+            (Range(self.key), _all_of(self._name)),
         )
         claiming = asyncio.ensure_future(self._behalf.transact(claim))
         try:
@@ -84,6 +94,9 @@ class Place:
             self.revision = answer.revision
         else:
             self.revision = records_of(answer.parts[0])[0].create_revision
+        everybody = answer.parts[-1]
+        assert isinstance(everybody, RangeResult)
+        self._alone = everybody.count == 1
         return answer
 
     async def _undo(self, claiming: asyncio.Future[Answer]) -> None:
@@ -92,20 +105,23 @@ class Place:
             self.revision = answer.revision
             await self._delete()
 
-    async def wait_first(self) -> Answer | None:
+    async def wait_first(self, taken: Answer) -> Answer | None:
         """Wait until all that came before are gone; for as long as that takes. The answer tells
-        when it was so; None when by then the place itself is gone.
+        when it was so, and is the one of :meth:`take` for whom did not have to wait; None when by
+        then the place itself is gone.
 
         Raises KvorumError. A place that fails to become the first, or whose caller leaves, is given
         up.
         """
+        if self._alone:
+            return taken
         try:
-            return await self._wait_first()
+            return await self._wait_first(taken)
         except (KvorumError, asyncio.CancelledError):
             self.give_up()
             raise
 
-    async def _wait_first(self) -> Answer | None:
+    async def _wait_first(self, taken: Answer) -> Answer | None:
         before = Range(
             *_queue_of(self._name),
             limit=1,
@@ -114,13 +130,19 @@ class Place:
             keys_only=True,
             max_create_revision=self.revision - 1,
         )
+        has_waited = False
         while True:
-            answer = await self._behalf.read(before, Range(self.key, keys_only=True))
-            ahead, own = (records_of(part) for part in answer.parts)
+            answer = await self._behalf.read(before, linearizable=False)
+            ahead = records_of(answer.parts[0])
             if not ahead:
-                kept = any(record.create_revision == self.revision for record in own)
-                return answer if kept else None
+                break
+            has_waited = True
             await self._departure(ahead[0].key, answer.revision)
+        if not has_waited:
+            return taken
+        answer = await self._behalf.read(Range(self.key, keys_only=True))
+        own = records_of(answer.parts[0])
+        return answer if any(kv.create_revision == self.revision for kv in own) else None
 
     async def _departure(self, key: bytes, revision: int) -> None:
         """Returns when a key that was there at a revision is deleted, or when a compaction makes it
