@@ -51,6 +51,8 @@ _INT, _DURATION, _URLS = Kind.INT, Kind.DURATION, Kind.URLS
 _IGNORED, _REFUSED = Use.IGNORED, Use.REFUSED
 _OWN_CLIENT = "the gateway calls its own node without a connection"
 _DISCOVERY = "discovery is not supported; list the members in --initial-cluster"
+_DIGESTS = "members compare digests of all they hold all the time, not at compactions only"
+_SERVES = "a member serves while it defragments"
 _PACE = "compaction is paced by the history store itself"
 _BACKEND = "tunes etcd's bbolt backend, which this node does not have"
 _TRACING = "see --enable-distributed-tracing"
@@ -250,10 +252,10 @@ _TABLE = (
     ),
     Flag("compaction-batch-limit", _UINT, "1000", _PACE, _IGNORED),
     Flag("compaction-sleep-interval", _DURATION, "10ms", _PACE, _IGNORED),
-    Flag("initial-corrupt-check", _BOOL, "false", "members always compare digests", _IGNORED),
-    Flag("corrupt-check-time", _DURATION, "0s", "members always compare digests", _IGNORED),
-    Flag("compact-hash-check-enabled", _BOOL, "false", "members always compare digests", _IGNORED),
-    Flag("compact-hash-check-time", _DURATION, "1m", "members always compare digests", _IGNORED),
+    Flag("initial-corrupt-check", _BOOL, "false", "Compare with the peers before serving."),
+    Flag("corrupt-check-time", _DURATION, "0s", "Time between comparisons of all members."),
+    Flag("compact-hash-check-enabled", _BOOL, "false", _DIGESTS, _IGNORED),
+    Flag("compact-hash-check-time", _DURATION, "1m", _DIGESTS, _IGNORED),
     Flag(
         "enable-lease-checkpoint",
         _BOOL,
@@ -269,7 +271,7 @@ _TABLE = (
     Flag("memory-mlock", _BOOL, "false", "there is no memory map to lock", _IGNORED),
     Flag("txn-mode-write-with-shared-buffer", _BOOL, "true", _BACKEND, _IGNORED),
     Flag("bootstrap-defrag-threshold-megabytes", _UINT, "0", _BACKEND, _IGNORED),
-    Flag("stop-grpc-service-on-defrag", _BOOL, "false", _BACKEND, _IGNORED),
+    Flag("stop-grpc-service-on-defrag", _BOOL, "false", _SERVES, _IGNORED),
     Flag("downgrade-check-time", _DURATION, "5s", "there are no downgrades", _IGNORED),
     Flag("enable-distributed-tracing", _BOOL, "false", "there is no tracing exporter", _REFUSED),
     Flag("distributed-tracing-address", _TEXT, "localhost:4317", _TRACING, _IGNORED),

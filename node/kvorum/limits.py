@@ -186,6 +186,7 @@ PEER_BACKOFF_MAX_S = 2.0  # ... up to this: a returning member waits no longer t
 PEER_DIAL_TIMEOUT_S = 5.0  # etcd's dial timeout: 1 s + election timeout, rounded up.
 # How long a first start asks the others whether this member ran before; absent ones do not answer.
 START_ASK_S = 1.0
+HASH_ASK_S = 7.0  # A peer's hash at an old revision comes from its history; etcd's request timeout.
 JOIN_ASK_S = 5.0  # A joiner cannot begin without an answer, so it waits as long as for a dial.
 # Links to members that the table does not know (yet): a cluster grows by one at a time.
 PEER_STRANGERS_MAX = 4

@@ -15,7 +15,7 @@ member that has not reported yet may decide the matter, so it is waited for, for
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from struct import Struct
 from typing import Final
@@ -36,6 +36,19 @@ _STATE = Struct("<QQ")
 def digest_of(chain: int, checksum: int) -> int:
     """One number (uint64) for a chain and a state's checksum."""
     return int.from_bytes(blake2b(_STATE.pack(chain, checksum), digest_size=8).digest(), "little")
+
+
+def judge(votes: Mapping[int, int], members: int) -> tuple[int, ...] | None:
+    """Who is wrong, by what each member said at one index or revision; :data:`NOBODY` when no
+    majority of all ``members`` agrees, and None when that cannot be told yet.
+    """
+    counted = Counter(votes[member] for member in sorted(votes)).most_common()
+    if len(counted) == 1:
+        return ()
+    right, supporters = counted[0]
+    if supporters * 2 > members:
+        return tuple([member for member in sorted(votes) if votes[member] != right])
+    return (NOBODY,) if len(votes) >= members else None
 
 
 class Digests:
@@ -117,16 +130,9 @@ class Digests:
         self._accused[member] = index
 
     def _judge(self, index: int, members: Collection[int]) -> tuple[int, ...] | None:
-        """Who is wrong at one index; None when it cannot be told yet."""
         votes = {peer: heard[index][0] for peer, heard in self._heard.items() if index in heard}
         votes[self._own] = self._mine[index]
-        counted = Counter(votes[member] for member in sorted(votes)).most_common()
-        if len(counted) == 1:
-            return ()
-        digest, supporters = counted[0]
-        if supporters * 2 > len(members):
-            return tuple(sorted(member for member in votes if votes[member] != digest))
-        return (NOBODY,) if len(votes) >= len(members) else None
+        return judge(votes, len(members))
 
     def _without_the_silent(self, doubtful: bool, newest: int) -> dict[int, int]:
         """The verdict when members differ, and those who could decide stay silent."""

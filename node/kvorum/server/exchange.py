@@ -21,7 +21,9 @@ from kvorum_proto.codec import DecodeError, decode
 from kvorum_proto.kvorum import v1
 
 from kvorum import ETCD_VERSION
+from kvorum.errors import KvorumError
 from kvorum.replica.inputs import Input, Received
+from kvorum.server import corruption
 from kvorum.server.faults import Direction, FaultGate
 from kvorum.server.leaving import REMOVED
 from kvorum.server.link import EXCHANGE_PATH, PeerLink, Self
@@ -38,6 +40,10 @@ INSTALL_PATH = "/kvorum.v1.Peer/InstallSnapshot"
 MEMBERS_PATH = "/kvorum.v1.Peer/Members"
 
 InstallHandler = Callable[[Stream[v1.SnapshotChunk, v1.SnapshotReceipt]], Awaitable[None]]
+
+
+def _refusal(error: KvorumError) -> GRPCError:
+    return GRPCError(Status(int(error.condition.code)), error.condition.message)
 
 
 @dataclass
@@ -110,6 +116,7 @@ class PeerService:
                 v1.PeerMembersRequest,
                 v1.PeerMembersResponse,
             ),
+            **corruption.handlers(self._node, _refusal),
         }
 
     async def exchange(self, stream: Stream[bytes, v1.PeerAck]) -> None:
