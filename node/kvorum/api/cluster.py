@@ -79,7 +79,6 @@ class Cluster:
         urls = tuple(request.peer_urls)
         if not normal_urls(urls):
             raise KvorumError(Condition.MEMBER_BAD_URLS)
-        # In the order they came; only those of a new member are sorted, for its id.
         return self._answer(await self._change(MemberUpdate(request.id, urls), who))
 
     async def member_promote(self, request: pb.MemberPromoteRequest, who: Who) -> bytes:

@@ -81,8 +81,8 @@ class MemberTable:
             del self._members[change.id]
             self.removed[change.id] = None
         elif isinstance(change, MemberUpdate):
-            urls = tuple(sorted(change.peer_urls))
-            self._replace(self._members[change.id]._replace(peer_urls=urls))
+            # Only those of a new member are sorted: its id is made from them.
+            self._replace(self._members[change.id]._replace(peer_urls=change.peer_urls))
         else:
             self._replace(self._members[change.id]._replace(is_learner=False))
         return None

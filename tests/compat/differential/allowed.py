@@ -102,11 +102,11 @@ def _unreadable(refusal: tuple[int, str]) -> bool:
 
 def tied(case: Case) -> bool:
     """Whether two answers hold the same keys but for the order of those that tie, and, behind a
-    limit, for which of these are left over. Etcd's sort is stable up to twelve keys.
+    limit, for which of these are left over. Etcd's sort is stable up to six keys.
     """
     way = case.path.rpartition(".kvs[" if ".kvs[" in case.path else "kvs[")[0]
     theirs, ours = (_at(each, way) for each in (case.all_theirs, case.all_ours))
-    if int(theirs.get("count", 0)) <= 12 or theirs.get("more") != ours.get("more"):
+    if int(theirs.get("count", 0)) <= 6 or theirs.get("more") != ours.get("more"):
         return False
     sorted_by = [
         name
