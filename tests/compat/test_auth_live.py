@@ -247,7 +247,9 @@ def test_a_certificate_is_a_user(program: str, start: Start, tmp_path: Path) -> 
     assert said == [(400, words)]
 
 
-@pytest.mark.parametrize(("release", "method"), zip(RELEASES, ("RS256", "ES384"), strict=True))
+@pytest.mark.parametrize(
+    ("release", "method"), list(zip(RELEASES, ("RS256", "ES384"), strict=True))
+)
 def test_tokens_that_one_signed_are_good_on_the_other(
     release: str, method: str, start: Start, tmp_path: Path
 ) -> None:

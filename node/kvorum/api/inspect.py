@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kvorum_proto.kvorum import v1
 
 from kvorum.api.guards import ServerStream, Who
+from kvorum.api.rules import require
 from kvorum.errors import Condition, KvorumError
 from kvorum.history.pages import START, Question
 from kvorum.history.reader import HistoryBusy, HistoryInterrupted
@@ -44,14 +45,20 @@ class Inspect:
         self.streams = {"Statistics": self.statistics, "History": self.history}
 
     async def statistics(self, stream: ServerStream, who: Who) -> None:
-        """A report now and then until the client leaves."""
+        """A report now and then until the client leaves, or may not hear more.
+
+        The tail of the log names keys: with auth on it is left out for who is not root.
+        """
         request = await stream.recv_message()
         if request is None:
             return
         interval_ms = max(INSPECT_INTERVAL_MS_MIN, request.interval_ms or _DEFAULT_INTERVAL_MS)
         tail = min(request.log_tail, INSPECT_LOG_TAIL_MAX)
         while True:
-            await stream.send_message(self._report(tail))
+            auth, caller = self._node.machine.auth, who()
+            require(auth.check_user(caller))
+            shown = tail if auth.check_root(caller) is None else 0
+            await stream.send_message(self._report(shown))
             if request.once:
                 return
             await asyncio.sleep(interval_ms / 1000)
@@ -101,6 +108,8 @@ class Inspect:
                 raise KvorumError(Condition.TOO_MANY_REQUESTS) from None
             except HistoryInterrupted:
                 raise KvorumError(Condition.TIMEOUT) from None
+            # A long history is a long call.
+            require(self._node.machine.auth.check_root(who()))
             await stream.send_message(
                 v1.HistoryBatch(
                     compact_revision=max(0, page.compact_revision),

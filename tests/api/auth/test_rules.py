@@ -237,6 +237,37 @@ def test_streams_are_refused_before_their_first_message(world: World, name: str)
         assert world.runner.run(ends("guest")) == DENIED
 
 
+def test_the_log_is_told_to_root_alone(world: World) -> None:
+    async def told(who: str) -> list[str]:
+        metadata = world.people[who].metadata
+        async with world.local.stream(INSPECT + "Statistics", metadata=metadata) as stream:
+            request = v1.StatisticsRequest(once=True, log_tail=256)
+            await stream.send_message(request, end=True)
+            report = await stream.recv_message()
+        return [entry.summary for entry in report.log]
+
+    assert "put secret" in world.runner.run(told("root"))
+    assert world.runner.run(told("guest")) == []
+
+
+def test_a_report_that_goes_on_ends_with_its_user() -> None:
+    async def main() -> None:
+        async with cluster(**FAST) as local:
+            root = await settle(local)
+            guest = await login(local, "guest")
+            with pytest.raises(GRPCError) as caught:
+                async with local.stream(INSPECT + "Statistics", metadata=guest.metadata) as stream:
+                    await stream.send_message(v1.StatisticsRequest(interval_ms=1), end=True)
+                    assert (await stream.recv_message()).applied
+                    gone = pb.AuthUserDeleteRequest(name="guest")
+                    await root.call(AUTH + "UserDelete", gone)
+                    while await stream.recv_message() is not None:
+                        pass
+            assert (caught.value.status.value, caught.value.message) == BAD_TOKEN
+
+    asyncio.run(main())
+
+
 def test_an_empty_transaction_is_everybodys(world: World) -> None:
     answer = world.runner.run(world.people["nobody"].call(KV + "Txn", pb.TxnRequest()))
     assert answer.succeeded
