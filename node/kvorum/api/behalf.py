@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
@@ -103,7 +103,7 @@ class Behalf:
         nobody keeps alive. Raises KvorumError.
         """
         if lease:
-            self.in_background(self._renew(lease), "lease renewed for a service")
+            self.in_background(lambda: self._renew(lease), "lease renewed for a service")
             return lease
         done = await self._node.propose(LeaseGrant(0, SERVICE_LEASE_TTL_S), self._who())
         assert isinstance(done.value, LeaseGrantResult)
@@ -117,7 +117,7 @@ class Behalf:
         if machine.auth.check_lease_write(self._who(), machine.leases.get(lease)) is None:
             await self._node.lease_ask((lease,), renew=True)
 
-    def in_background(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+    def in_background(self, work: Callable[[], Awaitable[object]], name: str) -> None:
         """Do something that nobody waits for, and whose refusal changes nothing but the log."""
         self._node.crash.spawn(_quietly(work, name), name)
 
@@ -159,8 +159,8 @@ def _answer(result: object, term: int) -> Answer:
     return Answer(result.succeeded, result.responses, result.revision, term)
 
 
-async def _quietly(work: Coroutine[Any, Any, Any], name: str) -> None:
+async def _quietly(work: Callable[[], Awaitable[object]], name: str) -> None:
     try:
-        await work
+        await work()
     except KvorumError as error:
         log.info("%s: %s", name, error)

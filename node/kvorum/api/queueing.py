@@ -88,7 +88,8 @@ class Place:
         try:
             answer = await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            self._behalf.in_background(self._undo(claiming), "a place nobody waits for any more")
+            name = "a place nobody waits for any more"
+            self._behalf.in_background(lambda: self._undo(claiming), name)
             raise
         if answer.succeeded:
             self.revision = answer.revision
@@ -155,7 +156,7 @@ class Place:
 
     def give_up(self) -> None:
         """Delete the key, in the background."""
-        self._behalf.in_background(self._delete(), "a place given up")
+        self._behalf.in_background(self._delete, "a place given up")
 
     async def _delete(self) -> None:
         """Without a leader this waits longer than a request: a key left behind would hold up the
