@@ -148,6 +148,8 @@ class PeerLink:
     ) -> None:
         self.id = id_
         self.urls = urls
+        # Where it answered last; the first choice of whoever else has something for it.
+        self.url = urls[0]
         self._own = own
         self._post = post
         self._gate = gate
@@ -268,6 +270,7 @@ class PeerLink:
                     await stream.send_message(self._frame([]))
                     ack = await stream.recv_message()
                 self._accept(ack)
+                self.url = url
                 log.info(
                     "established peer stream",
                     extra={"remote-peer-id": f"{self.id:x}", "url": url},

@@ -33,7 +33,7 @@ def make_alone(found: FoundState) -> FoundState:
     own = found.metadata.member_id
     boot = found.boot
     kept = _committed(boot)
-    others = _members_ever(boot, kept) - {own}
+    others = _members_at_most(boot, kept) - {own}
     _check_membership(found, kept, own)
     if not others:
         log.warning("forced a new cluster of one that was one already")
@@ -69,9 +69,16 @@ def _steps(kept: list[Entry]) -> list[tuple[ConfChangeOp, int]]:
     return [step for entry in changes for step in membership.decode(entry.data).changes]
 
 
-def _members_ever(boot: Boot, kept: list[Entry]) -> set[int]:
+def _members_at_most(boot: Boot, kept: list[Entry]) -> set[int]:
+    """Who may be a member behind ``kept``; additions that were refused are counted, too."""
     known = {member.id for member in boot.machine.members.all()}
-    return known.union(boot.snapshot.conf.members(), (member for _, member in _steps(kept)))
+    known.update(boot.snapshot.conf.members())
+    for op, member in _steps(kept):
+        if op is ConfChangeOp.REMOVE:
+            known.discard(member)
+        else:
+            known.add(member)
+    return known
 
 
 def _check_membership(found: FoundState, kept: list[Entry], own: int) -> None:

@@ -33,7 +33,7 @@ class Peers:
         own: who speaks.
         post: hands inputs to the replica.
         members: the member table now.
-        snapshots: begins the transfer of a snapshot to the peer at these URLs.
+        snapshots: begins the transfer of a snapshot to the peer at this URL.
         told_removed: a peer says that this node is no member any more.
     """
 
@@ -42,7 +42,7 @@ class Peers:
         own: Self,
         post: Callable[[Input], None],
         members: Callable[[], Iterable[Member]],
-        snapshots: Callable[[SendSnapshot, tuple[str, ...]], None],
+        snapshots: Callable[[SendSnapshot, str], None],
         gate: FaultGate,
         crash: Crash,
         rng: random.Random,
@@ -84,7 +84,7 @@ class Peers:
         if link is None:
             self._post(SnapshotSent(effect.to, False))
         else:
-            self._snapshots(effect, link.urls)
+            self._snapshots(effect, link.url)
 
     def members_changed(self) -> None:
         """Have links to exactly the members of the table."""

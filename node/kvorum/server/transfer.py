@@ -136,17 +136,17 @@ class SnapshotSender:
         self._crash = crash
         self._post = post
 
-    def begin(self, effect: SendSnapshot, urls: tuple[str, ...]) -> None:
-        """Send a snapshot to the peer at these URLs; ``SnapshotSent`` follows."""
-        self._crash.spawn(self._run(effect, urls), f"snapshot to {effect.to:x}")
+    def begin(self, effect: SendSnapshot, url: str) -> None:
+        """Send a snapshot to the peer at this URL; ``SnapshotSent`` follows."""
+        self._crash.spawn(self._run(effect, url), f"snapshot to {effect.to:x}")
 
-    async def _run(self, effect: SendSnapshot, urls: tuple[str, ...]) -> None:
+    async def _run(self, effect: SendSnapshot, url: str) -> None:
         ok = False
         told = {"remote-peer-id": f"{effect.to:x}", "snapshot-index": effect.meta.index}
         log.info("sending snapshot", extra=told)
         try:
             async with asyncio.timeout(SNAPSHOT_TRANSFER_TIMEOUT_S):
-                await self._send(effect, urls[0])
+                await self._send(effect, url)
             ok = True
             log.info("sent snapshot", extra=told)
         except (*BROKEN, TransferError) as error:
