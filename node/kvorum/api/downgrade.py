@@ -27,9 +27,7 @@ NO_DOWNGRADE = (
     "not read; to move to etcd, save a snapshot and restore it there"
 )
 # A release as etcd takes it: the third number and what follows it do not matter.
-_VERSION = re.compile(
-    r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)?"
-)
+_VERSION = re.compile(r"([0-9]+)\.([0-9]+)(\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)?")
 
 
 class Downgrades:
