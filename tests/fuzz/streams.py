@@ -17,7 +17,17 @@ END_STREAM, END_HEADERS, PADDED, PRIORITIZED = 0x1, 0x4, 0x8, 0x20
 
 # Left out where a request that happens to be well-formed would change who serves the decent client,
 # or start a process.
-_LEFT_OUT = ("Cluster/Member", "Maintenance/Alarm", "MoveLeader", "Auth/", "Inspect/Query", "Peer/")
+_LEFT_OUT = (
+    "Cluster/Member",
+    "Maintenance/Alarm",
+    "MoveLeader",
+    "Auth/",
+    "Inspect/",
+    "Peer/",
+    "Defragment",
+    "Snapshot",
+    "Hash",
+)
 PATHS = sorted(
     path
     for path in METHODS
@@ -134,9 +144,7 @@ def _call(rng: Random, encoder: Encoder, stream: int) -> list[Frame]:
         body = body[cut:]
     if rng.random() < 0.1:
         pad = rng.randrange(256)
-        frames.append(
-            Frame(DATA, PADDED | END_STREAM, stream, bytes([pad]) + body + bytes(pad))
-        )
+        frames.append(Frame(DATA, PADDED | END_STREAM, stream, bytes([pad]) + body + bytes(pad)))
     else:
         frames.append(Frame(DATA, END_STREAM if rng.random() < 0.9 else 0, stream, body))
     if rng.random() < 0.15:
@@ -223,7 +231,7 @@ _PAGES = [
     b"POST /v3/watch",
     b"POST /v3/lease/keepalive",
     b"GET /health",
-    b"GET /metrics",
+    b"GET /livez",
     b"GET /version",
     b"OPTIONS /x",
 ]

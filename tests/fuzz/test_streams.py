@@ -3,7 +3,7 @@
 Each is made of its seed (:mod:`fuzz.streams`). After every thousand a decent client is asked, and
 what lives as long as a call or a connection is counted: it is what it was. A seed that fails is
 named; ``KVORUM_FUZZ_SEED=n KVORUM_FUZZ_STREAMS=1 pytest tests/fuzz/test_streams.py`` is that
-connection alone. ``KVORUM_FUZZ_STREAMS`` makes a longer run of it, and ``KVORUM_FUZZ_SEED`` another.
+connection alone. A larger ``KVORUM_FUZZ_STREAMS`` is a longer run, another seed another one.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A node to be fuzzed: the real services, HTTP/2 and HTTP/1.1 in one event loop, its connections made
-of memory, so that thousands of them take seconds and everything left behind can be counted.
+"""A node to be fuzzed: the real services, HTTP/2 and HTTP/1.1, in one event loop. Connections are
+made of memory, so that thousands of them take seconds and all that is left behind can be counted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ TRANSIENT = (
     "CheckedConnection",
     "CheckedStream",
     "Connection",
-    "H2Stream",
     "Inbox",
     "KvorumProtocol",
     "Pipe",

@@ -355,6 +355,7 @@ class KvorumProtocol(H2Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
         super().connection_lost(cast(Any, exc))
+        self.transport.lost()
         if self._on_lost is not None:
             self._on_lost(self)
 

@@ -28,6 +28,7 @@ class GatheringTransport(asyncio.Transport):
         self._size = 0
         self._scheduled = False
         self._held = False
+        self._linger: asyncio.TimerHandle | None = None
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Queue bytes; they leave when the loop comes round, or now when there are many."""
@@ -72,7 +73,13 @@ class GatheringTransport(asyncio.Transport):
         """Write what was gathered, then close; a peer that does not take it loses it."""
         self.flush()
         self._inner.close()
-        self._loop.call_later(CLOSE_LINGER_S, self._inner.abort)
+        if self._linger is None:
+            self._linger = self._loop.call_later(CLOSE_LINGER_S, self._inner.abort)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self._linger is not None:
+            self._linger.cancel()
 
     def abort(self) -> None:
         """Close at once; what was gathered is lost."""
