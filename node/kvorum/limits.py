@@ -76,7 +76,7 @@ LEASE_CHECKPOINT_BATCH = 1_000  # Leases in one such entry, as in etcd: 16 KB.
 LEASE_CHECKPOINT_BATCHES = 10
 SERVICE_LEASE_TTL_S = 60  # What Lock and Election grant to whom brings no lease, as etcd.
 # A place in a queue that is given up while there is no leader: it outlives elections by far.
-PLACE_RELEASE_S = 60.0
+TAKE_BACK_S = 60.0
 # Remembered answers to "may this user write all keys on that lease"; more than leases in use at a
 # time, and a few MB at most.
 AUTH_LEASE_VERDICTS = 10_000

@@ -22,7 +22,8 @@ from grpclib.exceptions import GRPCError
 
 from kvorum.api.rules import Who, read_as
 from kvorum.errors import Condition, KvorumError
-from kvorum.limits import SERVICE_LEASE_TTL_S
+from kvorum.limits import SERVICE_LEASE_TTL_S, TAKE_BACK_S
+from kvorum.machine.auth import Caller
 from kvorum.machine.commands import Command, LeaseGrant, Range, Txn
 from kvorum.machine.events import Event
 from kvorum.machine.results import DeleteResult, LeaseGrantResult, Response, TxnResult
@@ -70,11 +71,25 @@ class Behalf:
     def __init__(self, node: Node, who: Who) -> None:
         self._node = node
         self._who = who
+        self._known: Caller | None = None
 
-    async def transact(self, txn: Txn, *, timeout_s: float | None = None) -> Answer:
+    async def transact(self, txn: Txn) -> Answer:
         """A transaction that may write. Raises KvorumError."""
-        done = await self._node.propose(txn, self._who(), timeout_s=timeout_s)
+        self._known = self._who()
+        done = await self._node.propose(txn, self._known)
         return _answer(done.value, done.stamp.term)
+
+    async def take_back(self, txn: Txn) -> None:
+        """Undo what was done before, also after the token of the caller has ended meanwhile, and
+        across elections. Raises KvorumError.
+        """
+        try:
+            caller = self._who()
+        except KvorumError:
+            if self._known is None:
+                raise
+            caller = self._known
+        await self._node.propose(txn, caller, timeout_s=TAKE_BACK_S)
 
     async def delete(self, command: Command) -> tuple[int, int]:
         """A deletion; revision and term for the header. Raises KvorumError."""

@@ -16,7 +16,6 @@ from contextlib import aclosing
 
 from kvorum.api.behalf import Answer, Behalf
 from kvorum.errors import KvorumError
-from kvorum.limits import PLACE_RELEASE_S
 from kvorum.machine.commands import Compare, DeleteRange, Put, Range, Txn
 from kvorum.machine.operations import (
     COMPARE_CREATE,
@@ -159,8 +158,6 @@ class Place:
         self._behalf.in_background(self._delete, "a place given up")
 
     async def _delete(self) -> None:
-        """Without a leader this waits longer than a request: a key left behind would hold up the
-        queue for as long as its lease is kept alive.
-        """
+        """A key left behind would hold up the queue for as long as its lease is kept alive."""
         own = Txn((still_created_at(self.key, self.revision),), (DeleteRange(self.key),))
-        await self._behalf.transact(own, timeout_s=PLACE_RELEASE_S)
+        await self._behalf.take_back(own)
