@@ -92,7 +92,8 @@ def _app(pages: dict[str, Handler], middlewares: Iterable[Middleware]) -> web.Ap
     app = web.Application(middlewares=[*middlewares, _plain_errors])
     app[ONGOING] = {}
     for path, handler in pages.items():
-        app.router.add_route("*", path, _only_get(handler))
+        # Prometheus's handler, which etcd serves, takes any method.
+        app.router.add_route("*", path, handler if path == "/metrics" else _only_get(handler))
     return app
 
 
@@ -270,7 +271,9 @@ class _Monitored:
             counts.succeeded += 1
         told = {"health": "false" if reason else "true", "reason": reason}
         body = json.dumps(told, separators=(",", ":")).encode()
-        return web.Response(status=503 if reason else 200, body=body, headers=_TEXT)
+        if reason:
+            return web.Response(status=503, body=body + b"\n", headers=_TEXT)
+        return web.Response(body=body, content_type="text/plain", charset="utf-8")
 
     def examination(self, kind: str, checks: dict[str, Check]) -> Handler:
         """/livez or /readyz, or one of their checks."""

@@ -10,9 +10,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from grpclib.const import Status
 from kvorum import ETCD_CLUSTER_VERSION, ETCD_VERSION, Client
-from kvorum.client.errors import ClientError
+from kvorum.client.errors import Unsupported
 from kvorum.machine.commands import AlarmSet
 from kvorum.urls import parse_urls
 from unit.server.members import Cluster, free_ports, with_cluster
@@ -92,7 +91,7 @@ def test_alarms_in_health_and_readyz(tmp_path: Path) -> None:
         assert (await fetch("/livez"))[0] == 200
         assert (await fetch("/health?exclude=NOSPACE"))[:2] == (
             503,
-            '{"health":"false","reason":"ALARM CORRUPT"}',
+            '{"health":"false","reason":"ALARM CORRUPT"}\n',
         )
         assert (await fetch("/health?exclude=NOSPACE&exclude=CORRUPT"))[0] == 200
         await alarm(DEACTIVATE, CORRUPT)
@@ -259,8 +258,7 @@ def test_http_on_urls_of_its_own(tmp_path: Path) -> None:
         async with Client(f"127.0.0.1:{c.client_ports[0]}") as client:
             assert (await client.put("a", "1")).header.revision == 2
         async with Client(f"127.0.0.1:{port}") as client:
-            with pytest.raises(ClientError) as caught:
+            with pytest.raises(Unsupported):
                 await client.get("a")
-        assert caught.value.status is Status.UNIMPLEMENTED
 
     with_pages(tmp_path, test, listen_client_http_urls=parse_urls(apart))

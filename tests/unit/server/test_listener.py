@@ -56,7 +56,7 @@ def test_health_says_what_is_wrong(tmp_path: Path) -> None:
         await node.propose(AlarmSet(1, node.member_id, 1))
         assert (await fetch(base + "/health"))[:2] == (
             503,
-            '{"health":"false","reason":"ALARM NOSPACE"}',
+            '{"health":"false","reason":"ALARM NOSPACE"}\n',
         )
         assert (await fetch(base + "/health?exclude=NOSPACE"))[0] == 200
         await node.propose(AlarmSet(2, node.member_id, 1))
@@ -76,7 +76,7 @@ def test_health_without_a_leader(tmp_path: Path) -> None:
         base = f"http://127.0.0.1:{c.client_ports[follower]}"
         assert (await fetch(base + "/health"))[:2] == (
             503,
-            '{"health":"false","reason":"RAFT NO LEADER"}',
+            '{"health":"false","reason":"RAFT NO LEADER"}\n',
         )
         assert (await fetch(base + "/health?serializable=true"))[0] == 200
 

@@ -43,7 +43,7 @@ class Bounds:
     body_bytes: int
 
 
-class _Call:
+class Call:
     """What every stream in memory tells its handler about the caller. GRPCError for a timeout
     nobody can read.
     """
@@ -96,7 +96,7 @@ def _deadline_of(request: web.Request) -> Deadline | None:
 # --- one answer -----------------------------------------------------------------------------------
 
 
-class _OneAnswer(_Call):
+class _OneAnswer(Call):
     """One request in, one answer out."""
 
     def __init__(self, request: web.Request, message: Message) -> None:
@@ -118,10 +118,10 @@ async def answer(request: web.Request, handler: Handler, bounds: Bounds) -> web.
     """Serve a method with one request and one answer."""
     try:
         body = await _body(request, bounds.body_bytes)
-        message = await _message(handler.request_type, body, bounds)
+        message = await read_message(handler.request_type, body, bounds)
         call = _OneAnswer(request, message)
         await call.run(handler)
-        document = await _document(handler.reply_type, call.answer)
+        document = await write_document(handler.reply_type, call.answer)
     except GRPCError as error:
         return failure(error)
     except StreamTerminatedError:
@@ -132,7 +132,7 @@ async def answer(request: web.Request, handler: Handler, bounds: Bounds) -> web.
 # --- a stream of answers --------------------------------------------------------------------------
 
 
-class _Answers(_Call):
+class _Answers(Call):
     """Requests from the body as they arrive, answers into chunks as they come."""
 
     def __init__(self, request: web.Request, handler: Handler, bounds: Bounds) -> None:
@@ -151,7 +151,7 @@ class _Answers(_Call):
         if self._handler.cardinality not in _STREAMED_REQUESTS:
             self._ended = True
             body = await _body(self._request, self._bounds.body_bytes)
-            return await _message(self._handler.request_type, body, self._bounds)
+            return await read_message(self._handler.request_type, body, self._bounds)
         try:
             while (cut := self._objects.take()) is None:
                 data = await _chunk(self._request)
@@ -162,11 +162,11 @@ class _Answers(_Call):
                 self._objects.feed(data)
         except FormError as error:
             raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from None
-        return await _message(self._handler.request_type, cut, self._bounds)
+        return await read_message(self._handler.request_type, cut, self._bounds)
 
     async def send_message(self, message: Any) -> None:
         """One answer: a message or its bytes."""
-        await self._send(await _document(self._handler.reply_type, message, in_stream=True))
+        await self._send(await write_document(self._handler.reply_type, message, in_stream=True))
 
     async def send_encoded(self, payloads: Iterable[bytes]) -> int:
         """Several answers; returns the bytes they have as messages."""
@@ -238,7 +238,7 @@ async def _body(request: web.Request, limit_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-async def _message(cls: type[Message], body: bytes, bounds: Bounds) -> Message:
+async def read_message(cls: type[Message], body: bytes, bounds: Bounds) -> Message:
     """The message that a piece of JSON is."""
     try:
         message = await _aside(len(body), lambda: from_json(cls, first_value(body)))
@@ -255,7 +255,7 @@ async def _message(cls: type[Message], body: bytes, bounds: Bounds) -> Message:
     return message
 
 
-async def _document(cls: type[Message], message: Any, *, in_stream: bool = False) -> bytes:
+async def write_document(cls: type[Message], message: Any, *, in_stream: bool = False) -> bytes:
     """The JSON of an answer; in a stream with its frame and a line's end."""
 
     def make() -> bytes:

@@ -45,11 +45,15 @@ def failure(error: GRPCError, *, status: int = 0) -> web.Response:
     """The response to a call that failed before its first message. ``status`` takes the place of
     the table's.
     """
-    message = error.message or ""
-    body = {"error": message, "message": message, "code": error.status.value}
     return web.Response(
-        status=status or HTTP_STATUS[error.status], body=dump(body), headers=HEADERS
+        status=status or HTTP_STATUS[error.status], body=failure_body(error), headers=HEADERS
     )
+
+
+def failure_body(error: GRPCError) -> bytes:
+    """What that response says."""
+    message = error.message or ""
+    return dump({"error": message, "message": message, "code": error.status.value})
 
 
 def last_chunk(error: GRPCError) -> bytes:

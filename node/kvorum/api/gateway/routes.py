@@ -10,7 +10,7 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import Peer
 
-from kvorum.api.gateway import calls
+from kvorum.api.gateway import calls, sockets
 from kvorum.api.gateway.replies import PLAIN, failure
 from kvorum.api.guards import common_name
 from kvorum.limits import GATEWAY_BODY_FACTOR, GRPC_OVERHEAD_BYTES
@@ -116,6 +116,9 @@ class Gateway:
         if self._node.config.client_tls.client_cert_auth and self._is_somebody(request):
             # A proxy's certificate must not stand for everybody behind it.
             return web.Response(status=400, body=_NAME_IGNORED + b"\n", headers=PLAIN)
+        if sockets.wanted(request):
+            never_ends_by_itself(request)
+            return await sockets.serve(request, handler, self._bounds)
         if request.method != "POST":
             error = GRPCError(Status.UNIMPLEMENTED, "Method Not Allowed")
             return failure(error, status=405)
