@@ -103,9 +103,9 @@ class LeaderWatch:
             await task
         finally:
             self._waiting.discard(future)
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            task.cancel()
+            # Its error is taken, too, where the call was given up in the same moment.
+            await asyncio.gather(task, return_exceptions=True)
 
 
 class Guards:
