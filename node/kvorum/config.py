@@ -94,6 +94,8 @@ class NodeConfig:
     host_whitelist: tuple[str, ...] = ("*",)
     extensive_metrics: bool = False
     watch_progress_notify_interval_s: float = 600.0
+    # Free room in the history for which a starting member defragments; 0: never.
+    bootstrap_defrag_bytes: int = 0
     initial_corrupt_check: bool = False
     # 0: never.
     corrupt_check_s: float = 0.0
@@ -190,6 +192,7 @@ def _plain(s: Settings) -> NodeConfig:
         host_whitelist=_words(s.text("host-whitelist")),
         extensive_metrics=s.text("metrics") == "extensive",
         watch_progress_notify_interval_s=s.seconds("watch-progress-notify-interval"),
+        bootstrap_defrag_bytes=s.integer("bootstrap-defrag-threshold-megabytes") * 1024**2,
         initial_corrupt_check=s.boolean("initial-corrupt-check"),
         corrupt_check_s=s.seconds("corrupt-check-time"),
         lease_checkpoint=s.boolean("enable-lease-checkpoint"),

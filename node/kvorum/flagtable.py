@@ -270,7 +270,12 @@ _TABLE = (
     ),
     Flag("memory-mlock", _BOOL, "false", "there is no memory map to lock", _IGNORED),
     Flag("txn-mode-write-with-shared-buffer", _BOOL, "true", _BACKEND, _IGNORED),
-    Flag("bootstrap-defrag-threshold-megabytes", _UINT, "0", _BACKEND, _IGNORED),
+    Flag(
+        "bootstrap-defrag-threshold-megabytes",
+        _UINT,
+        "0",
+        "Defragment at the start when it frees as much (0: never).",
+    ),
     Flag("stop-grpc-service-on-defrag", _BOOL, "false", _SERVES, _IGNORED),
     Flag("downgrade-check-time", _DURATION, "5s", "there are no downgrades", _IGNORED),
     Flag("enable-distributed-tracing", _BOOL, "false", "there is no tracing exporter", _REFUSED),

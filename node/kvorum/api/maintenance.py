@@ -77,7 +77,8 @@ class Maintenance:
             header=self._header(),
             version=ETCD_VERSION,
             db_size=statistics.db_bytes,
-            db_size_in_use=node.history.in_use_bytes,
+            # Measured a moment later, when it may have grown.
+            db_size_in_use=min(node.history.in_use_bytes, statistics.db_bytes),
             db_size_quota=node.config.quota_bytes,
             leader=node.leader,
             raft_index=statistics.commit,

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+import duckdb
 from aiohttp import web
 from kvorum_proto.codec import ServerCodec
 
@@ -27,6 +28,7 @@ from kvorum import ETCD_CLUSTER_VERSION
 from kvorum.config import NodeConfig
 from kvorum.config_auth import parse_auth_token
 from kvorum.errors import KvorumError
+from kvorum.history.database import HistoryError
 from kvorum.history.rows import Identity
 from kvorum.http2.server import KvorumServer
 from kvorum.limits import (
@@ -116,6 +118,7 @@ class Member:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         node, told = self.node, Metrics(self.node)
+        await self._defragment_at_start()
         if self.config.initial_corrupt_check:
             await corruption.initial_check(node, self._doors.peer_tls)
         services = CountedServices(self._services(node), told.calls)
@@ -158,6 +161,16 @@ class Member:
                 ),
                 "compactor",
             )
+
+    async def _defragment_at_start(self) -> None:
+        history, threshold = self._history, self.config.bootstrap_defrag_bytes
+        free_bytes = history.size_bytes - history.in_use_bytes
+        if threshold and free_bytes >= threshold:
+            try:
+                await self.node.defragmenter.run()
+            except (HistoryError, OSError, duckdb.Error) as error:
+                # It runs as well without, as long as there is room.
+                log.warning("not defragmented at the start", extra={"error": str(error)})
 
     async def _find(self) -> FoundState:
         """What this node starts from. ConfigError, or FatalError for data that cannot be used."""

@@ -241,3 +241,26 @@ def test_old_reads_fail_properly_below_the_compaction_afterwards(tmp_path: Path)
             await get(node, "mark", revision=revision - 1)
 
     with_cluster(tmp_path, 1, test)
+
+
+def test_a_start_defragments_when_it_frees_enough(tmp_path: Path) -> None:
+    async def test(c: Cluster) -> None:
+        node = c.node(0)
+        for number in range(1_500):
+            await put(node, "k", long_value(number))
+            if number % 300 == 0:
+                await asyncio.wrap_future(node.history.writer.checkpoint())
+        revision = node.machine.revision
+        await node.propose(Compact(revision, physical=True))
+        free_bytes = node.history.size_bytes - node.history.in_use_bytes
+        assert free_bytes > 2**18
+        for threshold, shrinks in ((free_bytes + 2**20, False), (2**18, True)):
+            before = c.node(0).history.size_bytes
+            c._changes["bootstrap_defrag_bytes"] = threshold
+            await c.stop(0)
+            await c.start(0)
+            await c.ready(0)
+            assert (c.node(0).history.size_bytes < before // 2) is shrinks
+            assert await get(c.node(0), "k", revision=revision) == long_value(1_499)
+
+    with_cluster(tmp_path, 1, test)
