@@ -31,6 +31,9 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "watch": ("kvorum.cli.watch", "watch", "Print changes as they come, from any kept revision."),
     "lease": ("kvorum.cli.lease", "lease", "Grant, list, inspect, renew and revoke leases."),
     "member": ("kvorum.cli.members", "member", "List the members."),
+    "auth": ("kvorum.cli.users", "auth", "Turn auth on and off, and see whether it is on."),
+    "user": ("kvorum.cli.users", "user", "Add, list and delete users; passwords and roles."),
+    "role": ("kvorum.cli.users", "role", "Add, list and delete roles; permissions."),
     "status": (
         "kvorum.cli.members",
         "status",
