@@ -59,10 +59,9 @@ class Accounts:
         name, role = self._name(), self._role_name()
         match draw.one(*"aagglrrdpp"):
             case "a":
-                fields = {"name": name, "password": draw.one(*_PASSWORDS)}
                 if draw.chance(0.1):
-                    fields |= {"password": "", "options": {"no_password": True}}
-                return Step("Auth/UserAdd", fields)
+                    return Step("Auth/UserAdd", {"name": name, "options": {"no_password": True}})
+                return Step("Auth/UserAdd", {"name": name, "password": draw.one(*_PASSWORDS)})
             case "g":
                 return Step("Auth/UserGrantRole", {"user": name, "role": role})
             case "l":
@@ -194,7 +193,10 @@ class Accounts:
     def _wish(self) -> Iterator[Step]:
         draw = self._draw
         pick = draw.random.random()
-        if pick < 0.5:
+        if pick < 0.03:
+            start, end = sorted(draw.random.sample(KEYS, 2), reverse=True)
+            yield Step("KV/Range", {"key": start, "range_end": end})
+        elif pick < 0.5:
             yield self._kv.step()
         elif pick < 0.6:
             yield from self._leases.steps()

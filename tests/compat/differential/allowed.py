@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from compat.differential.kv import has_empty_range, operations, unchecked_once, unseen_double
 from compat.differential.step import GRPC, Step
+from compat.differential.watching import PAST
 from compat.differential.world import World
 
 
@@ -90,6 +91,15 @@ def _same_ttls(case: Case) -> bool:
     ]
 
 
+def _kept(case: Case) -> list[Any]:
+    """Our events without deletions at a compact revision."""
+    return [each for each in case.ours if not _deleted_at(each.get("event", each), case.world)]
+
+
+def _deleted_at(event: dict[str, Any], world: World) -> bool:
+    return event.get("type") == "DELETE" and int(event["kv"]["mod_revision"]) in world.compactions
+
+
 def _denied(case: Case) -> bool:
     """Whether one side does not permit it and the other does."""
     denials = ["permission denied" in str(each) for each in (case.theirs, case.ours)]
@@ -138,7 +148,7 @@ def _without_marks(sequence: list[Any]) -> list[Any]:
 # fmt: off
 ALLOWED = (
     Allowed(OLD, "Debian's 3.4 answers 412 to code 9, all others and kvorum 400 (errors 1)", lambda c: c.path == "status" and (c.theirs, c.ours) == (412, 400)),
-    Allowed(BOTH, "hashes are comparable among members of one cluster only (semantics 9, HashKV)", lambda c: c.step.kind == "Maintenance/HashKV" and c.path == "hash"),
+    Allowed(BOTH, "hashes are comparable among members of one cluster only (semantics 9, HashKV)", lambda c: c.step.kind in ("Maintenance/HashKV", "Maintenance/Hash") and c.path == "hash"),
     Allowed(BOTH, "HashKV tells its revision since 3.6; kvorum does (wire 3)", lambda c: c.step.kind == "Maintenance/HashKV" and c.path == "hash_revision" and c.theirs == ABSENT),
     Allowed(BOTH, "unknown sort numbers are ignored before 3.6; kvorum refuses them (semantics 1)", lambda c: c.path == "refusal" and c.ours == BAD_SORT and _unknown_sort(c.step.request)),
     Allowed(BOTH, "etcd overlooks a put beside a deletion from a key on or in another nested transaction; kvorum keeps one change of a key in a revision (semantics 4, Duplicates)", lambda c: c.path == "refusal" and c.ours == DOUBLE and unseen_double(c.step.request)),
@@ -153,7 +163,7 @@ ALLOWED = (
     Allowed(BOTH, "what is wrong with undecodable bytes is told in each decoder's words (wire 1, Parse failure)", lambda c: c.step.kind == "raw" and c.path == "refusal" and _unreadable(c.theirs) and _unreadable(c.ours)),
     Allowed(BOTH, "etcd takes any URLs of an update; kvorum wants them well-formed (errors 2.3)", lambda c: c.step.kind == "Cluster/MemberUpdate" and c.path == "refusal" and (c.theirs[0], c.ours) == (5, BAD_URLS)),
     Allowed(BOTH, "a permission for an empty range is refused since 3.4.25 and 3.5.8 (semantics 10, Roles)", lambda c: c.step.kind == "Auth/RoleGrantPermission" and c.path == "refusal" and (c.theirs, c.ours) == (NO_ROLE, BAD_AUTH)),
-    Allowed(BOTH, "Maintenance says no without etcd's codes before 3.6 (errors 2.5, Defragment/Hash/HashKV/Snapshot)", lambda c: c.step.kind == "Maintenance/HashKV" and c.path == "refusal" and c.theirs[0] == 2 and c.ours in STRANGERS),
+    Allowed(BOTH, "Maintenance says no without etcd's codes before 3.6 (errors 2.5, Defragment/Hash/HashKV/Snapshot)", lambda c: c.step.kind in ("Maintenance/HashKV", "Maintenance/Hash", "Maintenance/Defragment") and c.path == "refusal" and c.theirs[0] == 2 and c.ours in STRANGERS),
     Allowed(BOTH, "what any caller could ask, or any user, until 3.4.42 and 3.5.28 (semantics 10, Anonymous; 7, Auth; 5, auth)", lambda c: c.step.kind in OPEN_ONCE and c.path == "refusal" and c.ours in STRANGERS and c.theirs not in STRANGERS),
     Allowed(BOTH, "nested transactions, previous values and leases in transactions are checked since 3.5.28 and 3.5.30 (semantics 10, Permission test)", lambda c: c.step.kind == "KV/Txn" and c.path == "refusal" and c.ours == DENIED and c.theirs[0] != 7 and unchecked_once(c.step.request)),
     Allowed(BOTH, "3.4.23 and 3.5.1 refuse a wrong token also while authentication is off (semantics 10, Identity)", lambda c: c.path == "refusal" and c.theirs == BAD_TOKEN and not c.world.auth_on),
@@ -168,5 +178,6 @@ ALLOWED = (
     Allowed(BOTH, "who may ask for a range that can hold no key follows from the shape of etcd's tree; kvorum wants it inside one permission (semantics 10, Permission test)", lambda c: c.path in ("refusal", "creation[0].cancel_reason") and _denied(c) and has_empty_range(c.step.request)),
     Allowed(BOTH, "an update of its URLs makes a learner a voter until 3.5.31 (semantics 8, MemberUpdate)", lambda c: c.step.kind == "Cluster/MemberUpdate" and c.path.endswith(".isLearner") and c.theirs == ABSENT),
     Allowed(BOTH, "the keys of a lease come in no order (semantics 7, TimeToLive)", lambda c: c.step.kind == "Lease/LeaseTimeToLive" and c.path.startswith("keys[") and sorted(c.all_theirs["keys"]) == sorted(c.all_ours["keys"])),
+    Allowed(BOTH, "a deletion at the compact revision itself is kept for watchers since 3.4.34 and 3.5.16 (semantics 5, Compact)", lambda c: (c.step.kind == PAST or c.path.startswith("stream ")) and len(c.ours) > len(c.theirs) == len(_kept(c)) and _kept(c) == c.theirs),
 )
 # fmt: on

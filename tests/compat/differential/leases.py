@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compat.differential.draw import INT64_MAX, INT64_MIN, Draw
+from compat.differential.draw import INT64_MAX, INT64_MIN, KEYS, Draw
 from compat.differential.step import ALIASES, Step
 
 _LONG = (3600, 7200, 100_000, 9_000_000_000)
@@ -23,7 +23,7 @@ class Leases:
     def steps(self) -> Iterator[Step]:
         """One request, or some that belong together."""
         draw = self._draw
-        match draw.one(*"gggrkkkttl"):
+        match draw.one(*"gggrkkkttla"):
             case "g":
                 yield from self._grant()
             case "r":
@@ -34,6 +34,13 @@ class Leases:
             case "t":
                 fields = {"ID": draw.lease(), **draw.flags(0.6, "keys")}
                 yield Step("Lease/LeaseTimeToLive", fields)
+            case "a":
+                lease = draw.lease()
+                for key in draw.random.sample(KEYS, 4):
+                    yield Step("KV/Put", {"key": key, "lease": lease})
+                yield Step("Lease/LeaseTimeToLive", {"ID": lease, "keys": True})
+                if draw.chance(0.5):
+                    yield Step("Lease/LeaseRevoke", {"ID": lease})
             case _:
                 yield Step("Lease/LeaseLeases", {})
 

@@ -10,7 +10,7 @@ from compat.differential.allowed import ABSENT, ALLOWED, Case
 from compat.differential.servers import Pair
 from compat.differential.side import Answer, Side
 from compat.differential.step import Step
-from compat.differential.watching import APART, WATCH, Arrivals, Sequences, WatchStream
+from compat.differential.watching import APART, PAST, WATCH, Arrivals, Sequences, WatchStream
 from compat.differential.world import World
 
 _SENTINEL = b"\xff~sync"
@@ -89,7 +89,7 @@ class Runner:
                 return found
             case "Watch/Watch":
                 return self._watch(step)
-        theirs, ours = self._exchange(step)
+        theirs, ours = self._past(step) if step.kind == PAST else self._exchange(step)
         self.tally[f"{step.kind} {step.via}", _CODES.get(theirs.code, str(theirs.code))] += 1
         return self._compare_answers(step, theirs, ours)
 
@@ -119,9 +119,10 @@ class Runner:
             if theirs.status != ours.status:
                 found.append(("status", theirs.status, ours.status))
         cases = [Case(step, *each, theirs.body, ours.body, self.world) for each in found]
-        return [case for case in cases if not self._allowed(case)]
+        return [case for case in cases if not self.allows(case)]
 
-    def _allowed(self, case: Case) -> bool:
+    def allows(self, case: Case) -> bool:
+        """Whether a line of the list covers the difference; it is counted."""
         for number, rule in enumerate(ALLOWED):
             if self.release in rule.releases.split() and rule.covers(case):
                 self.matched[number] += 1
@@ -168,7 +169,18 @@ class Runner:
             Case(step, f"creation{path}", a, b, theirs, ours, self.world)
             for path, a, b in differences(theirs, ours)
         ]
-        return [case for case in cases if not self._allowed(case)]
+        return [case for case in cases if not self.allows(case)]
+
+    def _past(self, step: Step) -> tuple[Answer, Answer]:
+        """Both sides' events from a past revision to one that is made for this."""
+        put = Step("KV/Put", {"key": _SENTINEL}, token="@root" if self.world.auth_on else "")
+        theirs, ours = self._exchange(put)
+        if theirs.code or ours.code:
+            return theirs, ours
+        until = int(theirs.body["header"]["revision"])
+        answers = [(side, side.watch_past(step, until)) for side in self.pair]
+        theirs, ours = (each._replace(body=side.normal(each.body)) for side, each in answers)
+        return theirs, ours
 
     def _settle(self) -> None:
         """Let every watcher that reads the past come to the present.
@@ -200,14 +212,11 @@ class Runner:
         found: list[Case] = []
         for number, (theirs, ours) in self._streams.items():
             if number == APART:
-                _drop(theirs, ours)
-            elif not self._arrivals.wait_until(
-                lambda a=theirs, b=ours: _waiting(a) == _waiting(b),  # type: ignore[misc]
-                _GRACE_S,
-            ):
-                found += self._different_streams(step, number, theirs, ours)
-            else:
-                _drop(theirs, ours)
+                continue
+            differing = _Differing(self, step, number, theirs, ours)
+            if not self._arrivals.wait_until(differing.equal, _GRACE_S):
+                self._arrivals.wait_until(differing.allowed, _ARRIVE_S)
+                found += differing.cases
             for side, stream in zip(self.pair, (theirs, ours), strict=True):
                 faults, stream.faults = stream.faults, []
                 found += [
@@ -216,36 +225,54 @@ class Runner:
                 ]
         return found
 
-    def _different_streams(
-        self, step: Step, number: int, theirs: WatchStream, ours: WatchStream
-    ) -> list[Case]:
-        """Differences that last, after the time that arriving may take at most."""
-        cases: list[Case] = []
-
-        def explained() -> bool:
-            a, b = _waiting(theirs), _waiting(ours)
-            cases[:] = [
-                Case(step, f"stream {number} watcher {name}", *rest, a, b, self.world)
-                for name in sorted(a.keys() | b.keys())
-                if any(rest := _beyond_common(a.get(name, []), b.get(name, [])))
-            ]
-            if theirs.end != ours.end:
-                case = Case(step, f"stream {number}", theirs.end, ours.end, a, b, self.world)
-                cases.append(case)
-            return all(self._allowed(case) for case in cases)
-
-        done = self._arrivals.wait_until(explained, _ARRIVE_S)
-        _drop(theirs, ours)
-        return [] if done else [case for case in cases if not self._allowed(case)]
-
     def _close_stream(self, number: int) -> None:
         for stream in self._streams.pop(number, ()):
             stream.close()
 
 
-def _waiting(stream: WatchStream) -> Sequences:
-    """What has come and was not compared yet."""
-    return {name: list(items) for name, items in list(stream.sequences.items()) if items}
+class _Differing:
+    """Compares what two streams have brought, again and again while more arrives. What was found
+    equal, or different in an allowed way, is forgotten.
+    """
+
+    def __init__(
+        self, runner: Runner, step: Step, number: int, theirs: WatchStream, ours: WatchStream
+    ) -> None:
+        self._runner = runner
+        self._step = step
+        self._number = number
+        self._theirs = theirs
+        self._ours = ours
+        self.cases: list[Case] = []
+
+    def equal(self) -> bool:
+        """Whether both have brought the same."""
+        theirs, ours = self._theirs.waiting(), self._ours.waiting()
+        if theirs != ours or self._theirs.end != self._ours.end:
+            return False
+        self._forget(theirs, ours)
+        return True
+
+    def allowed(self) -> bool:
+        """Whether all that differs may; ``cases`` has what may not."""
+        theirs, ours = self._theirs.waiting(), self._ours.waiting()
+        where = f"stream {self._number}"
+        parts: list[tuple[str, Any, Any]] = [
+            (f"{where} watcher {name}", *rest)
+            for name in sorted(theirs.keys() | ours.keys())
+            if any(rest := _beyond_common(theirs.get(name, []), ours.get(name, [])))
+        ]
+        if self._theirs.end != self._ours.end:
+            parts.append((where, self._theirs.end, self._ours.end))
+        cases = [Case(self._step, *part, theirs, ours, self._runner.world) for part in parts]
+        self.cases = [case for case in cases if not self._runner.allows(case)]
+        if not self.cases:
+            self._forget(theirs, ours)
+        return not self.cases
+
+    def _forget(self, theirs: Sequences, ours: Sequences) -> None:
+        self._theirs.forget(theirs)
+        self._ours.forget(ours)
 
 
 def _beyond_common(a: list[Any], b: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -254,11 +281,3 @@ def _beyond_common(a: list[Any], b: list[Any]) -> tuple[list[Any], list[Any]]:
     while same < min(len(a), len(b)) and a[same] == b[same]:
         same += 1
     return a[same:], b[same:]
-
-
-def _drop(*streams: WatchStream) -> None:
-    """Forget what was compared."""
-    seen = [_waiting(stream) for stream in streams]
-    for stream, each in zip(streams, seen, strict=True):
-        for name, items in each.items():
-            del stream.sequences[name][: len(items)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -146,6 +146,22 @@ class Side:
             return Answer(error.code().value[0], error.details(), None)
         return Answer(0, "", answers)
 
+    def watch_past(self, step: Step, until: int) -> Answer:
+        """A watch through the gateway, until it has told of a revision or ends: its events, and
+        what else it says, in order.
+        """
+        host, port = self._http.host, self._http.port
+        connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+        token = self.token(step)
+        body = json.dumps({"create_request": wire.json_request(self.own(step.request))})
+        try:
+            headers = {"Authorization": token} if token else {}
+            connection.request("POST", "/v3/watch", body.encode(), headers)
+            response = connection.getresponse()
+            return Answer(0, "", list(_events(response, until)), response.status)
+        finally:
+            connection.close()
+
     def _post(self, step: Step) -> Answer:
         streamed = step.kind == "Lease/LeaseKeepAlive"
         requests = [self.own(each) for each in step.request["requests"]] if streamed else None
@@ -162,6 +178,22 @@ class Side:
         self._http.request("POST", wire.ROUTES[step.kind], body.encode(), headers)
         response = self._http.getresponse()
         return _told(response.status, response.read(), streamed)
+
+
+def _events(response: http.client.HTTPResponse, until: int) -> Iterator[Any]:
+    """The events of a watch, and what comes without events but for its header."""
+    while line := response.readline():
+        document = json.loads(line)
+        result = document.get("result", document)
+        if "events" not in result:
+            result.pop("header", None)
+            yield result
+            if result.keys() != {"created"}:
+                return
+        for event in result.get("events", []):
+            yield event
+            if int(event["kv"]["mod_revision"]) >= until:
+                return
 
 
 def _told(status: int, data: bytes, streamed: bool) -> Answer:

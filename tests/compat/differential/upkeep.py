@@ -11,7 +11,7 @@ from compat.differential.step import ALIASES, SELF, Step
 
 _NOSPACE, _CORRUPT = 1, 2
 _GET, _ACTIVATE, _DEACTIVATE = 0, 1, 2
-_URLS = (
+_URLS: tuple[list[str], ...] = (
     [], [""], ["x"], ["http://"], ["http://127.0.0.1"], ["ftp://127.0.0.1:1"], ["127.0.0.1:1"],
     ["http://127.0.0.1:1/path"], ["http://127.0.0.1:1", "nope"],
 )  # fmt: skip
@@ -35,7 +35,9 @@ class Upkeep:
     def step(self) -> Step:
         """One request that changes nothing."""
         draw = self._draw
-        match draw.one(*"hhmubarts"):
+        match draw.one(*"hhhmmuubbaarrttssd"):
+            case "d":
+                return Step(draw.one("Maintenance/Defragment", "Maintenance/Hash"), {})
             case "h":
                 return Step("Maintenance/HashKV", {"revision": draw.revision()})
             case "m":

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from compat.differential.draw import INT64_MAX, Draw
-from compat.differential.step import Step
-from compat.differential.watching import APART, WATCH
+from compat.differential.step import JSON, Step
+from compat.differential.watching import APART, PAST, WATCH
 
-_STREAMS = 3
+_STREAMS, _LARGE_STREAM = 3, 5
 _IDS = (1, 2, 3, 4, 5, 77, INT64_MAX, -1, -9)
 
 
@@ -23,7 +23,20 @@ class Watches:
 
     def steps(self) -> Iterator[Step]:
         """One request on one of a few streams, or a refused one on a stream of its own."""
-        yield from self.apart(self._step())
+        if self._draw.chance(0.01):
+            yield from self.large()
+        elif self._draw.chance(0.1):
+            yield self._past()
+        else:
+            yield from self.apart(self._step())
+
+    def _past(self) -> Step:
+        """What has happened from a key on, through the gateway."""
+        start = self._start()
+        if not 0 < start <= self._draw.world.revision:
+            start = 1
+        create = {"key": self._draw.key(), "range_end": b"\0", "start_revision": start}
+        return Step(PAST, create | self._draw.flags(0.3, "prev_kv"), via=JSON)
 
     @staticmethod
     def apart(step: Step) -> Iterator[Step]:
@@ -57,6 +70,19 @@ class Watches:
     def sent(stream: int, request: dict[str, Any]) -> Step:
         """A request on a stream, which is opened by its first one."""
         return Step(WATCH, {"stream": stream, "send": request})
+
+    def large(self) -> Iterator[Step]:
+        """Revisions too large for one message, to a watcher that takes parts and to one that does
+        not.
+        """
+        span = {"key": b"large/", "range_end": b"large0", "prev_kv": True}
+        for more in ({"fragment": True}, {}):
+            yield self.sent(_LARGE_STREAM, {"create_request": {**span, **more}})
+        for letter in b"xyz":
+            puts = [{"key": b"large/%d" % n, "value": bytes([letter]) * 480_000} for n in range(3)]
+            yield Step("KV/Txn", {"success": [{"request_put": put} for put in puts]})
+        yield Step("KV/DeleteRange", span)
+        yield Step("Watch/close", {"stream": _LARGE_STREAM})
 
     def create(self) -> dict[str, Any]:
         """Any creation."""

@@ -21,6 +21,8 @@ from compat.differential import wire
 from compat.differential.side import PATIENCE_S, Side
 
 WATCH = "Watch/Watch"
+PAST = "Watch/past"
+"""A watch through the gateway, from a past revision to the present, and no further."""
 APART = 8
 """A stream of which only the answers to creations are compared: for watchers that one side has and
 the other, on purpose, has not.
@@ -78,6 +80,15 @@ class WatchStream:
         message = wire.request_of(WATCH, self._side.own(request))
         self._requests.put(message.SerializeToString())
 
+    def waiting(self) -> Sequences:
+        """What has come and was not forgotten yet."""
+        return {name: list(items) for name, items in list(self.sequences.items()) if items}
+
+    def forget(self, seen: Sequences) -> None:
+        """Drop what was seen; more may have come since."""
+        for name, items in seen.items():
+            del self.sequences[name][: len(items)]
+
     def close(self) -> None:
         """End the call."""
         self._call.cancel()
@@ -108,6 +119,8 @@ class WatchStream:
             return
         self._check(watcher, int(header.get("revision", 0)), response)
         sequence += [{"event": event} for event in events]
+        if response.get("fragment"):
+            sequence.append({"fragment": True})
 
     def _check(self, watcher: str, header: int, response: dict[str, Any]) -> None:
         """What every response with events keeps."""

@@ -32,6 +32,8 @@ ROUTES = {
     "Cluster/MemberPromote": "/v3/cluster/member/promote",
     "Maintenance/Alarm": "/v3/maintenance/alarm",
     "Maintenance/HashKV": "/v3/maintenance/hashkv",
+    "Maintenance/Hash": "/v3/maintenance/hash",
+    "Maintenance/Defragment": "/v3/maintenance/defragment",
     "Maintenance/Status": "/v3/maintenance/status",
     "Maintenance/MoveLeader": "/v3/maintenance/transfer-leadership",
     "Auth/AuthEnable": "/v3/auth/enable",
@@ -72,9 +74,8 @@ def path_of(kind: str) -> str:
 def _classes(kind: str) -> tuple[Any, Any]:
     service, _, method = path_of(kind)[1:].partition("/")
     found = _pool().FindServiceByName(service).methods_by_name[method]
-    return tuple(
-        message_factory.GetMessageClass(each) for each in (found.input_type, found.output_type)
-    )  # type: ignore[return-value]
+    get = message_factory.GetMessageClass
+    return get(found.input_type), get(found.output_type)
 
 
 def request_of(kind: str, fields: dict[str, Any]) -> Message:

@@ -16,6 +16,7 @@ class World:
     def __init__(self) -> None:
         self.revision = 1
         self.compacted = 0
+        self.compactions: set[int] = set()
         self.leases: dict[int, int] = {}
         self.auth_on = False
         self.logged_in: set[str] = set()
@@ -31,6 +32,7 @@ class World:
         match step.kind:
             case "KV/Compact":
                 self.compacted = step.request.get("revision", 0)
+                self.compactions.add(self.compacted)
             case "Lease/LeaseGrant":
                 self.leases[step.alias or step.request["ID"]] = int(answer.body["TTL"])
             case "Lease/LeaseRevoke":
