@@ -21,6 +21,7 @@ Who does what:
 - ``probe``: the question "do you answer, and do you know a leader?"
 - ``supervisor``: the nodes together
 - ``keys``: sample keys: reading them, loading them on the first start
+- ``extras``, ``certificates``, ``accounts``, ``links``: TLS, users and roles, links with a delay
 - ``control``: the supervisor as the terminal's node control
 
 Everything is plain blocking code on purpose: a signal to a process takes microseconds, waiting

@@ -11,11 +11,14 @@ them; reads and writes that arrive together travel, are written and are agreed o
 - :mod:`~kvorum.server.historydesk`, :mod:`~kvorum.server.snapshotdesk`: the history's threads;
   snapshots cut and installed (chapter 5).
 - :mod:`~kvorum.server.link`, :mod:`~kvorum.server.peers`, :mod:`~kvorum.server.exchange`,
-  :mod:`~kvorum.server.peerwire`: the members among themselves.
+  :mod:`~kvorum.server.peerwire`, :mod:`~kvorum.server.dial`: the members among themselves.
 - :mod:`~kvorum.server.transfer`: a snapshot on its way.
 - :mod:`~kvorum.server.clock`, :mod:`~kvorum.server.faults`, :mod:`~kvorum.server.faultdesk`: ticks,
   and the faults a node inflicts on itself.
-- :mod:`~kvorum.server.listener`, :mod:`~kvorum.server.httpapp`: one port, two protocols.
+- :mod:`~kvorum.server.doors`, :mod:`~kvorum.server.listener`, :mod:`~kvorum.server.httpapp`: the
+  ports; on each, two protocols.
+- :mod:`~kvorum.server.tls`, :mod:`~kvorum.server.tls_transport`,
+  :mod:`~kvorum.server.selfsigned`: certificates shown and believed, read again when they change.
 - :mod:`~kvorum.server.health`, :mod:`~kvorum.server.metrics`, :mod:`~kvorum.server.callcounts`:
   what monitors ask.
 - :mod:`~kvorum.server.boot`, :mod:`~kvorum.server.member`, :mod:`~kvorum.server.crash`: how a

@@ -31,7 +31,7 @@ from kvorum.machine.members import Member
 from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_CORRUPT
 from kvorum.replica.digests import judge
 from kvorum.server.crash import Exit, FatalError
-from kvorum.server.link import BROKEN, channel_to
+from kvorum.server.dial import BROKEN, channel_to
 from kvorum.server.tls import TlsPort
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from kvorum.errors import ConfigError
 from kvorum.limits import JOIN_ASK_S, START_ASK_S
 from kvorum.machine.members import Member
 from kvorum.server.boot import FirstMembers
+from kvorum.server.dial import BROKEN, channel_to
 from kvorum.server.exchange import MEMBERS_PATH
-from kvorum.server.link import BROKEN, channel_to
 from kvorum.server.tls import TlsPort
 from kvorum.storage.interface import WalMetadata
 from kvorum.urls import parse_urls, resolved

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import random
 import time
@@ -20,15 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from grpclib.client import StreamStreamMethod
-from grpclib.config import Configuration
-from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.protocol import H2Protocol
-from h2.exceptions import ProtocolError
-from kvorum_proto.codec import Codec, encode
+from grpclib.exceptions import GRPCError
+from kvorum_proto.codec import encode
 from kvorum_proto.kvorum import v1
 
-from kvorum.errors import ConfigError
-from kvorum.http2.server import KvorumChannel
 from kvorum.limits import (
     PEER_BACKOFF_MAX_S,
     PEER_BACKOFF_MIN_S,
@@ -38,22 +32,19 @@ from kvorum.limits import (
     PEER_PING_S,
     PEER_QUEUE_BYTES,
     PEER_QUEUE_MESSAGES,
-    PEER_SILENCE_S,
 )
 from kvorum.replica.inputs import Input, Unreachable
+from kvorum.server.dial import BROKEN, channel_to
 from kvorum.server.faults import Direction, FaultGate, LinkRule
 from kvorum.server.latency import NETWORK_BUCKETS_US, Buckets
 from kvorum.server.leaving import REMOVED
 from kvorum.server.ports import PeerFigures
 from kvorum.server.seldom import Seldom
 from kvorum.server.tls import TlsPort
-from kvorum.urls import parse_url
 
 log = logging.getLogger(__name__)
 
 EXCHANGE_PATH = "/kvorum.v1.Peer/Exchange"
-# What a peer's end of a stream looks like from here, whatever ended it.
-BROKEN = (OSError, TimeoutError, GRPCError, StreamTerminatedError, ProtocolError, ConfigError)
 
 _ROUND_TRIP_WEIGHT = 0.2
 # How often a paused node's stream looks whether it may speak again.
@@ -79,48 +70,6 @@ class Outgoing:
     raft: v1.RaftMessage | None
     node: v1.NodeMessage | None
     size_bytes: int
-
-
-class _CheckedChannel(KvorumChannel):
-    """A channel over TLS; who was reached is checked beyond what TLS itself checks."""
-
-    tls: TlsPort
-
-    async def _create_connection(self) -> H2Protocol:
-        protocol = await super()._create_connection()
-        shown = protocol.connection._transport.get_extra_info("ssl_object")
-        refusal = self.tls.dial_refusal(shown)
-        if refusal:
-            protocol.processor.close(refusal)
-            raise ConnectionError(refusal)
-        return protocol
-
-
-def channel_to(url: str, tls: TlsPort | None = None) -> KvorumChannel:
-    """A channel to a member's peer URL, with pings that notice a silent other side.
-
-    ``tls`` gives the certificates for an ``https`` URL, as they are now. ConfigError when they
-    cannot be read.
-    """
-    config = Configuration(
-        _keepalive_time=PEER_PING_S,
-        _keepalive_timeout=PEER_SILENCE_S,
-        _keepalive_permit_without_calls=True,
-        _http2_max_pings_without_data=0,
-        _http2_min_sent_ping_interval_without_data=PEER_PING_S / 2,
-    )
-    address = parse_url(url)
-    where: dict[str, Any] = {"host": address.host, "port": address.port}
-    if address.is_unix:
-        where = {"path": address.path}
-        # The name that a certificate behind a socket in the file system is checked for.
-        config = dataclasses.replace(config, ssl_target_name_override="localhost")
-    if not address.is_secure:
-        return KvorumChannel(codec=Codec(), config=config, **where)
-    assert tls is not None, "every member has its TLS side, with or without a certificate"
-    channel = _CheckedChannel(codec=Codec(), config=config, ssl=tls.dial_context(), **where)
-    channel.tls = tls
-    return channel
 
 
 class PeerLink:

@@ -38,11 +38,12 @@ from kvorum.machine.apply import Machine, decode_image, encode_image
 from kvorum.replica.effects import SendSnapshot
 from kvorum.replica.inputs import Input, SnapshotReceived, SnapshotSent
 from kvorum.server.crash import Crash
+from kvorum.server.dial import BROKEN, channel_to
 from kvorum.server.exchange import INSTALL_PATH, Admission
 from kvorum.server.faults import Direction, FaultGate
 from kvorum.server.handover import Handover
 from kvorum.server.historydesk import HistoryDesk
-from kvorum.server.link import BROKEN, Self, channel_to
+from kvorum.server.link import Self
 from kvorum.server.peerwire import decode_meta, encode_meta
 from kvorum.server.snapshotdesk import SnapshotDesk, Staged
 from kvorum.storage.interface import SnapshotBroken

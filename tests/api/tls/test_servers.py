@@ -17,8 +17,8 @@ from kvorum.client import TLS, Client, ConnectError
 from kvorum.config_tls import TlsConfig
 from kvorum.errors import ConfigError
 from kvorum.http2.server import KvorumServer
+from kvorum.server.dial import BROKEN, channel_to
 from kvorum.server.exchange import MEMBERS_PATH
-from kvorum.server.link import BROKEN, channel_to
 from kvorum.server.listener import Listener, bind
 from kvorum.server.tls import TlsPort
 from kvorum.urls import parse_urls
