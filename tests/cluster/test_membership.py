@@ -122,7 +122,7 @@ def test_growing_and_losing_the_leader_while_writers_write(
         # Its data are of no use any more.
         first.start({})
         assert first.wait_ended() == "exited with status 65"
-        assert f"data directory {first.data} cannot be used again" in first.log
+        assert f"data-dir used by this member must be removed: {first.data}. " in first.log
 
     async def worst(storm: Storm) -> None:
         await storm.writes(50)

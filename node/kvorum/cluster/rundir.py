@@ -35,7 +35,7 @@ from kvorum.errors import ConfigError
 HOST = "127.0.0.1"
 FORMAT = 1
 # What etcd and our own node say when they end by themselves: another start would end the same way.
-REMOVED = "the member has been permanently removed from the cluster"
+FAREWELL = "data-dir used by this member must be removed"
 # Below the range from which systems take ports for outgoing connections (Linux: from 32768), so
 # that a port that was free yesterday is not somebody's connection today.
 PORTS_FROM, PORTS_TO = 20_000, 32_000
@@ -262,7 +262,7 @@ class RunDir:
         except (FileNotFoundError, ValueError):
             since = 0
         data = self.data_dir(spec, node)
-        return (data / "member").exists() and log_says(self.log(node.name), REMOVED, since)
+        return (data / "member").exists() and log_says(self.log(node.name), FAREWELL, since)
 
     def data_dir(self, spec: ClusterSpec, node: NodeSpec) -> Path:
         """The data directory of a node."""

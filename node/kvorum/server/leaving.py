@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REMOVED = "the member has been permanently removed from the cluster"
+FAREWELL = "data-dir used by this member must be removed"
 _NOTE = "removed"
 
 
@@ -62,8 +63,8 @@ def refuse_removed(data_dir: Path) -> None:
 def refusal(data_dir: Path) -> FatalError:
     """Why data of a removed member cannot be used, and what to do."""
     return FatalError(
-        f"{REMOVED}; data directory {data_dir} cannot be used again: remove it, "
-        "add a new member (member add), and start that one with --initial-cluster-state existing",
+        f"{REMOVED}; {FAREWELL}: {data_dir}. To come back, add a new member (member add) and "
+        "start that one with --initial-cluster-state existing",
         Exit.BAD_DATA,
     )
 
@@ -90,4 +91,4 @@ async def linger(node: Node) -> None:
     finally:
         forget()
     await asyncio.sleep(REMOVED_LINGER_ELECTIONS * node.config.election_timeout_ms / 1000)
-    log.warning("data-dir used by this member must be removed")
+    log.warning(FAREWELL)

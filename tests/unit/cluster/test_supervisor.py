@@ -145,7 +145,7 @@ def test_a_stubborn_node_is_killed_and_that_is_said(tmp_path: Path, stand_in: Pa
 
 
 REMOVED = """#!/bin/sh
-echo '{"msg":"server error","error":"the member has been permanently removed from the cluster"}'
+echo '{"level":"warn","msg":"data-dir used by this member must be removed"}'
 mkdir -p run/n1/data/member
 exit 0
 """

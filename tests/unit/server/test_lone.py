@@ -18,7 +18,7 @@ from kvorum.replica.replica import Replica
 from kvorum.replica.state import ReplicaConfig
 from kvorum.server.boot import DataDir, FirstMembers, FoundState, find
 from kvorum.server.crash import FatalError
-from kvorum.server.leaving import REMOVED, is_noted, note_removed, refuse_removed
+from kvorum.server.leaving import FAREWELL, REMOVED, is_noted, note_removed, refuse_removed
 from kvorum.server.lone import make_alone
 from kvorum.server.seldom import Seldom
 from kvorum.storage.interface import WalMetadata
@@ -158,7 +158,7 @@ def test_a_removal_is_written_down(tmp_path: Path) -> None:
     assert (member / "removed").read_text() == '{"cluster": "c1", "member": "a2"}\n'
     with pytest.raises(FatalError) as refused:
         refuse_removed(tmp_path)
-    assert str(refused.value).startswith(f"{REMOVED}; data directory {tmp_path} cannot be used")
+    assert str(refused.value).startswith(f"{REMOVED}; {FAREWELL}: {tmp_path}. ")
     assert refused.value.code == 65
 
 
