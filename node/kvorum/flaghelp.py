@@ -33,7 +33,9 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "listen-peer-urls", "listen-client-urls", "listen-client-http-urls",
             "quota-backend-bytes", "max-txn-ops", "max-request-bytes", "max-concurrent-streams",
             "grpc-keepalive-interval", "grpc-keepalive-timeout", "enable-grpc-gateway",
-            "socket-reuse-port", "watch-progress-notify-interval", "config-file",
+            "socket-reuse-port", "watch-progress-notify-interval", "max-snapshots", "max-wals",
+            "compaction-batch-limit", "compaction-sleep-interval",
+            "bootstrap-defrag-threshold-megabytes", "config-file",
         ),
     ),
     (
