@@ -26,7 +26,6 @@ from kvorum_proto.codec import ServerCodec
 
 from kvorum import ETCD_CLUSTER_VERSION
 from kvorum.config import NodeConfig
-from kvorum.config_auth import parse_auth_token
 from kvorum.errors import KvorumError
 from kvorum.history.database import HistoryError
 from kvorum.history.rows import Identity
@@ -65,7 +64,7 @@ from kvorum.server.metrics import Metrics
 from kvorum.server.peers import Peers
 from kvorum.server.runtime import Node
 from kvorum.server.snapshotdesk import SnapshotDesk
-from kvorum.server.tokens import Tokens
+from kvorum.server.tokens import open_tokens
 from kvorum.server.transfer import SnapshotReceiver, SnapshotSender
 
 log = logging.getLogger(__name__)
@@ -102,7 +101,7 @@ class Member:
         """Read the certificates and take the ports. ConfigError when one cannot be had, or keys for
         tokens are of no use.
         """
-        self._tokens = _signed_tokens(self.config)
+        self._tokens = open_tokens(self.config)
         self._doors.open()
 
     async def start(self) -> None:
@@ -421,14 +420,3 @@ class Member:
         self._disk.close()
         self._history.close()
         self._places.lock.release()
-
-
-def _signed_tokens(config: NodeConfig) -> Tokens | None:
-    """Tokens by ``--auth-token jwt``; None for simple ones. ConfigError."""
-    signed = parse_auth_token(config.auth_token)
-    if signed is None:
-        return None
-    # Most nodes never need the cryptography behind it.
-    from kvorum.server.signedtokens import JwtTokens
-
-    return JwtTokens(signed)

@@ -62,7 +62,7 @@ from kvorum.server.ports import (
 from kvorum.server.quota import Quota
 from kvorum.server.slowness import Slowness
 from kvorum.server.statistics import NodeStatistics, collect
-from kvorum.server.tokens import SimpleTokens, Tokens
+from kvorum.server.tokens import Tokens, open_tokens
 from kvorum.server.watching import Sink, WatchStream, WatchStreams
 
 log = logging.getLogger(__name__)
@@ -90,9 +90,7 @@ class Node:
         tokens: Tokens | None = None,
     ) -> None:
         self.config = config
-        self.tokens: Tokens = (
-            SimpleTokens(config.auth_token_ttl_s, time.monotonic) if tokens is None else tokens
-        )
+        self.tokens = open_tokens(config) if tokens is None else tokens
         self.passwords = Passwords(config.bcrypt_cost)
         self.cluster_id = cluster_id
         self.member_id = member_id

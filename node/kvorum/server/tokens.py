@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import random
 import string
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from kvorum.config import NodeConfig
+from kvorum.config_auth import parse_auth_token
 from kvorum.errors import Condition, KvorumError
 from kvorum.limits import AUTH_TOKENS
 from kvorum.machine.auth import Auth, Caller, TokenGiven, TokensEnded
@@ -139,3 +142,14 @@ def established(tokens: Tokens, auth: Auth, token: str | None, common_name: str 
             raise KvorumError(Condition.INVALID_AUTH_TOKEN)
         return caller
     return auth.caller(common_name or "")
+
+
+def open_tokens(config: NodeConfig) -> Tokens:
+    """Tokens of the kind that a node is told to give. ConfigError names an option or file."""
+    signed = parse_auth_token(config.auth_token)
+    if signed is None:
+        return SimpleTokens(config.auth_token_ttl_s, time.monotonic)
+    # Most nodes never need the cryptography behind it.
+    from kvorum.server.signedtokens import JwtTokens
+
+    return JwtTokens(signed)
