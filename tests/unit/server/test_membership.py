@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -291,3 +292,34 @@ def test_the_survivor_of_a_lost_cluster_goes_on_alone(tmp_path: Path) -> None:
         assert await get(c.node(other), "a") == "1"
 
     changing(tmp_path, 3, 3, test)
+
+
+def test_a_stranger_is_refused_both_ways_and_that_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A member whose peer URL is that of another cluster's node."""
+
+    async def test(c: Changing) -> None:
+        caplog.set_level(logging.INFO)
+        c.told[1] = {"initial_cluster": c.listed(1), "initial_cluster_token": "another"}
+        await c.start(1)
+        await c.ready(1)
+        assert c.node(0).cluster_id != c.node(1).cluster_id
+        await c.add(1)
+        link = c.member(0)._peers.get(1001)
+        assert link is not None
+        while link._tries < 5:
+            await asyncio.sleep(0.02)
+        assert not link.connected and link.connected_s == 0
+        own, other = c.node(0).cluster_id, c.node(1).cluster_id
+        refused = [x for x in caplog.records if x.getMessage() == "refused a peer"]
+        assert [getattr(x, "error", "") for x in refused] == [
+            f"cluster ID mismatch: {own:x} speaks to {other:x}"
+        ]
+        errors = [x for x in caplog.records if x.levelno == logging.ERROR]
+        assert [(x.getMessage(), getattr(x, "url", "")) for x in errors] == [
+            ("cannot reach peer", c.peer_url(1))
+        ]
+        assert [member.id for member in c.node(1).members()] == [c.node(1).member_id]
+
+    changing(tmp_path, 2, 1, test)
