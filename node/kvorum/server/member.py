@@ -7,6 +7,8 @@ only after this member has published its name and client URLs through raft, as e
 
 Stop: the leadership is handed on, calls under way finish, the node falls silent, the log and the
 history are closed. None of it is needed for safety: a node may be killed at any point.
+
+Long because the order of a start and of a stop is read in one piece.
 """
 
 from __future__ import annotations
