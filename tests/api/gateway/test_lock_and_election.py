@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from api.gateway.raw import PATIENCE_S, Answer
+from api.gateway.raw import PATIENCE_S, Answer, send
 from api.gateway.test_same_as_etcd import Case, exchange, plain
 from support.clusters import wait_until
 
@@ -104,3 +104,22 @@ def contended(url: str) -> Iterator[Any]:
 
 def test_waiting_and_observing(kvorum_url: str, etcd_url: str) -> None:
     assert list(contended(kvorum_url)) == list(contended(etcd_url))
+
+
+def hurried(url: str) -> tuple[int, Any]:
+    """A lock that is waited for no longer than a header says."""
+    for lease in (49, 50):
+        exchange(url, Case("/v3/lease/grant", body(TTL=600, ID=lease)))
+    exchange(url, Case("/v3/lock/lock", body(name=b"short", lease=49)))
+    text = body(name=b"short", lease=50).encode()
+    with send(url, "POST", "/v3/lock/lock", text, {"Grpc-Timeout": "300m"}) as answer:
+        told = answer.status, answer.json()
+    wait_until(lambda: key_count(url, b"short/") == 1, "no key of one who is gone")
+    return told
+
+
+def test_a_deadline(kvorum_url: str, etcd_url: str) -> None:
+    text = "context deadline exceeded"
+    told = (504, {"error": text, "message": text, "code": 4})
+    assert hurried(kvorum_url) == told
+    assert hurried(etcd_url) == told
