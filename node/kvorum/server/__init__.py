@@ -24,6 +24,8 @@ them; reads and writes that arrive together travel, are written and are agreed o
 - :mod:`~kvorum.server.boot`, :mod:`~kvorum.server.member`, :mod:`~kvorum.server.crash`: how a
   member begins, lives and ends. It never lives half: the first surprise ends the process, and what
   it promised is on disk.
+- :mod:`~kvorum.server.joining`, :mod:`~kvorum.server.leaving`, :mod:`~kvorum.server.lone`: members
+  that come, go, or are all that is left (chapter 4).
 - :mod:`~kvorum.server.compactor`, :mod:`~kvorum.server.quota`: what a leader forgets, what a full
   disk refuses.
 - :mod:`~kvorum.server.statistics`, :mod:`~kvorum.server.latency`, :mod:`~kvorum.server.logs`,
