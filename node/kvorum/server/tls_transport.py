@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
-from kvorum.limits import TLS_HANDSHAKE_TIMEOUT_S, TLS_READ_BYTES
+from kvorum.limits import CLOSE_LINGER_S, TLS_HANDSHAKE_TIMEOUT_S, TLS_READ_BYTES
 
 _HANDSHAKE_RECORD = 0x16
 _NOT_TLS = "tls: first record does not look like a TLS handshake"
@@ -85,6 +85,8 @@ class TlsTransport(asyncio.Transport):
     def _give_up(self, error: HandshakeError) -> None:
         self._closing = True
         self._raw.close()
+        # Whoever does not even take the alert is not waited for.
+        self._loop.call_later(CLOSE_LINGER_S, self._raw.abort)
         self._tell(error)
 
     def _tell(self, error: Exception | None) -> None:
