@@ -224,14 +224,19 @@ class Accounts:
                 create = request["send"]["create_request"]
                 return None if create.get("range_end") == b"\0" else step
             case "Lease/LeaseGrant":
-                known = sorted(world.leases)
-                if step.token[:1] == "@" and step.token[1:] in world.logged_in:
-                    return step
-                return (
-                    step._replace(request={**request, "ID": known[0]}, alias=0) if known else None
-                )
+                # It may stay, because only some may revoke it: so it must not run out.
+                request = {**request, "TTL": max(request["TTL"], 3600)}
+                if self._known(step.token):
+                    return step._replace(request=request)
+                if not world.leases:
+                    return None
+                return step._replace(request={**request, "ID": min(world.leases)}, alias=0)
             case "Lease/LeaseRevoke":
-                return step._replace(request={"ID": 404_404})
+                return step if self._known(step.token) else step._replace(request={"ID": 404_404})
             case "Maintenance/Alarm":
                 return step._replace(request={**request, "action": 0})
         return step
+
+    def _known(self, token: str) -> bool:
+        """Whether a token was given out since authentication is on, and may count."""
+        return token[:1] == "@" and token[1:] in self._draw.world.logged_in

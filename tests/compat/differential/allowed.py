@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from compat.differential.kv import has_empty_range, operations, unchecked_once, unseen_double
+from compat.differential.side import STRANGE
 from compat.differential.step import GRPC, Step
 from compat.differential.watching import PAST
 from compat.differential.world import World
@@ -49,7 +50,7 @@ OLD, NEW, BOTH = "3.4", "3.5", "3.4 3.5"
 BAD_SORT = (3, "etcdserver: invalid sort option")
 DENIED = (7, "etcdserver: permission denied")
 BAD_TOKEN = (16, "etcdserver: invalid auth token")
-STRANGERS = (DENIED, BAD_TOKEN, (3, "etcdserver: user name is empty"))
+NOT_LET_IN = (DENIED, BAD_TOKEN, (3, "etcdserver: user name is empty"))
 BAD_URLS = (3, "etcdserver: given member URLs are invalid")
 NO_ROLE = (9, "etcdserver: role name not found")
 BAD_AUTH = (3, "etcdserver: invalid auth management")
@@ -154,7 +155,7 @@ ALLOWED = (
     Allowed(BOTH, "etcd overlooks a put beside a deletion from a key on or in another nested transaction; kvorum keeps one change of a key in a revision (semantics 4, Duplicates)", lambda c: c.path == "refusal" and c.ours == DOUBLE and unseen_double(c.step.request)),
     Allowed(BOTH, "leases are listed by remaining time; kvorum counts it in ticks (semantics 7, Leases)", lambda c: c.step.kind == "Lease/LeaseLeases" and c.path.startswith("leases[") and _same_ttls(c)),
     Allowed(OLD, "answers to Alarm have a header since 3.5 (semantics 0.1)", lambda c: c.step.kind == "Maintenance/Alarm" and c.path == "header" and c.theirs == ABSENT),
-    Allowed(BOTH, "3.4.23 and 3.5.1 have the route of HashKV under the name of Hash (wire 2)", lambda c: c.step.kind == "Maintenance/HashKV" and c.step.via != GRPC and c.path == "refusal" and c.theirs == (-1, "Not Found\n")),
+    Allowed(BOTH, "3.4.23 and 3.5.1 have the route of HashKV under the name of Hash (wire 2)", lambda c: c.step.kind == "Maintenance/HashKV" and c.step.via != GRPC and c.path == "refusal" and c.theirs == (STRANGE, "Not Found\n")),
     Allowed(BOTH, "puts in nested transactions count for NOSPACE since 3.5.33 (semantics 9, NOSPACE)", lambda c: c.step.kind == "KV/Txn" and c.path == "refusal" and c.ours == NO_SPACE and not any("request_put" in op for op in operations(c.step.request))),
     Allowed(BOTH, "a negative start is refused at creation by later 3.5; 3.4.23 and 3.5.1 create and cancel (semantics 6.1)", lambda c: c.path.startswith("creation") and _send(c).get("start_revision", 0) < 0),
     Allowed(BOTH, "progress is told only when all watchers have come so far since 3.4.25 and 3.5.8 (semantics 6.4)", lambda c: c.path.endswith("watcher -1") and len(c.ours) < len(c.theirs) and _without_marks(c.theirs) == _without_marks(c.ours)),
@@ -163,16 +164,16 @@ ALLOWED = (
     Allowed(BOTH, "what is wrong with undecodable bytes is told in each decoder's words (wire 1, Parse failure)", lambda c: c.step.kind == "raw" and c.path == "refusal" and _unreadable(c.theirs) and _unreadable(c.ours)),
     Allowed(BOTH, "etcd takes any URLs of an update; kvorum wants them well-formed (errors 2.3)", lambda c: c.step.kind == "Cluster/MemberUpdate" and c.path == "refusal" and (c.theirs[0], c.ours) == (5, BAD_URLS)),
     Allowed(BOTH, "a permission for an empty range is refused since 3.4.25 and 3.5.8 (semantics 10, Roles)", lambda c: c.step.kind == "Auth/RoleGrantPermission" and c.path == "refusal" and (c.theirs, c.ours) == (NO_ROLE, BAD_AUTH)),
-    Allowed(BOTH, "Maintenance says no without etcd's codes before 3.6 (errors 2.5, Defragment/Hash/HashKV/Snapshot)", lambda c: c.step.kind in ("Maintenance/HashKV", "Maintenance/Hash", "Maintenance/Defragment") and c.path == "refusal" and c.theirs[0] == 2 and c.ours in STRANGERS),
-    Allowed(BOTH, "what any caller could ask, or any user, until 3.4.42 and 3.5.28 (semantics 10, Anonymous; 7, Auth; 5, auth)", lambda c: c.step.kind in OPEN_ONCE and c.path == "refusal" and c.ours in STRANGERS and c.theirs not in STRANGERS),
+    Allowed(BOTH, "Maintenance says no without etcd's codes before 3.6 (errors 2.5, Defragment/Hash/HashKV/Snapshot)", lambda c: c.step.kind in ("Maintenance/HashKV", "Maintenance/Hash", "Maintenance/Defragment") and c.path == "refusal" and c.theirs[0] == 2 and c.ours in NOT_LET_IN),
+    Allowed(BOTH, "what any caller could ask, or any user, until 3.4.42 and 3.5.28 (semantics 10, Anonymous; 7, Auth; 5, auth)", lambda c: c.step.kind in OPEN_ONCE and c.path == "refusal" and c.ours in NOT_LET_IN and c.theirs not in NOT_LET_IN),
     Allowed(BOTH, "nested transactions, previous values and leases in transactions are checked since 3.5.28 and 3.5.30 (semantics 10, Permission test)", lambda c: c.step.kind == "KV/Txn" and c.path == "refusal" and c.ours == DENIED and c.theirs[0] != 7 and unchecked_once(c.step.request)),
     Allowed(BOTH, "3.4.23 and 3.5.1 refuse a wrong token also while authentication is off (semantics 10, Identity)", lambda c: c.path == "refusal" and c.theirs == BAD_TOKEN and not c.world.auth_on),
-    Allowed(OLD, "Auth/AuthStatus is of 3.5 (wire 2)", lambda c: c.step.kind == "Auth/AuthStatus" and c.path == "refusal" and c.theirs[0] in (12, -1)),
+    Allowed(OLD, "Auth/AuthStatus is of 3.5 (wire 2)", lambda c: c.step.kind == "Auth/AuthStatus" and c.path == "refusal" and c.theirs[0] in (12, STRANGE)),
     Allowed(NEW, "3.5.1 says permission denied to whoever may not watch, under the id that was asked for (semantics 6.1, auth failure)", lambda c: c.path in ("creation[0].cancel_reason", "creation[0].watch_id") and c.world.auth_on and all(each[0].get("canceled") for each in (c.all_theirs, c.all_ours))),
-    Allowed(BOTH, "etcd reads the URLs of a new member before it asks who calls; kvorum after (semantics 8, Permissions)", lambda c: c.step.kind == "Cluster/MemberAdd" and c.path == "refusal" and c.theirs == BAD_URLS and c.ours in STRANGERS),
+    Allowed(BOTH, "etcd reads the URLs of a new member before it asks who calls; kvorum after (semantics 8, Permissions)", lambda c: c.step.kind == "Cluster/MemberAdd" and c.path == "refusal" and c.theirs == BAD_URLS and c.ours in NOT_LET_IN),
     Allowed(OLD, "HashKV at the compact revision itself is refused by 3.4.23 (semantics 9, HashKV)", lambda c: c.step.kind == "Maintenance/HashKV" and c.path == "refusal" and c.theirs[0] == 11 and c.ours[0] == 0 and c.step.request["revision"] == c.world.compacted),
     Allowed(OLD, "3.4.23 looks at the token of who authenticates (semantics 10, Authenticate)", lambda c: c.step.kind == "Auth/Authenticate" and c.path == "refusal" and c.theirs == BAD_TOKEN),
-    Allowed(NEW, "a grant without permission is wrong whoever sends it; 3.5 asks first who does (errors 2.5)", lambda c: c.step.kind == "Auth/RoleGrantPermission" and c.path == "refusal" and c.theirs in STRANGERS and c.ours == (3, "etcdserver: permission not given")),
+    Allowed(NEW, "a grant without permission is wrong whoever sends it; 3.5 asks first who does (errors 2.5)", lambda c: c.step.kind == "Auth/RoleGrantPermission" and c.path == "refusal" and c.theirs in NOT_LET_IN and c.ours == (3, "etcdserver: permission not given")),
     Allowed(BOTH, "keys that tie in a sort have no order (semantics 1, sort)", lambda c: ".kvs[" in "." + c.path and tied(c)),
     Allowed(NEW, "a permission that a role has already makes an auth revision in 3.5.1 (semantics 10, Auth revision)", lambda c: c.path == "authRevision" and int(c.theirs) - int(c.ours) == c.world.repeated_grants > 0),
     Allowed(BOTH, "who may ask for a range that can hold no key follows from the shape of etcd's tree; kvorum wants it inside one permission (semantics 10, Permission test)", lambda c: c.path in ("refusal", "creation[0].cancel_reason") and _denied(c) and has_empty_range(c.step.request)),

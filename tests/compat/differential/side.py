@@ -15,6 +15,7 @@ from compat.differential.normalise import normal
 from compat.differential.step import ALIASES, CAMEL, GRPC, SELF, Step
 
 PATIENCE_S = 30.0
+STRANGE, LOST = -1, -2  # In the place of gRPC's code: no JSON object of etcd's, no answer at all.
 _CHANNEL = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", -1),
@@ -159,6 +160,8 @@ class Side:
             connection.request("POST", "/v3/watch", body.encode(), headers)
             response = connection.getresponse()
             return Answer(0, "", list(_events(response, until)), response.status)
+        except OSError as error:
+            return Answer(LOST, repr(error), None)
         finally:
             connection.close()
 
@@ -175,9 +178,13 @@ class Side:
         )
         token = self.token(step)
         headers = {"Authorization": token} if token else {}
-        self._http.request("POST", wire.ROUTES[step.kind], body.encode(), headers)
-        response = self._http.getresponse()
-        return _told(response.status, response.read(), streamed)
+        try:
+            self._http.request("POST", wire.ROUTES[step.kind], body.encode(), headers)
+            response = self._http.getresponse()
+            return _told(response.status, response.read(), streamed)
+        except (OSError, http.client.HTTPException) as error:
+            self._http.close()
+            return Answer(LOST, repr(error), None)
 
 
 def _events(response: http.client.HTTPResponse, until: int) -> Iterator[Any]:
@@ -202,12 +209,15 @@ def _told(status: int, data: bytes, streamed: bool) -> Answer:
         documents = [json.loads(line) for line in data.splitlines()] if streamed else None
         document = documents[0] if documents else json.loads(data or b"null")
     except ValueError:
-        return Answer(-1, data.decode(errors="replace"), None, status)
+        return Answer(STRANGE, data.decode(errors="replace"), None, status)
     if status != 200:
         if not isinstance(document, dict):
-            return Answer(-1, repr(document), None, status)
+            return Answer(STRANGE, repr(document), None, status)
         return Answer(
-            int(document.get("code", -1)), document.get("message", ""), sorted(document), status
+            int(document.get("code", STRANGE)),
+            document.get("message", ""),
+            sorted(document),
+            status,
         )
     if documents is not None:
         document = [each.get("result", each) for each in documents]

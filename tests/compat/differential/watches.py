@@ -31,11 +31,14 @@ class Watches:
             yield from self.apart(self._step())
 
     def _past(self) -> Step:
-        """What has happened from a key on, through the gateway."""
+        """What has happened from a key on, through the gateway; not from behind the last one that
+        is written.
+        """
         start = self._start()
         if not 0 < start <= self._draw.world.revision:
             start = 1
-        create = {"key": self._draw.key(), "range_end": b"\0", "start_revision": start}
+        create: dict[str, Any] = {"key": min(self._draw.key(), b"\xff"), "range_end": b"\0"}
+        create["start_revision"] = start
         return Step(PAST, create | self._draw.flags(0.3, "prev_kv"), via=JSON)
 
     @staticmethod
