@@ -188,8 +188,9 @@ def _plain(s: Settings) -> NodeConfig:
         auth_token=s.text("auth-token"),
         auth_token_ttl_s=s.integer("auth-token-ttl") or SIMPLE_TTL_S,
         bcrypt_cost=s.integer("bcrypt-cost"),
-        cors=_words(s.text("cors")),
-        host_whitelist=_words(s.text("host-whitelist")),
+        # Nothing means everything, as for etcd.
+        cors=_words(s.text("cors")) or ("*",),
+        host_whitelist=_words(s.text("host-whitelist")) or ("*",),
         extensive_metrics=s.text("metrics") == "extensive",
         watch_progress_notify_interval_s=s.seconds("watch-progress-notify-interval"),
         bootstrap_defrag_bytes=s.integer("bootstrap-defrag-threshold-megabytes") * 1024**2,
@@ -236,6 +237,9 @@ def _addresses(s: Settings, config: NodeConfig) -> NodeConfig:
     advertise_peers = parse_urls(s.text("initial-advertise-peer-urls"))
     if "initial-advertise-peer-urls" not in s.given:
         advertise_peers = _reachable(advertise_peers, listen_peers)
+    advertise_clients = parse_urls(s.text("advertise-client-urls"))
+    if "advertise-client-urls" not in s.given:
+        advertise_clients = _reachable(advertise_clients, listen_clients)
     cluster_text = s.text("initial-cluster")
     if "initial-cluster" not in s.given:
         cluster_text = ",".join(f"{config.name}={url.text}" for url in advertise_peers)
@@ -246,7 +250,7 @@ def _addresses(s: Settings, config: NodeConfig) -> NodeConfig:
         listen_metrics_urls=parse_urls(s.text("listen-metrics-urls")),
         listen_client_http_urls=parse_urls(s.text("listen-client-http-urls")),
         advertise_peer_urls=advertise_peers,
-        advertise_client_urls=parse_urls(s.text("advertise-client-urls")),
+        advertise_client_urls=advertise_clients,
         initial_cluster=parse_cluster(cluster_text),
     )
 

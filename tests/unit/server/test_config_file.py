@@ -121,7 +121,22 @@ def test_a_file_takes_the_place_of_flags_and_variables(tmp_path: Path) -> None:
     assert isinstance(named, NodeConfig)
     assert named.name == "filed"
     # Unlike on a command line, listening elsewhere leaves the default advertised: etcd, too.
-    assert load(written(tmp_path, "listen-client-urls: http://127.0.0.1:1\n"))
+    got = load(written(tmp_path, "listen-client-urls: http://127.0.0.1:1\n"))
+    assert [url.text for url in got.advertise_client_urls] == ["http://localhost:2379"]
+
+
+def test_listening_everywhere_advertises_the_default_route(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "default_host", lambda: "192.0.2.7")
+    got = load(written(tmp_path, "listen-client-urls: http://0.0.0.0:2390\n"))
+    assert [url.text for url in got.advertise_client_urls] == ["http://192.0.2.7:2390"]
+
+
+def test_no_hosts_and_no_origins_mean_all() -> None:
+    got = config.load(["--cors=", "--host-whitelist="], {})
+    assert isinstance(got, NodeConfig)
+    assert (got.cors, got.host_whitelist) == (("*",), ("*",))
 
 
 @pytest.mark.parametrize(

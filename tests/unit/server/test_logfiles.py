@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from kvorum.config_log import LogConfig, Rotation
 from kvorum.server import logs
@@ -24,8 +25,8 @@ class Clock:
         return self.now_s
 
 
-def rotating(path: Path, clock: Clock, **settings: object) -> RotatingFile:
-    handler = RotatingFile(path, Rotation(max_bytes=1000, **settings), clock)  # type: ignore[arg-type]
+def rotating(path: Path, clock: Clock, **settings: Any) -> RotatingFile:
+    handler = RotatingFile(path, Rotation(max_bytes=1000, **settings), clock)
     handler.setFormatter(logging.Formatter("%(message)s"))
     return handler
 
