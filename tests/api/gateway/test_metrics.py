@@ -277,6 +277,12 @@ def test_peers_are_told_of(tmp_path: Path) -> None:
         assert value(text, "etcd_network_peer_received_bytes_total", From=to) > 0
         assert value(text, "etcd_network_peer_sent_failures_total", To=to) == 0
         assert value(text, "etcd_server_is_leader") == 1
+        name = "etcd_network_disconnected_peers_total"
+        assert value(text, name, Remote=to) == 0
+        await c.stop(next(i for i in range(3) if c.node(i) is peer))
+        while not value(text, name, Remote=to):
+            text = await asyncio.to_thread(scrape, url)
+        assert value(text, "etcd_network_active_peers", Remote=to) == 0
 
     with_cluster(tmp_path, 3, run)
 
