@@ -278,8 +278,9 @@ HISTORY_EXPORTS = 4
 # the writer's time); fewer wait for the next checkpoint.
 HISTORY_SWEEP_CHECKPOINT_ROWS = 1_000
 # Keys and values copied in one transaction while a history is defragmented, held in memory twice.
-HISTORY_COPY_BYTES = 8 * 1024 * 1024
-HISTORY_COPY_REVISIONS = 5_000  # Revisions in the first such stretch.
+# DuckDB reads 2,048 rows for any one of them, so that smaller stretches of large values cost more.
+HISTORY_COPY_BYTES = 32 * 1024 * 1024
+HISTORY_COPY_REVISIONS = 500  # Revisions in the first such stretch.
 # A defragmentation changes files when it is this close; the rest takes some milliseconds, ...
 DEFRAGMENT_NEAR_REVISIONS = 1_000
 DEFRAGMENT_ROUNDS = 20  # ... or after so many rounds: writes then come faster than it can copy.

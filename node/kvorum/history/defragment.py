@@ -10,7 +10,8 @@ moment leaves the old file whole, or the new one: the copy is closed, checkpoint
 it gets its name, and the old one was checkpointed before that, so that its log may go. A half-made
 copy is known by its name, and the next start removes it (``probe.open_history``).
 
-Measured: 120 MB in 1.5 to 3 s; without the Arrow stream between the two files, five times that.
+Measured: 120 MB of values of 1 KB in 3 s. Values of 100 KB cost more, because DuckDB reads 2,048
+rows for any one of them: 200 MB took 21 s, on two cores that seven other programs wanted.
 """
 
 from __future__ import annotations
