@@ -249,6 +249,24 @@ def test_tokens_and_restarts(start: Start) -> None:
                 assert PASSWORD.encode() not in data, path
 
 
+def test_the_supervisor_sees_nodes_that_tell_their_status_to_users_only(start: Start) -> None:
+    cluster = start()
+
+    async def enable() -> None:
+        async with Client(cluster.endpoints) as client:
+            await people(client)
+            await client.auth.enable()
+
+    asyncio.run(enable())
+    leader = cluster.leader()
+    cluster.kill9(leader)
+    assert cluster.leader(other_than=leader) != leader
+    cluster.restart(leader)
+    answers = cluster.supervisor.answers()
+    assert all(answer is not None for answer in answers.values())
+    assert len({answer.leader_id for answer in answers.values() if answer is not None}) == 1
+
+
 def test_signed_tokens_of_one_cluster(start: Start, tmp_path: Path) -> None:
     private, public = write_keys(tmp_path, "ES256")
     option = f"jwt,pub-key={public},priv-key={private},sign-method=ES256,ttl=1h"

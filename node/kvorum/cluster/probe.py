@@ -1,11 +1,15 @@
 """The question a supervisor puts to its nodes: do you answer, and do you know a leader?
 
-It is etcd's ``Maintenance.Status``, so that our own nodes and real etcd are asked alike.
+It is etcd's ``Maintenance.Status``, so that our own nodes and real etcd are asked alike. Where auth
+is on and that is only told to users, the node's page ``/debug/vars`` says enough.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import ssl
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,11 +20,16 @@ from kvorum_proto.etcdserverpb import StatusRequest, StatusResponse
 
 from kvorum import limits
 from kvorum.client.connection import TLS
+from kvorum.errors import Condition
+
+_FOR_USERS = (Condition.USER_EMPTY.message, Condition.PERMISSION_DENIED.message)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a node said: its own member id, its leader's (0 = none known), and where it stands."""
+    """What a node said: its own member id, its leader's (0 = none known), and where it stands; to
+    nobody in particular, neither its revision (0) nor its version ("").
+    """
 
     member_id: int
     leader_id: int
@@ -33,8 +42,12 @@ class Answer:
 def channel_to(url: str, tls: TLS | None = None) -> Channel:
     """A channel to a client URL (``http://host:port``). Close it with ``close()``."""
     parts = urlsplit(url)
-    context = (tls or TLS()).context() if parts.scheme == "https" else None
+    context = _context(url, tls)
     return Channel(parts.hostname or "127.0.0.1", parts.port or 2379, ssl=context)
+
+
+def _context(url: str, tls: TLS | None) -> ssl.SSLContext | None:
+    return (tls or TLS()).context() if url.startswith("https:") else None
 
 
 async def ask(
@@ -48,7 +61,11 @@ async def ask(
     try:
         async with asyncio.timeout(timeout_s):
             reply = await method(StatusRequest())
-    except (OSError, TimeoutError, GRPCError, StreamTerminatedError):
+    except GRPCError as error:
+        if error.message not in _FOR_USERS:
+            return None
+        return await asyncio.to_thread(_page, url, timeout_s, tls)
+    except (OSError, TimeoutError, StreamTerminatedError):
         return None
     finally:
         channel.close()
@@ -61,6 +78,27 @@ async def ask(
         revision=header.revision if header else 0,
         version=reply.version,
     )
+
+
+def _page(url: str, timeout_s: float, tls: TLS | None) -> Answer | None:
+    """The same from the page that is there for everybody."""
+    context = _context(url, tls)
+    if context is not None:
+        context.set_alpn_protocols(["http/1.1"])
+    try:
+        where = url.rstrip("/") + "/debug/vars"
+        with urllib.request.urlopen(where, timeout=timeout_s, context=context) as page:
+            raft = json.loads(page.read())["raft.status"]
+        return Answer(
+            member_id=int(raft["id"], 16),
+            leader_id=int(raft["lead"], 16),
+            term=raft["term"],
+            index=raft["commit"],
+            revision=0,
+            version="",
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def ask_all(
