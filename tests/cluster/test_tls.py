@@ -267,6 +267,20 @@ def test_auth3_knows_users_by_their_certificates(tmp_path: Path) -> None:
         # The password's user comes before the certificate's.
         assert audit.ok("put", "/catalog/x", "2", "--user=mary:kettle") == "OK\n"
         assert "authentication failed" in audit.run("get", "/a", "--user=mary:wrong").err
+        # Over the gateway a certificate is nobody, and etcd says so.
+        made = certificates(cluster)
+        pair = made.pair("mary")
+        files = ["--cacert", str(made.ca), "--cert", str(pair.cert), "--key", str(pair.key)]
+        url = f"{cluster.endpoints[0]}/v3/kv/range"
+        asked = ["-sS", *files, "-w", "%{http_code}", "-d", '{"key": "Zm9v"}', url]
+        done = subprocess.run(
+            [need_program("curl"), *asked],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.endswith("400")
+        assert "CommonName of client sending a request against gateway will be" in done.stdout
         # All down, all up: auth stays on, and the supervisor still gets its answers.
         cluster.kill9()
         cluster.restart()
