@@ -69,8 +69,8 @@ class HistoryDatabase:
         """Note how much of the file is free blocks, in ``free_bytes``: it changes at checkpoints
         only.
         """
-        # All rows, although there is one: a result that is not read to its end keeps its transaction
-        # open, and no checkpoint gives room back beside that.
+        # All rows, although there is one: a result that is not read to its end keeps its
+        # transaction open, and no checkpoint gives room back beside that.
         rows = connection.execute(
             "SELECT block_size * free_blocks FROM pragma_database_size()"
         ).fetchall()
