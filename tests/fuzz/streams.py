@@ -128,7 +128,7 @@ def _call(rng: Random, encoder: Encoder, stream: int) -> list[Frame]:
     fields = [(":path", path), *((name, rng.choice(some)) for name, some in _COMMON.items())]
     fields += rng.sample(_ODD, rng.choice((0, 0, 0, 1, 2)))
     block = encoder.encode(fields, huffman=rng.random() < 0.5)
-    if rng.random() < 0.1:
+    if rng.random() < 0.03:
         block = damaged(rng, block)
     frames = [Frame(HEADERS, END_HEADERS, stream, block)]
     if rng.random() < 0.15:
@@ -209,7 +209,7 @@ def http2(rng: Random) -> bytes:
         while any(calls):
             call = rng.choice([call for call in calls if call])
             frames.append(call.pop(0))
-    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+    for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
         _spoil(rng, frames)
     data = PREFACE + b"".join(frame.pack() for frame in frames)
     return damaged(rng, data) if rng.random() < 0.05 else data
@@ -245,14 +245,17 @@ def http1(rng: Random) -> bytes:
         if rng.random() < 0.3:
             body = damaged(rng, body)
         head = [rng.choice(_PAGES) + b" HTTP/1.1", b"Host: localhost"]
-        if rng.random() < 0.3:
+        chunked = rng.random() < 0.3
+        if chunked:
             head.append(b"Transfer-Encoding: chunked")
             body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-        if rng.random() < 0.9:
-            head.append(b"Content-Length: %d" % (len(body) + rng.choice((0, 0, 0, 0, 5, -1))))
+        if rng.random() < (0.1 if chunked else 0.95):
+            head.append(
+                b"Content-Length: %d" % (len(body) + rng.choice((0, 0, 0, 0, 0, 0, 0, 5, -1)))
+            )
         out.append(b"\r\n".join([*head, b"", b""]) + body)
     data = b"".join(out)
-    return damaged(rng, data) if rng.random() < 0.6 else data
+    return damaged(rng, data) if rng.random() < 0.3 else data
 
 
 def connection(seed: int) -> tuple[bytes, Random]:

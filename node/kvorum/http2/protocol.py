@@ -25,7 +25,6 @@ from grpclib.protocol import Connection as GrpclibConnection
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.events import Event, StreamReset, WindowUpdated
-from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from kvorum.http2.bounds import Inbox, Patience
@@ -329,6 +328,11 @@ class KvorumProtocol(H2Protocol):
             return
         try:
             events = self.connection.feed(data)
+        except Exception:
+            # h2 has its word for it ready to be sent, where HTTP/2 has one.
+            self._give_up(None)
+            return
+        try:
             self.connection.flush()
             for event in events:
                 self.processor.process(event)
@@ -336,19 +340,17 @@ class KvorumProtocol(H2Protocol):
                 self.connection.flush()
                 if self.connection.is_deaf:
                     raise TooMuch("answers pile up that nobody takes")
-        except Exception as error:
-            log.debug("connection closed: its peer does not speak HTTP/2", exc_info=True)
+        except TooMuch as error:
             self._give_up(error)
+        except Exception:
+            self._give_up(None)
 
-    def _give_up(self, error: Exception) -> None:
-        """Say why, as far as HTTP/2 has a word for it, and close."""
+    def _give_up(self, reason: TooMuch | None) -> None:
+        """Close, saying why."""
+        log.debug("connection closed: its peer does not speak HTTP/2", exc_info=True)
         if not self.connection.is_closing():
-            if isinstance(error, TooMuch):
-                # h2 has said so itself where the frame was read; this is for what came of it.
-                try:
-                    self.connection._connection.close_connection(error.error_code)
-                except ProtocolError:
-                    log.debug("it is closed already")
+            if reason is not None:
+                self.connection._connection.close_connection(reason.error_code)
             self.connection.flush()
         self.processor.close("Protocol error")
 
