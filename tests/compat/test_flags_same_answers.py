@@ -258,3 +258,34 @@ def test_flags_without_effect_say_why() -> None:
     for flag in FLAGS.values():
         if flag.use is not Use.USED:
             assert len(flag.help) > 15, flag.name
+
+
+# Defaults that are 3.6's, and those whose help shows none.
+OTHER_DEFAULTS = {
+    "data-dir": "${name}.etcd is made of the name",
+    "snapshot-count": "3.6 has 10000",
+    "logger": "3.4 has capnslog",
+    "backend-batch-interval": "the help shows nothing; nothing is 0",
+    "pre-vote": "3.4 has false",
+    "max-concurrent-streams": "the help says math.MaxUint32",
+    "backend-bbolt-freelist-type": "3.4 has array",
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_defaults_are_those_of_the_help(release: str) -> None:
+    done = subprocess.run(
+        [find_release(release).etcd, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    shown = re.findall(
+        r"^ *--?([a-z0-9][a-z0-9-]*) (?:'([^'\n]*)'|(\d+))$", done.stdout + done.stderr, re.M
+    )
+    assert len(shown) > 60
+    ours = {name: FLAGS[ALIASES.get(name, name)].default for name, *_ in shown}
+    theirs = {name: quoted or bare for name, quoted, bare in shown}
+    different = {name for name in theirs if ours[name] != theirs[name]}
+    assert {ALIASES.get(name, name) for name in different} <= OTHER_DEFAULTS.keys()
