@@ -25,6 +25,15 @@ class Result:
     err: str
 
 
+@dataclass(frozen=True)
+class RawResult:
+    """What a command said, in bytes."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
 class Etcdctl:
     """etcdctl pointed at endpoints."""
 
@@ -54,6 +63,18 @@ class Etcdctl:
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)
+
+    def raw(self, *words: str, stdin: str | None = None) -> RawResult:
+        """Run a command whose output is bytes."""
+        done = subprocess.run(
+            self.argv(*words),
+            env=self.env,
+            input=(stdin or "").encode(),
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        return RawResult(done.returncode, done.stdout, done.stderr)
 
     def ok(self, *words: str, stdin: str | None = None) -> str:
         """Run a command that must succeed; its output."""

@@ -61,6 +61,7 @@ class ReleaseCtl(Etcdctl):
     """etcdctl of a release, perhaps as a user (``name:password``)."""
 
     def __init__(self, release: Release, endpoints: Sequence[str], user: str = "") -> None:
+        self.release = release
         self._program = release.etcdctl
         self.endpoints = list(endpoints)
         self._user = user

@@ -1,7 +1,8 @@
 """The same etcdctl commands on kvorum and on real etcd, side by side: equal answers, to the letter.
 
-Only identities (cluster, member, term) are taken out. Lease ids come from the script where it can
-give them. The scripts run in order on one pair of clusters, so revisions must agree all along.
+Each release's own etcdctl talks to that release's etcd and to kvorum. Only identities (cluster,
+member, term) are taken out. Lease ids come from the script where it can give them. The scripts run
+in order on one pair of clusters, so revisions must agree all along.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from typing import NamedTuple
 
 import pytest
 from compat.etcdctl import Etcdctl
+from compat.real_etcd import RELEASES, RealEtcd, ReleaseCtl, find_release
 from support.clusters import ClusterHandle, make_spec
-from support.programs import need_program
 
+# How an answer is compared: as it is printed, as JSON without identities, the error's sentence, as
+# fields without identities, as the protobuf message without its header, or only that it is one.
 TEXT, JSON, FAILS = "text", "json", "fails"
+FIELDS, PROTOBUF = "fields", "protobuf"
+
+
+HEADER_TAG = 0x0A
 
 
 class Step(NamedTuple):
@@ -139,6 +146,92 @@ SCRIPTS: dict[str, list[Step]] = {
         text lease list
         """
     ),
+    "output forms": [
+        *script(
+            """
+            text put f/1 one -w simple
+            fields put f/1 uno
+            fields put f/1 eins --prev-kv
+            protobuf put f/2 two
+            protobuf put f/2 zwei --prev-kv
+            text get f/1 -w simple
+            fields get f/1
+            fields get f/ --prefix
+            fields get nothing
+            protobuf get f/1
+            protobuf get f/ --prefix --limit 1
+            protobuf get nothing
+            json get f/ --prefix --hex
+            fields get f/1 --hex
+            text get f/ --prefix --hex --keys-only
+            fields del f/1 --prev-kv
+            protobuf del f/2 --prev-kv
+            protobuf del f/2
+            fails get f/1 -w table
+            fails get f/1 -w nonsense
+            fails put f/1 1 -w table
+            """
+        ),
+        txn(FIELDS, "", "put f/3 3", "get f/3", "", ""),
+        txn(PROTOBUF, 'value("f/3") = "3"', "", "get f/3", "del f/3", "", ""),
+    ],
+    "what is refused before it is sent": script(
+        """
+        fails put
+        fails put a
+        fails get
+        fails get a --prefix --from-key
+        fails get a b --prefix
+        fails get a --consistency x
+        fails get a --sort-by NONSENSE
+        fails get a --order NONSENSE
+        fails del
+        fails del a b --prefix
+        fails del a --prefix --from-key
+        fails put a 1 --lease nonsense
+        fails lease grant
+        fails lease grant x
+        fails lease revoke
+        fails lease revoke x
+        fails lease timetolive
+        fails lease keep-alive
+        fails compaction
+        fails compaction x
+        fails member add
+        fails member add x
+        fails member remove
+        fails member remove x
+        fails member update 1
+        fails member promote
+        fails move-leader
+        fails move-leader x
+        fails snapshot save
+        fails snapshot status
+        fails watch
+        fails nonsense
+        """
+    ),
+    "what the cluster refuses": script(
+        """
+        fails lease grant 9000000001
+        fails member remove 1234
+        fails member promote 1234
+        fails member update 1234 --peer-urls=http://127.0.0.1:1
+        fails member add x --peer-urls=nonsense
+        fails member add x --peer-urls=http://127.0.0.1:1/path
+        fails move-leader 1234
+        fails user get nobody
+        fails role get nothing
+        fails auth enable
+        """
+    ),
+    "alarms and room": script(
+        """
+        text alarm list
+        text alarm disarm
+        text alarm list
+        """
+    ),
     "compaction": script(
         """
         json put c 1
@@ -159,33 +252,50 @@ SCRIPTS: dict[str, list[Step]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Etcdctl, Etcdctl]]:
-    """etcdctl on kvorum and on etcd, one node each."""
-    need_program("etcd")
-    handles = []
+@pytest.fixture(scope="module", params=RELEASES)
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Etcdctl, Etcdctl]]:
+    """A release's etcdctl on kvorum and on that release's etcd, one node each."""
+    release = find_release(request.param)
+    directory = tmp_path_factory.mktemp("kvorum")
+    kvorum = ClusterHandle(make_spec(directory, 1), directory)
+    etcd = RealEtcd(release, tmp_path_factory.mktemp("etcd"))
     try:
-        for program in ("kvorum", "etcd"):
-            directory = tmp_path_factory.mktemp(program)
-            handles.append(ClusterHandle(make_spec(directory, 1, program=program), directory))
-            handles[-1].start()
-        ours, theirs = (Etcdctl(handle.endpoints) for handle in handles)
-        yield ours, theirs
+        etcd.start()
+        kvorum.start()
+        yield ReleaseCtl(release, kvorum.endpoints), etcd.ctl()
     finally:
-        for handle in handles:
-            handle.end()
+        kvorum.end()
+        etcd.stop()
 
 
 def answer(ctl: Etcdctl, step: Step) -> object:
     """What a step says, in the form in which it is compared."""
     if step.mode == JSON:
         return ctl.json(*step.words, stdin=step.stdin)
+    if step.mode in (FIELDS, PROTOBUF):
+        result = ctl.raw(*step.words, "-w", step.mode, stdin=step.stdin)
+        assert result.code == 0, result
+        if step.mode == FIELDS:
+            return re.sub(rb'"(ClusterID|MemberID|RaftTerm)" : \d+\n', b"", result.out)
+        return without_header(result.out)
     result = ctl.run(*step.words, stdin=step.stdin)
     if step.mode == TEXT:
         return result.code, result.out
-    said = re.findall(r"^Error: .*$", result.err, re.MULTILINE)
-    assert result.code != 0 and said, f"{step.words} was expected to fail: {result}"
-    return result.code, said
+    assert result.code != 0, f"{step.words} was expected to fail: {result}"
+    return result.code, result.out, told(result.err)
+
+
+def told(err: str) -> list[str]:
+    """What is said on stderr, without the client's own log, whose lines have times."""
+    return [line for line in err.splitlines() if line and not re.match(r'\{"level"|\d{4}-', line)]
+
+
+def without_header(message: bytes) -> bytes:
+    """A response without its first field, the header; all of its identities are in there."""
+    assert message[0] == HEADER_TAG and message[1] < 0x80, message[:2]
+    return message[2 + message[1] :]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
