@@ -14,7 +14,13 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from compat.differential.kv import has_empty_range, operations, unchecked_once, unseen_double
+from compat.differential.kv import (
+    has_empty_range,
+    operations,
+    operations_in,
+    unchecked_once,
+    unseen_double,
+)
 from compat.differential.side import STRANGE
 from compat.differential.step import GRPC, Step
 from compat.differential.watching import PAST
@@ -171,7 +177,7 @@ ALLOWED = (
     Allowed(OLD, "Auth/AuthStatus is of 3.5 (wire 2)", lambda c: c.step.kind == "Auth/AuthStatus" and c.path == "refusal" and c.theirs[0] in (12, STRANGE)),
     Allowed(NEW, "3.5.1 says permission denied to whoever may not watch, under the id that was asked for (semantics 6.1, auth failure)", lambda c: c.path in ("creation[0].cancel_reason", "creation[0].watch_id") and c.world.auth_on and all(each[0].get("canceled") for each in (c.all_theirs, c.all_ours))),
     Allowed(BOTH, "etcd reads the URLs of a new member before it asks who calls; kvorum after (semantics 8, Permissions)", lambda c: c.step.kind == "Cluster/MemberAdd" and c.path == "refusal" and c.theirs == BAD_URLS and c.ours in NOT_LET_IN),
-    Allowed(OLD, "HashKV at the compact revision itself is refused by 3.4.23 (semantics 9, HashKV)", lambda c: c.step.kind == "Maintenance/HashKV" and c.path == "refusal" and c.theirs[0] == 11 and c.ours[0] == 0 and c.step.request["revision"] == c.world.compacted),
+    Allowed(BOTH, "HashKV at the compact revision itself is refused by 3.4.23 and 3.5.1 (semantics 9, HashKV)", lambda c: c.step.kind == "Maintenance/HashKV" and c.path == "refusal" and c.theirs[0] == 11 and c.ours[0] == 0 and c.step.request["revision"] == c.world.compacted),
     Allowed(OLD, "3.4.23 looks at the token of who authenticates (semantics 10, Authenticate)", lambda c: c.step.kind == "Auth/Authenticate" and c.path == "refusal" and c.theirs == BAD_TOKEN),
     Allowed(NEW, "a grant without permission is wrong whoever sends it; 3.5 asks first who does (errors 2.5)", lambda c: c.step.kind == "Auth/RoleGrantPermission" and c.path == "refusal" and c.theirs in NOT_LET_IN and c.ours == (3, "etcdserver: permission not given")),
     Allowed(BOTH, "keys that tie in a sort have no order (semantics 1, sort)", lambda c: ".kvs[" in "." + c.path and tied(c)),
@@ -180,5 +186,6 @@ ALLOWED = (
     Allowed(BOTH, "an update of its URLs makes a learner a voter until 3.5.31 (semantics 8, MemberUpdate)", lambda c: c.step.kind == "Cluster/MemberUpdate" and c.path.endswith(".isLearner") and c.theirs == ABSENT),
     Allowed(BOTH, "the keys of a lease come in no order (semantics 7, TimeToLive)", lambda c: c.step.kind == "Lease/LeaseTimeToLive" and c.path.startswith("keys[") and sorted(c.all_theirs["keys"]) == sorted(c.all_ours["keys"])),
     Allowed(BOTH, "a deletion at the compact revision itself is kept for watchers since 3.4.34 and 3.5.16 (semantics 5, Compact)", lambda c: (c.step.kind == PAST or c.path.startswith("stream ")) and len(c.ours) > len(c.theirs) == len(_kept(c)) and _kept(c) == c.theirs),
+    Allowed(BOTH, "etcd counts the operations of a transaction on each level; kvorum bounds them together too, at 10,000", lambda c: c.step.kind == "KV/Txn" and c.path == "refusal" and c.ours == (3, "etcdserver: too many operations in txn request") and operations_in(c.step.request) > 10_000),
 )
 # fmt: on

@@ -153,12 +153,16 @@ class KV:
         return {"request_txn": self._txn(depth + 1)}
 
     def _too_many(self) -> Fields:
-        """Around the bound of operations, on one level or shared by two."""
+        """Around the bounds of operations, on one level, shared by two, on all together."""
         draw = self._draw
         count = draw.one(127, 128, 129)
         ranges = [{"request_range": {"key": b"k%d" % n}} for n in range(count)]
         inner = [{"request_range": {"key": b"a"}}] * draw.one(0, 1, 2)
-        match draw.one("compare", "branch", "nested"):
+        match draw.one("compare", "branch", "nested", "wide"):
+            case "wide":
+                leaf = {"request_txn": {"success": [{"request_range": {"key": b"a"}}] * 4}}
+                limb = {"request_txn": {"success": [leaf] * draw.one(38, 40)}}
+                return {"success": [limb] * 50}
             case "compare":
                 return {"compare": [_IMPOSSIBLE] * count}
             case "branch":
@@ -185,6 +189,11 @@ def has_op(txn: Fields, test: Callable[[Fields], Any]) -> bool:
         test(op) or ("request_txn" in op and has_op(op["request_txn"], test))
         for op in operations(txn)
     )
+
+
+def operations_in(txn: Fields) -> int:
+    """Operations of both branches, on all levels."""
+    return sum(1 + operations_in(op.get("request_txn", {})) for op in operations(txn))
 
 
 def unknown_sort(op: Fields) -> bool:

@@ -25,10 +25,22 @@ class Watches:
         """One request on one of a few streams, or a refused one on a stream of its own."""
         if self._draw.chance(0.01):
             yield from self.large()
+        elif self._draw.chance(0.03):
+            yield from self._edge()
         elif self._draw.chance(0.1):
             yield self._past()
         else:
             yield from self.apart(self._step())
+
+    def _edge(self) -> Iterator[Step]:
+        """Watches from a compact revision that is a deletion."""
+        world, span = self._draw.world, {"key": b"a/b"}
+        yield Step("KV/Put", span)
+        yield Step("KV/DeleteRange", span)
+        yield Step("KV/Compact", {"revision": world.revision})
+        create = {"key": b"\0", "range_end": b"\0", "start_revision": world.compacted}
+        yield self.sent(0, {"create_request": create})
+        yield Step(PAST, create, via=JSON)
 
     def _past(self) -> Step:
         """What has happened from a key on, through the gateway; not from behind the last one that
