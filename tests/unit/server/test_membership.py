@@ -133,6 +133,10 @@ def test_a_learner_joins_and_is_promoted_by_way_of_a_follower(tmp_path: Path) ->
         assert c.node(3).statistics().role == "learner"
         await put(c.node(0), "a", "1")
         await c.applied_everywhere()
+        # The leader tells how far it is.
+        shown = next(x for x in c.node(leader).statistics().peers if x.id == id_)
+        assert (shown.connected, shown.active, shown.state) == (True, True, "replicate")
+        assert shown.match > 0
         await c.node(follower).change_members(MemberPromote(id_))
         await c.applied_everywhere()
         assert not c.node(3).is_learner
@@ -145,7 +149,9 @@ def test_a_removed_follower_ends_and_its_data_are_of_no_use(tmp_path: Path) -> N
     async def test(c: Changing) -> None:
         leader = await c.leader()
         gone = next(n for n in range(3) if n != leader)
-        await c.node(leader).change_members(MemberRemove(c.node(gone).member_id))
+        id_ = c.node(gone).member_id
+        await c.node(leader).change_members(MemberRemove(id_))
+        assert c.member(leader)._peers.get(id_) is None, "its link is closed"
         await c.member(gone).wait_departed()
         await c.stop(gone)
         assert (await c.refusal(gone)).startswith(REMOVED)
