@@ -98,9 +98,15 @@ def _same_ttls(case: Case) -> bool:
     ]
 
 
-def _kept(case: Case) -> list[Any]:
-    """Our events without deletions at a compact revision."""
-    return [each for each in case.ours if not _deleted_at(each.get("event", each), case.world)]
+def _only_deletions_more(case: Case) -> bool:
+    """Whether ours are their events, and deletions at compact revisions between them."""
+    left = list(case.theirs)
+    for each in case.ours:
+        if left and left[0] == each:
+            del left[0]
+        elif not _deleted_at(each.get("event", each), case.world):
+            return False
+    return not left
 
 
 def _deleted_at(event: dict[str, Any], world: World) -> bool:
@@ -185,7 +191,7 @@ ALLOWED = (
     Allowed(BOTH, "who may ask for a range that can hold no key follows from the shape of etcd's tree; kvorum wants it inside one permission (semantics 10, Permission test)", lambda c: c.path in ("refusal", "creation[0].cancel_reason") and _denied(c) and has_empty_range(c.step.request)),
     Allowed(BOTH, "an update of its URLs makes a learner a voter until 3.5.31 (semantics 8, MemberUpdate)", lambda c: c.step.kind == "Cluster/MemberUpdate" and c.path.endswith(".isLearner") and c.theirs == ABSENT),
     Allowed(BOTH, "the keys of a lease come in no order (semantics 7, TimeToLive)", lambda c: c.step.kind == "Lease/LeaseTimeToLive" and c.path.startswith("keys[") and sorted(c.all_theirs["keys"]) == sorted(c.all_ours["keys"])),
-    Allowed(BOTH, "a deletion at the compact revision itself is kept for watchers since 3.4.34 and 3.5.16 (semantics 5, Compact)", lambda c: (c.step.kind == PAST or c.path.startswith("stream ")) and len(c.ours) > len(c.theirs) == len(_kept(c)) and _kept(c) == c.theirs),
+    Allowed(BOTH, "a deletion at the compact revision itself is kept for watchers since 3.4.34 and 3.5.16 (semantics 5, Compact)", lambda c: (c.step.kind == PAST or c.path.startswith("stream ")) and _only_deletions_more(c)),
     Allowed(BOTH, "etcd counts the operations of a transaction on each level; kvorum bounds them together too, at 10,000", lambda c: c.step.kind == "KV/Txn" and c.path == "refusal" and c.ours == (3, "etcdserver: too many operations in txn request") and operations_in(c.step.request) > 10_000),
 )
 # fmt: on
