@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.x509.oid import NameOID
+from kvorum import config
+from kvorum.config import NodeConfig
 from kvorum.config_auth import SIGN_METHODS, JwtConfig, parse_auth_token
 from kvorum.errors import ConfigError
 from kvorum.machine.auth import Auth, Caller
@@ -187,3 +189,15 @@ def test_keys_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         tokens("ES512", None, other)
     assert str(caught.value).startswith(f"--auth-token: {other} cannot sign with ES512: ")
+
+
+def test_the_node_is_told_of_tokens_by_etcds_options() -> None:
+    plain = config.load([], {})
+    assert isinstance(plain, NodeConfig)
+    assert (plain.auth_token, plain.auth_token_ttl_s) == ("simple", 300)
+    # 0 is etcd's way to say the default.
+    told = config.load(["--auth-token-ttl=0"], {"ETCD_AUTH_TOKEN": "jwt,sign-method=EdDSA"})
+    assert isinstance(told, NodeConfig)
+    assert (told.auth_token, told.auth_token_ttl_s) == ("jwt,sign-method=EdDSA", 300)
+    with pytest.raises(ConfigError, match=r"^--auth-token: auth: invalid auth options: "):
+        config.load(["--auth-token=bearer"], {})
