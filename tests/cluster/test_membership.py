@@ -327,7 +327,7 @@ def _plain(out: str, names: dict[str, str]) -> list[str]:
             one["ID"] = one["ID"] if isinstance(one["ID"], str) else "<new>"
         return sorted(json.dumps(one, sort_keys=True) for one in document["members"])
     # Ids are padded to 16 columns.
-    out = re.sub(r"^Member +(<?\w+>?) ", r"Member \1 ", out)
+    out = re.sub(" +", " ", out)
     out = re.sub(r"^Member [0-9a-f]+ added", "Member <new> added", out)
     lines = [re.split('[,"]', line.rstrip('"')) for line in out.splitlines()]
     return sorted(" ".join(sorted(parts)) for parts in lines)
