@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -134,6 +134,7 @@ class Raw:
         encoding: str = "",
         content_type: str = "application/grpc",
         end: bool = True,
+        more: Sequence[tuple[str, str]] = (),
     ) -> None:
         headers = [
             (":method", "POST"),
@@ -145,6 +146,7 @@ class Raw:
         ]
         if encoding:
             headers.append(("grpc-encoding", encoding))
+        headers += more
         self.h2.send_headers(stream, headers)
         self.h2.send_data(stream, body, end_stream=end)
         self.flush()
