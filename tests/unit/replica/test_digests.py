@@ -1,12 +1,16 @@
-"""Who is corrupt: the verdicts over what members report."""
+"""Who is corrupt: the verdicts over what members report, and replicas that give them."""
 
 from __future__ import annotations
 
 import pytest
+from kvorum.errors import Condition
+from kvorum.machine import commands
+from kvorum.replica import inputs as i
 from kvorum.replica.digests import NOBODY, Digests, digest_of
+from kvorum.replica.requests import Failed
+from unit.replica.elected import MEMBERS, Elected
 
 GOOD, BAD, WORSE = 7, 8, 9
-MEMBERS = (1, 2, 3)
 
 
 def told(own: int, reports: dict[int, int], index: int = 64) -> Digests:
@@ -117,3 +121,91 @@ def test_memory_is_bounded() -> None:
 def test_a_digest_tells_both_parts() -> None:
     assert len({digest_of(1, 2), digest_of(2, 1), digest_of(1, 1), digest_of(0, 0)}) == 4
     assert 0 <= digest_of(2**64 - 1, 2**32 - 1) < 2**64
+
+
+# --- replicas -------------------------------------------------------------------------------------
+
+CORRUPT = 2
+
+
+def writes(elected: Elected, count: int) -> None:
+    """Puts, applied by all."""
+    for number in range(count):
+        elected.world.give(1, i.Propose(1000 + number, commands.Put(b"k", b"v"), 0))
+    elected.world.settle()
+
+
+def rounds(elected: Elected, count: int, members: tuple[int, ...] = MEMBERS) -> None:
+    """Time for so many reports of digests."""
+    for _ in range(10 * count):
+        for member in members:
+            elected.world.give(member, i.Tick())
+        elected.world.settle()
+
+
+def corrupt(elected: Elected) -> list[int]:
+    """Whom the leader's state says to be corrupt."""
+    table = elected.world.nodes[1].replica.machine.alarms
+    return [alarm.member_id for alarm in table.all() if alarm.alarm == CORRUPT]
+
+
+def test_a_differing_digest_raises_the_alarm_again_after_it_was_lowered() -> None:
+    elected = Elected()
+    writes(elected, 200)
+    mine = elected.world.nodes[1].replica._applier._digests._mine
+    elected.world.give(1, i.PeerDigest(2, 64, 12345))
+    elected.world.settle()
+    assert corrupt(elected) == [], "the third member decides whose is wrong"
+    elected.world.give(1, i.PeerDigest(3, 64, mine[64]))
+    elected.world.settle()
+    assert corrupt(elected) == [2]
+    elected.world.give(1, i.Propose(1, commands.AlarmSet(2, 2, CORRUPT), 0))
+    elected.world.settle()
+    elected.world.give(1, i.PeerDigest(2, 64, 12345))
+    elected.world.settle()
+    assert corrupt(elected) == [], "the same report is no news"
+    elected.world.give(1, i.PeerDigest(2, 128, 12345))
+    elected.world.give(1, i.PeerDigest(3, 128, mine[128]))
+    elected.world.settle()
+    assert corrupt(elected) == [2]
+
+
+def test_strangers_and_equals_raise_no_alarm() -> None:
+    elected = Elected()
+    writes(elected, 100)
+    elected.world.give(1, i.PeerDigest(99, 64, 12345))
+    rounds(elected, 3)
+    assert corrupt(elected) == []
+    assert elected.world.nodes[1].replica._applier._digests._heard.keys() == {2, 3}
+
+
+@pytest.mark.parametrize("damaged", [(1,), (2,), (1, 2)])
+def test_a_damaged_state_is_found_without_a_write(damaged: tuple[int, ...]) -> None:
+    """Nothing is applied after the damage, and fewer entries than digests are recorded at."""
+    elected = Elected()
+    writes(elected, 5)
+    for member in damaged:
+        keyspace = elected.world.nodes[member].replica.machine.keyspace
+        keyspace.checksum += 17 * member  # as a record that is not the others'
+    rounds(elected, 4)
+    expected = {(1,): [1], (2,): [2], (1, 2): [0]}
+    # Where no two of three agree, it is the cluster's alarm.
+    assert corrupt(elected) == expected[damaged]
+    number = 1
+    elected.world.give(1, i.Propose(number, commands.Put(b"k", b"v"), 0))
+    elected.world.settle()
+    assert elected.replies[number] == Failed(Condition.CORRUPT)
+
+
+def test_of_two_who_differ_nobody_is_accused_for_a_while() -> None:
+    """The third is away: it may come back and decide, but writes must not go on for ever."""
+    elected = Elected()
+    writes(elected, 70)
+    for member in (1, 2):
+        elected.world.cuts[3, member] = elected.world.cuts[member, 3] = None
+    writes(elected, 70)
+    elected.world.nodes[2].replica.machine.keyspace.checksum += 1
+    rounds(elected, 8, (1, 2))
+    assert corrupt(elected) == []
+    rounds(elected, 8, (1, 2))
+    assert corrupt(elected) == [0]

@@ -1,4 +1,4 @@
-"""Corners of a replica that no script reaches: snapshots, member changes, digests, sweeping."""
+"""Corners of a replica that no script reaches: snapshots, member changes, sweeping."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from kvorum.replica.replica import Replica
 from kvorum.replica.requests import Done, Failed, WatchSpec
 from kvorum.replica.state import Boot, ReplicaConfig
 from kvorum.replica.watches import WatchHub
+from unit.replica.elected import MEMBERS, Elected
 from unit.replica.world import World
-
-MEMBERS = (1, 2, 3)
 
 
 def machine_at(index: int, term: int) -> Machine:
@@ -112,29 +111,6 @@ def test_a_transfer_nobody_reports_on_is_begun_again() -> None:
 # --- members --------------------------------------------------------------------------------------
 
 
-class Elected:
-    """Three members, the first of which leads, and what it replies."""
-
-    def __init__(self, count: int = 3) -> None:
-        self.replies: dict[int, Any] = {}
-        self.effects: list[tuple[int, e.Effect]] = []
-        self.world = World(count, self._observe)
-        while self.world.nodes[1].replica.leader != 1:
-            self.world.give(1, i.Tick())
-            self.world.settle()
-
-    def _observe(self, node: Any, effect: e.Effect) -> None:
-        self.effects.append((node.id, effect))
-        if isinstance(effect, e.Reply):
-            self.replies[effect.request_id] = effect.outcome
-
-    def change(self, number: int, change: commands.Command, on: int = 1) -> Any:
-        """Ask for a change of members."""
-        self.world.give(on, i.ChangeMembers(number, change, 0))
-        self.world.settle()
-        return self.replies.get(number)
-
-
 URL = ("http://new:2380",)
 
 
@@ -180,95 +156,6 @@ def test_a_removed_member_is_told_and_its_id_never_returns() -> None:
     assert elected.world.nodes[1].replica.raft.conf.voters == (1, 2)
     back = elected.change(2, commands.MemberAdd(3, URL))
     assert back == Failed(Condition.MEMBER_NOT_FOUND)
-
-
-# --- digests --------------------------------------------------------------------------------------
-
-
-CORRUPT = 2
-
-
-def writes(elected: Elected, count: int) -> None:
-    """Puts, applied by all."""
-    for number in range(count):
-        elected.world.give(1, i.Propose(1000 + number, commands.Put(b"k", b"v"), 0))
-    elected.world.settle()
-
-
-def rounds(elected: Elected, count: int, members: tuple[int, ...] = MEMBERS) -> None:
-    """Time for so many reports of digests."""
-    for _ in range(10 * count):
-        for member in members:
-            elected.world.give(member, i.Tick())
-        elected.world.settle()
-
-
-def corrupt(elected: Elected) -> list[int]:
-    """Whom the leader's state says to be corrupt."""
-    table = elected.world.nodes[1].replica.machine.alarms
-    return [alarm.member_id for alarm in table.all() if alarm.alarm == CORRUPT]
-
-
-def test_a_differing_digest_raises_the_alarm_again_after_it_was_lowered() -> None:
-    elected = Elected()
-    writes(elected, 200)
-    mine = elected.world.nodes[1].replica._applier._digests._mine
-    elected.world.give(1, i.PeerDigest(2, 64, 12345))
-    elected.world.settle()
-    assert corrupt(elected) == [], "the third member decides whose is wrong"
-    elected.world.give(1, i.PeerDigest(3, 64, mine[64]))
-    elected.world.settle()
-    assert corrupt(elected) == [2]
-    elected.world.give(1, i.Propose(1, commands.AlarmSet(2, 2, CORRUPT), 0))
-    elected.world.settle()
-    elected.world.give(1, i.PeerDigest(2, 64, 12345))
-    elected.world.settle()
-    assert corrupt(elected) == [], "the same report is no news"
-    elected.world.give(1, i.PeerDigest(2, 128, 12345))
-    elected.world.give(1, i.PeerDigest(3, 128, mine[128]))
-    elected.world.settle()
-    assert corrupt(elected) == [2]
-
-
-def test_strangers_and_equals_raise_no_alarm() -> None:
-    elected = Elected()
-    writes(elected, 100)
-    elected.world.give(1, i.PeerDigest(99, 64, 12345))
-    rounds(elected, 3)
-    assert corrupt(elected) == []
-    assert elected.world.nodes[1].replica._applier._digests._heard.keys() == {2, 3}
-
-
-@pytest.mark.parametrize("damaged", [(1,), (2,), (1, 2)])
-def test_a_damaged_state_is_found_without_a_write(damaged: tuple[int, ...]) -> None:
-    """Nothing is applied after the damage, and fewer entries than digests are recorded at."""
-    elected = Elected()
-    writes(elected, 5)
-    for member in damaged:
-        keyspace = elected.world.nodes[member].replica.machine.keyspace
-        keyspace.checksum += 17 * member  # as a record that is not the others'
-    rounds(elected, 4)
-    expected = {(1,): [1], (2,): [2], (1, 2): [0]}
-    # Where no two of three agree, it is the cluster's alarm.
-    assert corrupt(elected) == expected[damaged]
-    number = 1
-    elected.world.give(1, i.Propose(number, commands.Put(b"k", b"v"), 0))
-    elected.world.settle()
-    assert elected.replies[number] == Failed(Condition.CORRUPT)
-
-
-def test_of_two_who_differ_nobody_is_accused_for_a_while() -> None:
-    """The third is away: it may come back and decide, but writes must not go on for ever."""
-    elected = Elected()
-    writes(elected, 70)
-    for member in (1, 2):
-        elected.world.cuts[3, member] = elected.world.cuts[member, 3] = None
-    writes(elected, 70)
-    elected.world.nodes[2].replica.machine.keyspace.checksum += 1
-    rounds(elected, 8, (1, 2))
-    assert corrupt(elected) == []
-    rounds(elected, 8, (1, 2))
-    assert corrupt(elected) == [0]
 
 
 # --- nothing grows for ever -----------------------------------------------------------------------
