@@ -151,6 +151,7 @@ def test_names_that_only_etcd_could_have_are_not_ours(kvorum_url: str, etcd_text
         "etcd_server_healthcheck",
         "etcd_server_healthchecks_total",
         "etcd_debugging_server_alarms",
+        "etcd_server_feature_enabled",
     }
     # 3.5 dropped these names, which old dashboards still ask for.
     earlier = {

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.metrics_core import Metric
 
 from kvorum import ETCD_VERSION
+from kvorum.config import NodeConfig
 from kvorum.machine.operations import ALARM_CORRUPT, ALARM_NOSPACE
 from kvorum.replica.tally import Totals
 from kvorum.server import metrics_net, metrics_store
@@ -76,6 +77,7 @@ class Metrics:
         yield from metrics_store.collect(node, statistics, totals, self.calls.walks)
         yield from metrics_net.peers(node.peers.figures(), statistics)
         yield from metrics_net.calls(self.calls)
+        yield from _features(node.config)
         yield from _health(self.health)
         yield from _process()
         yield from self._own()
@@ -138,6 +140,21 @@ def _identity(s: NodeStatistics, cluster_version: str) -> Iterator[Metric]:
     ):
         about = "1 for what the label says."
         yield gauges(name, about, (label,), [((value,), 1)] if value else [])
+
+
+def _features(config: NodeConfig) -> Iterator[Metric]:
+    """Of etcd 3.6's feature gates those that mean something here."""
+    gates = (
+        ("InitialCorruptCheck", config.initial_corrupt_check),
+        ("LeaseCheckpoint", config.lease_checkpoint),
+        ("LeaseCheckpointPersist", config.lease_checkpoint_persist),
+    )
+    yield gauges(
+        "etcd_server_feature_enabled",
+        "Whether a feature is on.",
+        ("name", "stage"),
+        [((name, "ALPHA"), float(on)) for name, on in gates],
+    )
 
 
 def _health(health: HealthCounts) -> Iterator[Metric]:

@@ -120,6 +120,7 @@ def test_what_etcd_has_too_has_its_type(kvorum_url: str, etcd_url: str) -> None:
         "etcd_server_client_requests_total",
         "etcd_debugging_mvcc_db_compaction_last",
         "etcd_debugging_server_alarms",
+        "etcd_server_feature_enabled",
         "etcd_disk_wal_write_duration_seconds",
     } | {n for n in OF_PEERS if n.startswith("etcd_network")}
 
