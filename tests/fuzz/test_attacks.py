@@ -1,5 +1,7 @@
 """Known attacks on HTTP/2, each by its name: the attacker loses its connection or is refused, what
 was kept for it is let go, and a decent client beside it is served.
+
+Long because every attack needs frames of its own, and they share the helpers.
 """
 
 from __future__ import annotations
