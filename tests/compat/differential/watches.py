@@ -33,7 +33,7 @@ class Watches:
             yield from self.apart(self._step())
 
     def _edge(self) -> Iterator[Step]:
-        """Watches from a compact revision that is a deletion."""
+        """Watches from a compact revision that is a deletion, and its hash."""
         world, span = self._draw.world, {"key": b"a/b"}
         yield Step("KV/Put", span)
         yield Step("KV/DeleteRange", span)
@@ -41,6 +41,7 @@ class Watches:
         create = {"key": b"\0", "range_end": b"\0", "start_revision": world.compacted}
         yield self.sent(0, {"create_request": create})
         yield Step(PAST, create, via=JSON)
+        yield Step("Maintenance/HashKV", {"revision": world.compacted})
 
     def _past(self) -> Step:
         """What has happened from a key on, through the gateway; not from behind the last one that
