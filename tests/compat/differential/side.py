@@ -220,5 +220,8 @@ def _told(status: int, data: bytes, streamed: bool) -> Answer:
             status,
         )
     if documents is not None:
+        errors = [each["error"] for each in documents if "error" in each]
+        if errors:  # In the midst of a stream, as over gRPC.
+            return Answer(errors[0].get("grpc_code", STRANGE), errors[0]["message"], None, status)
         document = [each.get("result", each) for each in documents]
     return Answer(0, "", document, status)

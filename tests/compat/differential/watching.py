@@ -119,8 +119,6 @@ class WatchStream:
             return
         self._check(watcher, int(header.get("revision", 0)), response)
         sequence += [{"event": event} for event in events]
-        if response.get("fragment"):
-            sequence.append({"fragment": True})
 
     def _check(self, watcher: str, header: int, response: dict[str, Any]) -> None:
         """What every response with events keeps."""
