@@ -38,8 +38,8 @@ class FakeReplica:
         self.leader = 1
         self.term = 2
         self.role = Role.LEADER
-        self.machine: Any = SimpleNamespace()
-        self.raft: Any = SimpleNamespace()
+        self.machine: Any = SimpleNamespace(applied_index=0)
+        self.raft: Any = SimpleNamespace(conf=SimpleNamespace(voters=()))
 
     def handle_all(self, batch: Sequence[i.Input]) -> list[fx.Effect]:
         self.batches.append(list(batch))
