@@ -14,6 +14,7 @@ import click
 import pytest
 from kvorum.cli import cli
 from kvorum.cluster.file import read_cluster_file
+from kvorum_proto.services import SERVICES
 from support import readme
 from support.sources import PACKAGES, TOP, files, text, tree
 
@@ -139,3 +140,17 @@ def test_the_check_finds_wrong_commands() -> None:
     assert complaint(["up", "three", "--fresh"]) is None
     assert complaint(["upp", "three"]) == "no such verb: upp"
     assert complaint(["up", "three", "--fast"]) == "up has no option --fast"
+
+
+def test_the_tour_has_every_method() -> None:
+    """The table of methods names each method of each service that clients may call."""
+    page = text(TOP / "node" / "README.md")
+    table = page[page.index("## The methods") : page.index("## Where things are kept")]
+    missing = [
+        method.path
+        for service, methods in SERVICES.items()
+        if service != "kvorum.v1.Peer"
+        for method in methods
+        if not re.search(rf"`(\w+/)?{method.name}`", table)
+    ]
+    assert missing == []
