@@ -134,13 +134,23 @@ class Behalf:
 
     def in_background(self, work: Callable[[], Awaitable[object]], name: str) -> None:
         """Do something that nobody waits for, and whose refusal changes nothing but the log."""
-        self._node.crash.spawn(_quietly(work, name), name)
+        self._node.crash.spawn(self.quietly(work, name), name)
+
+    async def quietly(self, work: Callable[[], Awaitable[object]], name: str) -> None:
+        """Do something whose refusal changes nothing but the log."""
+        try:
+            await work()
+        except KvorumError as error:
+            log.info("%s: %s", name, error)
 
     async def events(
         self, key: bytes, range_end: bytes, start_revision: int, *, deletions_only: bool = False
     ) -> AsyncGenerator[tuple[Event, ...]]:
         """Events as they come, those of one message at a time; ends when a compaction has overtaken
         the watch. The keys must be readable to the caller, which a read before has shown.
+
+        Raises KvorumError STOPPED when the node is about to stop: what is waited for is another
+        client's doing, and may take for ever.
         """
         arrived: deque[Deliver] = deque()
         ready = asyncio.Event()
@@ -149,10 +159,14 @@ class Behalf:
             arrived.append(delivery)
             ready.set()
 
-        watching = self._node.open_watch_stream(take)
+        node = self._node
+        watching = node.open_watch_stream(take)
         watching.create(WatchSpec(key, range_end, start_revision, no_put=deletions_only))
+        stay = node.on_leave(ready.set)
         try:
             while True:
+                if node.is_leaving:
+                    raise KvorumError(Condition.STOPPED)
                 await ready.wait()
                 ready.clear()
                 while arrived:
@@ -166,16 +180,10 @@ class Behalf:
                             yield item.events
                     watching.taken(delivery.size_bytes)
         finally:
+            stay()
             watching.close()
 
 
 def _answer(result: object, term: int) -> Answer:
     assert isinstance(result, TxnResult)
     return Answer(result.succeeded, result.responses, result.revision, term)
-
-
-async def _quietly(work: Callable[[], Awaitable[object]], name: str) -> None:
-    try:
-        await work()
-    except KvorumError as error:
-        log.info("%s: %s", name, error)

@@ -15,7 +15,7 @@ import asyncio
 from contextlib import aclosing
 
 from kvorum.api.behalf import Answer, Behalf
-from kvorum.errors import KvorumError
+from kvorum.errors import Condition, KvorumError
 from kvorum.machine.commands import Compare, DeleteRange, Put, Range, Txn
 from kvorum.machine.operations import (
     COMPARE_CREATE,
@@ -117,7 +117,14 @@ class Place:
             return taken
         try:
             return await self._wait_first(taken)
-        except (KvorumError, asyncio.CancelledError):
+        except KvorumError as error:
+            if error.condition is Condition.STOPPED:
+                # A node that stops waits for this call, and for nothing in its background.
+                await self._behalf.quietly(self._delete, "a place on a node that stops")
+            else:
+                self.give_up()
+            raise
+        except asyncio.CancelledError:
             self.give_up()
             raise
 

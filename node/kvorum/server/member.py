@@ -388,6 +388,7 @@ class Member:
         node.gate.lift()
         if node.is_leader:
             await self._hand_over()
+        node.leave()
         # Clients first (they are last in the list's order of start): their calls need the peers.
         for listener in reversed(self._listeners[1:]):
             await listener.stop(SHUTDOWN_GRACE_S)

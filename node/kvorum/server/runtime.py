@@ -111,6 +111,8 @@ class Node:
         self._role_listeners: list[RoleListener] = []
         self._removed = asyncio.Event()
         self._joined = asyncio.Event()
+        self._leaving = False
+        self._leave_listeners: dict[Callable[[], None], None] = {}
         self.callers = Callers(self.post, first_request_id)
         self._streams = WatchStreams(self.post)
         self._ticker = Ticker(
@@ -401,6 +403,11 @@ class Node:
         self._role_listeners.append(listener)
         return lambda: self._role_listeners.remove(listener)
 
+    def on_leave(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener()`` when the node is about to stop; returns how to end that."""
+        self._leave_listeners[listener] = None
+        return lambda: self._leave_listeners.pop(listener, None)
+
     # --- looking in -------------------------------------------------------------------------------
 
     @property
@@ -434,6 +441,11 @@ class Node:
         return self._replica.role is Role.LEADER
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether the node is about to stop: nobody should begin to wait for others."""
+        return self._leaving
+
+    @property
     def is_learner(self) -> bool:
         """Whether this node has no vote."""
         return self.member_id in self._replica.raft.conf.learners
@@ -459,6 +471,14 @@ class Node:
         await self._removed.wait()
 
     # --- the end ----------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """The node will stop as soon as the calls under way are through. Those that wait for other
+        clients (a lock, an election) end now.
+        """
+        self._leaving = True
+        for listener in tuple(self._leave_listeners):
+            listener()
 
     def stop(self) -> None:
         """Tick and answer no more; everybody who waits is told ``server stopped``."""

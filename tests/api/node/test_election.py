@@ -294,3 +294,27 @@ def test_an_observer_that_wants_a_leader_of_the_cluster() -> None:
             assert refused(error.value) == (14, "etcdserver: no leader")
 
     asyncio.run(main())
+
+
+def test_a_node_that_stops_ends_candidacies_and_observations() -> None:
+    async def main() -> None:
+        async with cluster() as local:
+            node = local.nodes[MEMBER_IDS[0]]
+            await grant(local, 0x1, 0x2)
+            await campaign(local, b"e", 0x1, b"one")
+            candidate = asyncio.ensure_future(campaign(local, b"e", 0x2, b"two"))
+            await queued(local, b"e/", 2)
+            observers = [Observer(local, b"e"), Observer(local, b"nobody")]
+            await observers[0].hears(1)
+            await local.until(lambda: node.status().watchers == 3)
+            node.leave()
+            with pytest.raises(GRPCError) as caught:
+                await candidate
+            assert refused(caught.value) == (14, "etcdserver: server stopped")
+            await asyncio.gather(*[observer.task for observer in observers])
+            for observer in observers:
+                assert observer.ended is not None
+                assert refused(observer.ended) == (14, "etcdserver: server stopped")
+            assert await keys(local, b"e/") == [b"e/1"]
+
+    asyncio.run(main())

@@ -346,3 +346,27 @@ def test_who_leaves_while_there_is_no_leader_leaves_no_key_afterwards() -> None:
             assert await keys(local, b"lk/") == [b"lk/1"]
 
     asyncio.run(main())
+
+
+def test_a_node_that_stops_does_not_wait_for_waiters() -> None:
+    async def main() -> None:
+        async with cluster() as local:
+            node = local.nodes[MEMBER_IDS[0]]
+            await grant(local, 1, 2, 3)
+            await lock(local, b"lk", 1)
+            waiting = [asyncio.ensure_future(lock(local, b"lk", lease)) for lease in (2, 3)]
+            await queued(local, b"lk/", 3)
+            node.leave()
+            for call in waiting:
+                with pytest.raises(GRPCError) as caught:
+                    await call
+                assert refused(caught.value) == (14, "etcdserver: server stopped")
+            # Their places are gone when they are told; who holds the lock keeps it.
+            assert [k for k in node.machine.keyspace.order if k.startswith(b"lk/")] == [b"lk/1"]
+            # Nobody begins to wait any more; who need not wait is served.
+            with pytest.raises(GRPCError) as caught:
+                await lock(local, b"lk", 2)
+            assert refused(caught.value) == (14, "etcdserver: server stopped")
+            assert (await lock(local, b"other", 3)).key == b"other/3"
+
+    asyncio.run(main())
