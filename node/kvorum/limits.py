@@ -150,6 +150,8 @@ CLIENT_DESCRIBE_BYTES = 64
 
 # --- storage -------------------------------------------------------------------------------------
 WAL_SEGMENT_BYTES = 64 * 1024 * 1024  # A log is cut in whole segments; etcd's size.
+# A smaller one could be full of what it repeats of those before it.
+WAL_SEGMENT_BYTES_MIN = 64 * 1024
 WAL_AHEAD_BYTES = 1024 * 1024  # Zeros written ahead of the log's end: a third off every fdatasync.
 WAL_RECORD_BYTES = 4 * 1024 * 1024  # Entry data in one record; a reader holds one record at a time.
 SNAPSHOT_CHUNK_BYTES = 1024 * 1024  # Body bytes under one checksum, and in memory at a time.
@@ -165,6 +167,8 @@ BOLT_DEPTH_MAX = 32
 WRITE_GATHER_BYTES = 64 * 1024
 CLOSE_LINGER_S = 2.0  # Then a closed connection whose other side takes nothing is aborted.
 SNIFF_TIMEOUT_S = 10.0  # A connection that sends no first bytes for this long is closed.
+# The head of an HTTP/1.1 request: one packet, or some lines typed by hand into a pipe.
+HTTP1_HEAD_S = 10.0
 TLS_HANDSHAKE_TIMEOUT_S = 10.0  # A handshake takes milliseconds, or some round trips far away.
 # Handshakes at once; each holds some 50 KB and a core for a millisecond. More are closed unheard.
 TLS_HANDSHAKES = 1_024
@@ -220,6 +224,7 @@ HISTORY_READERS = 2
 SHUTDOWN_GRACE_S = 3.0  # Calls under way at a stop get this long.
 PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its name.
 FAULTS_MAX = 1_000  # Faults in force at once.
+FAILPOINT_MS_MAX = 60_000  # What a failpoint holds up at a time; longer is what a crash is for.
 # A pause starts this much later, so that the answer to who asked for it leaves.
 PAUSE_BEGINS_S = 0.02
 
@@ -251,6 +256,8 @@ HTTP2_HELD_CALLS = 8
 # --- the JSON gateway ----------------------------------------------------------------------------
 # A body's bound is this times a message's: base64 takes a third more, names and brackets the rest.
 GATEWAY_BODY_FACTOR = 2
+# The body of a call with one request: 4 MiB over a line of 70 KB/s. Streams may rest in between.
+GATEWAY_BODY_S = 60.0
 # Messages up to this become JSON, and back, on the loop, in milliseconds; larger ones in a thread.
 GATEWAY_INLINE_BYTES = 64 * 1024
 # Different values of one metric's label that clients choose; the rest share one.

@@ -20,7 +20,7 @@ from kvorum.config import NodeConfig
 from kvorum.http2.server import KvorumChannel, KvorumServer
 from kvorum.raft.types import ConfState
 from kvorum.server.callcounts import CountedServices
-from kvorum.server.httpapp import client_app, runner_of
+from kvorum.server.httpapp import client_app, connections_of, runner_of
 from kvorum.server.listener import Listener, _Sniffer
 from kvorum.server.metrics import Metrics
 from kvorum_proto.codec import Codec
@@ -229,9 +229,8 @@ async def fuzzed(**settings: Any) -> AsyncIterator[Fuzzed]:
     port = server._server.sockets[0].getsockname()[1]
     runner = runner_of(client_app(node, told, services.http_routes()))
     await runner.setup()
-    assert runner.server is not None
     channel = KvorumChannel("127.0.0.1", port, codec=Codec())
-    found = Fuzzed(local, server, Listener((), server, runner.server), channel)
+    found = Fuzzed(local, server, Listener((), server, connections_of(runner)), channel)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: found.unhandled.append(context))
     names = ("kvorum", "grpclib", "h2", "hpack", "aiohttp", "asyncio")

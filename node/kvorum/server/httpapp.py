@@ -9,6 +9,7 @@ anywhere.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import sys
@@ -21,6 +22,7 @@ from aiohttp.typedefs import Middleware
 from kvorum import ETCD_VERSION
 from kvorum.server import health
 from kvorum.server.health import Check
+from kvorum.server.http1 import HttpConnection
 from kvorum.server.metrics import CONTENT_TYPE, Metrics, open_files_limit
 from kvorum.server.runtime import Node
 from kvorum.server.statistics import resident_bytes
@@ -62,11 +64,17 @@ def peer_app(node: Node) -> web.Application:
 
 def runner_of(app: web.Application) -> web.AppRunner:
     """What serves an app's requests. A client that goes away takes its request with it, as it does
-    a gRPC call; what a client gets wrong is answered and not logged.
+    a gRPC call.
     """
-    return web.AppRunner(
-        app, access_log=None, handle_signals=False, handler_cancellation=True, logger=_log
-    )
+    return web.AppRunner(app, handle_signals=False, handler_cancellation=True)
+
+
+def connections_of(runner: web.AppRunner) -> Callable[[], HttpConnection]:
+    """Makes the protocol for each connection of a runner that is set up. What a client gets wrong is
+    answered and not logged.
+    """
+    assert runner.server is not None, "set up"
+    return functools.partial(HttpConnection, runner.server, access_log=None, logger=_log)
 
 
 class _OwnFaults(logging.Filter):

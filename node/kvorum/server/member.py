@@ -56,6 +56,7 @@ from kvorum.server.httpapp import (
     ONGOING,
     GrpcOnly,
     client_app,
+    connections_of,
     metrics_app,
     peer_app,
     runner_of,
@@ -312,8 +313,7 @@ class Member:
         runner = runner_of(app)
         await runner.setup()
         self._http.append(runner)
-        assert runner.server is not None, "set up just now"
-        return runner.server, app[ONGOING].values()
+        return connections_of(runner), app[ONGOING].values()
 
     def _pause_changed(self) -> None:
         for listener in self._listeners:

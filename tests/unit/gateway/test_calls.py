@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from kvorum.api.gateway import calls
 from kvorum_proto.codec import encode
 from kvorum_proto.etcdserverpb import (
     PutResponse,
@@ -161,5 +163,27 @@ def test_only_post_and_only_where_the_gateway_is_on() -> None:
                     assert (await answer.json())["message"] == "Method Not Allowed"
         async with serving(PUT, work, gateway=False) as server:
             assert (await server.post("/v3/kv/put"))[0] == 404
+
+    run(test)
+
+
+def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "GATEWAY_BODY_S", 0.2)
+
+    async def work(stream: Any) -> None:
+        raise AssertionError("never called")
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    async def test() -> None:
+        async with serving(PUT, work) as server, aiohttp.ClientSession() as session:
+            async with session.post(server.url + "/v3/kv/put", data=trickle()) as answer:
+                assert answer.status == 504
+                told = json.loads(await answer.text())
+            message = "http: request body not complete within 0.2 s"
+            assert told == {"error": message, "message": message, "code": 4}
 
     run(test)

@@ -26,7 +26,7 @@ from multidict import MultiDict
 from kvorum.api.gateway.documents import Objects, first_value
 from kvorum.api.gateway.forms import FormError, from_json, to_json
 from kvorum.api.gateway.replies import HEADERS, dump, failure, last_chunk
-from kvorum.limits import GATEWAY_INLINE_BYTES
+from kvorum.limits import GATEWAY_BODY_S, GATEWAY_INLINE_BYTES
 
 T = TypeVar("T")
 
@@ -228,13 +228,19 @@ async def _chunk(request: web.Request) -> bytes:
 
 
 async def _body(request: web.Request, limit_bytes: int) -> bytes:
+    """All of the body. Raises GRPCError for one that is too large or takes too long."""
     parts, size = [], 0
-    while data := await _chunk(request):
-        size += len(data)
-        if size > limit_bytes:
-            reason = f"http: request body larger than max ({limit_bytes} bytes)"
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, reason)
-        parts.append(data)
+    try:
+        async with asyncio.timeout(GATEWAY_BODY_S):
+            while data := await _chunk(request):
+                size += len(data)
+                if size > limit_bytes:
+                    reason = f"http: request body larger than max ({limit_bytes} bytes)"
+                    raise GRPCError(Status.RESOURCE_EXHAUSTED, reason)
+                parts.append(data)
+    except TimeoutError:
+        reason = f"http: request body not complete within {GATEWAY_BODY_S:g} s"
+        raise GRPCError(Status.DEADLINE_EXCEEDED, reason) from None
     return b"".join(parts)
 
 
