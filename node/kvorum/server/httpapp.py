@@ -70,7 +70,7 @@ def runner_of(app: web.Application) -> web.AppRunner:
 
 
 def connections_of(runner: web.AppRunner) -> Callable[[], HttpConnection]:
-    """Makes the protocol for each connection; the runner must be set up. What a client gets wrong is
+    """Makes the protocol for each connection of a runner that is set up. What clients get wrong is
     answered and not logged.
     """
     assert runner.server is not None, "set up"
