@@ -113,3 +113,12 @@ def default_host() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return ""
+
+
+def plain_address(host: str) -> str:
+    """An address as its owner knows it: sockets for both families show IPv4's as part of IPv6's."""
+    try:
+        mapped = ipaddress.IPv6Address(host).ipv4_mapped
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)

@@ -26,7 +26,9 @@ from kvorum_proto.rpc import Method
 from kvorum.api.rules import Who as Who
 from kvorum.api.rules import anybody, handlers, require, rule_of
 from kvorum.errors import Condition, KvorumError
+from kvorum.server import tls
 from kvorum.server.tokens import established
+from kvorum.urls import plain_address
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
@@ -232,14 +234,7 @@ def _token_of(stream: ServerStream) -> str | None:
 
 def common_name(peer: Any) -> str:
     """The common name in the certificate at the other end of a connection; "" without either."""
-    certificate = peer.cert() or {}
-    names = [
-        value
-        for part in certificate.get("subject", ())
-        for key, value in part
-        if key == "commonName"
-    ]
-    return str(names[-1]) if names else ""
+    return tls.common_name(peer.cert() or {})
 
 
 def _is_loopback(peer: Any) -> bool:
@@ -247,7 +242,7 @@ def _is_loopback(peer: Any) -> bool:
     address = peer.addr()
     if isinstance(address, tuple):
         try:
-            return ip_address(address[0]).is_loopback
+            return ip_address(plain_address(address[0])).is_loopback
         except ValueError:
             return False
     return isinstance(address, (str, bytes))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -29,10 +30,13 @@ from kvorum.limits import (
 )
 from kvorum.server.tls import Refusals, TlsPort
 from kvorum.server.tls_transport import TlsTransport
-from kvorum.urls import Url
+from kvorum.urls import Url, plain_address
+
+log = logging.getLogger(__name__)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _BACKLOG = 1024
+_SWEEP_MIN = 64  # Connections remembered before those that have ended are forgotten.
 # How a TLS connection begins: a record of the handshake, of some version 3.
 _CLIENT_HELLO = b"\x16\x03"
 
@@ -142,6 +146,7 @@ class Listener:
         self._ongoing = ongoing
         self._servers: list[asyncio.AbstractServer] = []
         self._transports: set[asyncio.Transport] = set()
+        self._sweep_at = _SWEEP_MIN
         self._held = False
         self._tls = tls
         self._secure = tuple(secure)
@@ -171,7 +176,10 @@ class Listener:
 
     def made(self, transport: asyncio.Transport) -> None:
         """A connection was accepted."""
-        self._transports = {x for x in self._transports if not x.is_closing()}
+        if len(self._transports) >= self._sweep_at:
+            # Seldom enough that a crowd costs each newcomer little.
+            self._transports = {x for x in self._transports if not x.is_closing()}
+            self._sweep_at = max(_SWEEP_MIN, 2 * len(self._transports))
         self._transports.add(transport)
         if self._held:
             transport.pause_reading()
@@ -214,12 +222,16 @@ class Listener:
     async def _admit(self, transport: TlsTransport) -> None:
         """Look at who it is; then let them speak."""
         remote = transport.get_extra_info("peername")
-        host = str(remote[0]) if isinstance(remote, tuple) else ""
+        host = plain_address(str(remote[0])) if isinstance(remote, tuple) else ""
         try:
             assert self._tls is not None, "given with the sockets"
             refusal = await self._tls.refusal(transport.get_extra_info("ssl_object"), host)
         except ConfigError as error:
             refusal = str(error)
+        except Exception:
+            # A certificate can hold anything; one that cannot be judged is no good.
+            log.exception("a certificate cannot be judged")
+            refusal = "internal error"
         finally:
             self._handshakes.pop(transport, None)
         if refusal:

@@ -10,6 +10,7 @@ where that page is silent).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -194,12 +195,13 @@ def chain_serials(connection: Any) -> list[int]:
 
 
 def common_name(shown: dict[str, Any]) -> str:
-    """The subject's common name in what ``getpeercert`` gives, or empty."""
-    for part in shown.get("subject", ()):
-        for name, value in part:
-            if name == "commonName":
-                return str(value)
-    return ""
+    """The subject's common name in what ``getpeercert`` gives, or empty; of several the last, as Go
+    has it.
+    """
+    names = [
+        value for part in shown.get("subject", ()) for kind, value in part if kind == "commonName"
+    ]
+    return str(names[-1]) if names else ""
 
 
 def names_host(shown: dict[str, Any], host: str) -> bool:
@@ -213,7 +215,19 @@ def names_host(shown: dict[str, Any], host: str) -> bool:
             kind == "DNS" and _matches(name.lower().rstrip(".").split("."), wanted)
             for kind, name in names
         )
-    return any(kind == "IP Address" and ip_address(name) == address for kind, name in names)
+    return str(address) in _addresses(names)
+
+
+def _addresses(names: Iterable[tuple[str, str]]) -> list[str]:
+    """The addresses among a certificate's names, as they are usually written; what is none is
+    passed over.
+    """
+    found = []
+    for kind, name in names:
+        if kind == "IP Address":
+            with contextlib.suppress(ValueError):
+                found.append(str(ip_address(name)))
+    return found
 
 
 def _matches(pattern: list[str], host: list[str]) -> bool:
@@ -254,7 +268,8 @@ async def _stands_for(name: str, host: str) -> bool:
             found, _ = await loop.getnameinfo((host, 0), socket.NI_NAMEREQD)
             return _matches(name.lower().split("."), found.lower().split("."))
         infos = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
+        # Nobody has that name, or nobody can have it.
         return False
     return any(ip_address(str(info[4][0])) == ip_address(host) for info in infos)
 

@@ -5,6 +5,7 @@ on asyncio's loop and on uvloop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -16,9 +17,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from kvorum.config_tls import TlsConfig
+from kvorum.errors import ConfigError
 from kvorum.http2.server import KvorumServer
 from kvorum.server.listener import PREFACE, Listener, bind
-from kvorum.server.tls import TlsPort, common_name
+from kvorum.server.tls import TlsPort, address_refusal, common_name, names_host
 from kvorum.urls import parse_urls
 from support.authority import Authority, Identity
 
@@ -60,10 +62,16 @@ class Echo(asyncio.Protocol):
 class Door:
     """A listener with TLS, and who came over HTTP/1.1."""
 
-    def __init__(self, config: TlsConfig, folder: Path, http: type[Echo] = Echo) -> None:
+    def __init__(
+        self,
+        config: TlsConfig,
+        folder: Path,
+        http: type[Echo] = Echo,
+        sockets: list[socket.socket] | None = None,
+    ) -> None:
         self.echoes: list[Echo] = []
         urls = parse_urls("https://127.0.0.1:0")
-        self.sockets = bind(urls)
+        self.sockets = bind(urls) if sockets is None else sockets
         self.tls = TlsPort(config, folder, urls)
         self.tls.check(listens=True, dials=False)
 
@@ -350,3 +358,73 @@ def test_a_self_signed_certificate_is_made_once(
     before = cert.read_bytes()
     TlsPort(TlsConfig(auto=True), tmp_path, parse_urls("https://127.0.0.1:1"))
     assert cert.read_bytes() == before
+
+
+def test_names_that_nobody_can_have_are_refused_like_those_that_nobody_has() -> None:
+    for name in ("a" * 64 + ".example", "a..example", "x" * 300):
+        shown = {"subjectAltName": (("DNS", name), ("IP Address", "<invalid>"))}
+        refusal = asyncio.run(address_refusal(shown, "127.0.0.1"))
+        assert refusal == f"tls: \"127.0.0.1\" does not match any of DNSNames ['{name}']"
+
+
+def test_addresses_of_a_certificate() -> None:
+    names = ("<invalid>", "127.0.0.1", "0:0:0:0:0:0:0:1")
+    shown = {"subjectAltName": tuple(("IP Address", name) for name in names)}
+    assert names_host(shown, "127.0.0.1") and names_host(shown, "[::1]")
+    assert not names_host(shown, "127.0.0.2")
+
+
+def test_the_last_of_several_common_names_counts() -> None:
+    shown = {"subject": ((("commonName", "a"),), (("commonName", "b"),))}
+    assert common_name(shown) == "b"
+    assert common_name({}) == ""
+
+
+def test_a_certificate_that_cannot_be_judged_is_refused(
+    run: Callable[[Coroutine[Any, Any, None]], None],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fails(connection: Any, host: str) -> str:
+        raise KeyError("of all things")
+
+    authority = Authority(tmp_path)
+
+    async def main() -> None:
+        async with Door(config_of(authority.issue("server")), tmp_path) as door:
+            door.tls.refusal = fails  # type: ignore[method-assign]  # In the place of a real one.
+            reader, writer = await door.connect(authority)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+            assert door.echoes == [] and not door.listener._handshakes
+
+    run(main())
+    assert any("rejected connection" in line.message for line in caplog.records)
+
+
+def test_ipv4_through_a_socket_for_both_families(
+    run: Callable[[Coroutine[Any, Any, None]], None], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def noted(connection: Any, host: str) -> str:
+        asked.append(host)
+        return ""
+
+    authority = Authority(tmp_path)
+
+    async def main() -> None:
+        try:
+            sockets = bind(parse_urls("https://[::]:0"))
+        except ConfigError:
+            pytest.skip("this machine has no IPv6")
+        async with Door(config_of(authority.issue("server")), tmp_path, sockets=sockets) as door:
+            door.tls.refusal = noted  # type: ignore[method-assign]  # In the place of a real one.
+            reader, writer = await door.connect(authority)
+            writer.write(b"GET")
+            assert await reader.readexactly(9) == b"heard GET"
+            writer.close()
+
+    run(main())
+    assert asked == ["127.0.0.1"]
