@@ -19,9 +19,15 @@ from kvorum.config_auth import SIMPLE_TTL_S, parse_auth_token
 from kvorum.config_log import LogConfig, read_log
 from kvorum.config_tls import TlsConfig, read_tls, scheme_warnings, verify_schemes
 from kvorum.errors import ConfigError
+from kvorum.failpoints import Term, from_environment
 from kvorum.flags import Settings
 from kvorum.flagvalues import parse_duration_s
-from kvorum.limits import LEASE_CHECKPOINT_MS, MAX_CONCURRENT_STREAMS
+from kvorum.limits import (
+    LEASE_CHECKPOINT_MS,
+    MAX_CONCURRENT_STREAMS,
+    WAL_SEGMENT_BYTES,
+    WAL_SEGMENT_BYTES_MIN,
+)
 from kvorum.urls import (
     Url,
     default_host,
@@ -56,6 +62,7 @@ class NodeConfig:
     name: str = "default"
     data_dir: Path = Path("default.etcd")
     wal_dir: Path | None = None
+    wal_segment_bytes: int = WAL_SEGMENT_BYTES
     listen_client_urls: tuple[Url, ...] = parse_urls("http://localhost:2379")
     listen_peer_urls: tuple[Url, ...] = parse_urls("http://localhost:2380")
     listen_metrics_urls: tuple[Url, ...] = ()
@@ -106,6 +113,8 @@ class NodeConfig:
     reuse_port: bool = False
     log: LogConfig = _PLAIN_LOG
     enable_faults: bool = False
+    # Armed from the start.
+    failpoints: tuple[Term, ...] = ()
     client_tls: TlsConfig = _NO_CLIENT_TLS
     peer_tls: TlsConfig = _NO_PEER_TLS
     warnings: tuple[str, ...] = ()
@@ -135,7 +144,9 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> NodeConfig | S
     settings = flags.parse(arguments, environ)
     if settings.wants_help or settings.wants_version:
         return settings
-    return build(settings)
+    config = build(settings)
+    armed = from_environment(environ, config.enable_faults)
+    return dataclasses.replace(config, failpoints=armed)
 
 
 def build(settings: Settings) -> NodeConfig:
@@ -203,6 +214,7 @@ def _plain(s: Settings) -> NodeConfig:
         reuse_port=s.boolean("socket-reuse-port"),
         log=read_log(s),
         enable_faults=s.boolean("enable-faults"),
+        wal_segment_bytes=max(WAL_SEGMENT_BYTES_MIN, s.integer("wal-segment-bytes")),
         client_tls=read_tls(s, "client"),
         peer_tls=read_tls(s, "peer"),
         warnings=tuple(warnings),

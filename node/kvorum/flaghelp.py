@@ -28,7 +28,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "Member",
         (
-            "name", "data-dir", "wal-dir", "snapshot-count", "snapshot-catchup-entries",
+            "name", "data-dir", "wal-dir", "wal-segment-bytes", "snapshot-count",
+            "snapshot-catchup-entries",
             "heartbeat-interval", "election-timeout", "initial-election-tick-advance",
             "listen-peer-urls", "listen-client-urls", "listen-client-http-urls",
             "quota-backend-bytes", "max-txn-ops", "max-request-bytes", "max-concurrent-streams",

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from kvorum.limits import WAL_SEGMENT_BYTES
+
 
 class Kind(Enum):
     """How a flag's text is checked."""
@@ -302,6 +304,12 @@ _TABLE = (
     ),
     Flag("config-file", _TEXT, "", "YAML or TOML in place of all other flags and variables."),
     Flag("enable-faults", _BOOL, "false", "Let drills inflict faults on this node."),
+    Flag(
+        "wal-segment-bytes",
+        _UINT,
+        str(WAL_SEGMENT_BYTES),
+        "Size of a file of the log; the log is cut in whole files.",
+    ),
 )
 
 FLAGS: dict[str, Flag] = {flag.name: flag for flag in _TABLE}

@@ -31,9 +31,9 @@ FILES: dict[str, tuple[int, int, tuple[str, ...]]] = {
             "etcd/rpc_watch.proto",
         ),
     ),
-    "kvorum/faults.proto": (21257, 1156, ()),
-    "kvorum/inspect.proto": (22416, 3902, ()),
-    "kvorum/peer.proto": (26321, 3865, ()),
+    "kvorum/faults.proto": (21257, 1255, ()),
+    "kvorum/inspect.proto": (22515, 3902, ()),
+    "kvorum/peer.proto": (26420, 3865, ()),
 }
 """File name -> offset and length in descriptors.binpb, files it imports."""
 
@@ -224,6 +224,7 @@ SYMBOLS: dict[str, str] = {
     "kvorum.v1.ClockFault": "kvorum/faults.proto",
     "kvorum.v1.DigestReport": "kvorum/peer.proto",
     "kvorum.v1.Direction": "kvorum/faults.proto",
+    "kvorum.v1.FailpointFault": "kvorum/faults.proto",
     "kvorum.v1.FaultState": "kvorum/faults.proto",
     "kvorum.v1.Faults": "kvorum/faults.proto",
     "kvorum.v1.Faults.Inject": "kvorum/faults.proto",

@@ -15,7 +15,7 @@ _INJECT = method("/kvorum.v1.Faults/Inject")
 _LIFT = method("/kvorum.v1.Faults/Lift")
 _LIST = method("/kvorum.v1.Faults/List")
 
-Fault = v1.LinkFault | v1.PauseFault | v1.SlowFsyncFault | v1.ClockFault
+Fault = v1.LinkFault | v1.PauseFault | v1.SlowFsyncFault | v1.ClockFault | v1.FailpointFault
 
 
 class Faults:
@@ -36,6 +36,8 @@ class Faults:
                 request.slow_fsync = fault
             case v1.ClockFault():
                 request.clock = fault
+            case v1.FailpointFault():
+                request.failpoint = fault
         return (await self._caller.call(_INJECT, request, v1.InjectResponse)).id
 
     async def lift(self, id: int = 0) -> int:

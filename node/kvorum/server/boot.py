@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvorum.config import NodeConfig, verify_bootstrap
+from kvorum.failpoints import Failpoint
 from kvorum.history.database import ForeignHistory, HistoryDatabase
 from kvorum.history.probe import open_history
 from kvorum.history.rows import PUT, Identity, Row
 from kvorum.history.transfer import import_rows
-from kvorum.limits import SNAPSHOT_SEND_ROWS
+from kvorum.limits import SNAPSHOT_SEND_ROWS, WAL_SEGMENT_BYTES
 from kvorum.machine.apply import ImageError, Machine, decode_image, encode_image
 from kvorum.machine.members import Member
 from kvorum.machine.record import parse
@@ -30,8 +31,10 @@ from kvorum.raft.types import ConfState, HardState, SnapshotMeta
 from kvorum.replica.state import Boot
 from kvorum.server.crash import Exit, FatalError
 from kvorum.server.identity import cluster_id, member_id
+from kvorum.storage.failing import FailingDisk
 from kvorum.storage.filesystem import DataDirLock, DataDirLocked, RealDisk, make_directory
 from kvorum.storage.interface import (
+    Disk,
     Recovered,
     SnapshotBroken,
     SnapshotFile,
@@ -91,7 +94,7 @@ class FoundState:
     boot: Boot
     wal: Wal
     store: Snapshots
-    snap_disk: RealDisk
+    snap_disk: Disk
     database: HistoryDatabase
     is_new: bool
 
@@ -126,8 +129,15 @@ def _texts(urls: Iterable[object]) -> tuple[str, ...]:
     return tuple(sorted(str(getattr(url, "text", url)) for url in urls))
 
 
-def find(places: DataDir, first: FirstMembers | None = None) -> FoundState:
+def find(
+    places: DataDir,
+    first: FirstMembers | None = None,
+    segment_bytes: int = WAL_SEGMENT_BYTES,
+    failpoint: Failpoint | None = None,
+) -> FoundState:
     """Read the disk, or prepare it for a first start among these first members. Blocks.
+
+    ``failpoint``: the disks of the state that is found have these.
 
     Raises FatalError for data that cannot be used.
     """
@@ -135,8 +145,9 @@ def find(places: DataDir, first: FirstMembers | None = None) -> FoundState:
     try:
         if is_new:
             assert first is not None, "an empty disk says nothing about the members"
-            _bootstrap(places, first)
-        wal, recovered = Wal.open(RealDisk(places.wal))
+            _bootstrap(places, first, failpoint)
+        disk = _disk(places.wal, "wal", failpoint)
+        wal, recovered = Wal.open(disk, segment_bytes=segment_bytes)
     except WalCorrupt as corrupt:
         raise FatalError(
             f"the log is damaged where it was synced; nothing was cut: {corrupt}", Exit.BAD_DATA
@@ -151,18 +162,24 @@ def find(places: DataDir, first: FirstMembers | None = None) -> FoundState:
             "nothing was acknowledged from it: remove the data directory",
             Exit.BAD_DATA,
         )
-    return _restart(places, wal, recovered, is_new)
+    return _restart(places, wal, recovered, is_new, _disk(places.snap, "snap", failpoint))
 
 
-def _bootstrap(places: DataDir, first: FirstMembers) -> None:
+def _disk(directory: Path, name: str, failpoint: Failpoint | None) -> Disk:
+    disk = RealDisk(directory)
+    return disk if failpoint is None else FailingDisk(disk, name, failpoint)
+
+
+def _bootstrap(places: DataDir, first: FirstMembers, failpoint: Failpoint | None) -> None:
     # Without a configuration raft neither votes for itself nor counts anybody, and asks for a
     # snapshot.
     voters = () if first.joins else tuple([member.id for member in first.members])
     meta = SnapshotMeta(0, 0, ConfState(voters))
     machine = Machine(first.metadata.cluster_id, first.members)
-    store = Snapshots(RealDisk(places.snap), _report)
+    store = Snapshots(_disk(places.snap, "snap", failpoint), _report)
     store.save(meta, machine.revision, encode_image(machine.image()))
-    wal = Wal.create(RealDisk(places.wal), first.metadata, salt=secrets.randbits(32))
+    disk = _disk(places.wal, "wal", failpoint)
+    wal = Wal.create(disk, first.metadata, salt=secrets.randbits(32))
     wal.append(HardState(_FIRST_TERM), (), meta)
     wal.sync()
     wal.close()
@@ -172,9 +189,10 @@ def _report(broken: SnapshotBroken) -> None:
     log.error("set a broken snapshot aside", extra={"error": str(broken)})
 
 
-def _restart(places: DataDir, wal: Wal, recovered: Recovered, is_new: bool) -> FoundState:
+def _restart(
+    places: DataDir, wal: Wal, recovered: Recovered, is_new: bool, snap_disk: Disk
+) -> FoundState:
     identity = Identity(recovered.metadata.cluster_id, recovered.metadata.member_id)
-    snap_disk = RealDisk(places.snap)
     store = Snapshots(snap_disk, _report)
     try:
         opened = open_history(places.history, identity)

@@ -17,6 +17,7 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from kvorum_proto.codec import ServerCodec
 
+from kvorum.failpoints import Failpoint, nothing
 from kvorum.http2.messages import send_encoded
 from kvorum.limits import METRICS_LABEL_VALUES
 from kvorum.server.latency import (
@@ -36,6 +37,7 @@ _KINDS = {
 }
 _OTHERS = "other"
 _MAINTENANCE = "/etcdserverpb.Maintenance/"
+_KEYS = "/etcdserverpb.KV/"
 _WALKS = {
     _MAINTENANCE + "Hash": HASH_BUCKETS_US,
     _MAINTENANCE + "HashKV": HASH_BUCKETS_US,
@@ -64,9 +66,17 @@ class CallCounts:
     Args:
         extensive: whether how long calls took is counted for every method.
         slow_us: unary calls that took longer are told in the log.
+        failpoint: the place where the answer to a call about keys was sent.
     """
 
-    def __init__(self, *, extensive: bool = False, slow_us: int = 300_000) -> None:
+    def __init__(
+        self,
+        *,
+        extensive: bool = False,
+        slow_us: int = 300_000,
+        failpoint: Failpoint = nothing,
+    ) -> None:
+        self._failpoint = failpoint
         self.extensive = extensive
         self._slow_us = slow_us
         # How long the few calls take that walk over everything.
@@ -82,6 +92,7 @@ class CallCounts:
         counts = self.methods[path] = MethodCounts(path, handler.cardinality, seconds)
         is_unary = handler.cardinality is Cardinality.UNARY_UNARY
         walk, slow_us = self.walks.get(path), self._slow_us
+        answered = self._failpoint if path.startswith(_KEYS) else nothing
         inner = handler.func
         requests_of = "unary" if is_unary else "stream"
 
@@ -95,6 +106,7 @@ class CallCounts:
                     counts.received += 1
                     await inner(stream)
                     counts.sent += 1
+                    answered("reply_after")
                 else:
                     await inner(_CountedStream(stream, counts, self.codec))
             except GRPCError as error:

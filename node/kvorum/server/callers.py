@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kvorum.errors import Condition, KvorumError
+from kvorum.failpoints import Failpoint, nothing
 from kvorum.limits import MAX_PENDING_REQUESTS
 from kvorum.replica.inputs import Cancel, Input
 from kvorum.replica.requests import Done, Failed, Outcome
@@ -32,10 +33,14 @@ class Callers:
     Args:
         post: hands an input to the replica.
         first_id: ids count from here.
+        failpoint: the place where a write's outcome is known and not told.
     """
 
-    def __init__(self, post: Callable[[Input], None], first_id: int) -> None:
+    def __init__(
+        self, post: Callable[[Input], None], first_id: int, failpoint: Failpoint = nothing
+    ) -> None:
         self._post = post
+        self._failpoint = failpoint
         self._next_id = first_id
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._stopped = False
@@ -75,6 +80,7 @@ class Callers:
                 self._post(Cancel(request_id))
             raise
         if timed:
+            self._failpoint("reply_before")
             self.propose.add((time.perf_counter_ns() - started) // 1000)
         if isinstance(outcome, Failed):
             raise KvorumError(outcome.condition, outcome.detail)

@@ -6,9 +6,11 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from kvorum_proto.kvorum import v1
 
+from kvorum.failpoints import parse
 from kvorum.server.faults import (
     ClockFault,
     Direction,
+    FailpointFault,
     Fault,
     FaultGate,
     LinkFault,
@@ -63,6 +65,11 @@ def fault_of(request: v1.InjectRequest) -> Fault:
         return SlowFsyncFault(request.slow_fsync.delay_ms)
     if request.clock is not None:
         return ClockFault(request.clock.rate_ppm, request.clock.jump_ms)
+    if request.failpoint is not None:
+        terms = parse(request.failpoint.terms)
+        if not terms:
+            raise ValueError("the request names no failpoint")
+        return FailpointFault(terms)
     raise ValueError("the request names no fault")
 
 
@@ -82,5 +89,8 @@ def request_of(fault: Fault, duration_ms: int) -> v1.InjectRequest:
     if isinstance(fault, SlowFsyncFault):
         slow = v1.SlowFsyncFault(delay_ms=fault.delay_ms)
         return v1.InjectRequest(duration_ms=duration_ms, slow_fsync=slow)
+    if isinstance(fault, FailpointFault):
+        failpoint = v1.FailpointFault(terms=fault.text)
+        return v1.InjectRequest(duration_ms=duration_ms, failpoint=failpoint)
     clock = v1.ClockFault(rate_ppm=fault.rate_ppm, jump_ms=fault.jump_ms)
     return v1.InjectRequest(duration_ms=duration_ms, clock=clock)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from kvorum.failpoints import Failpoints, Term
 from kvorum.limits import FAULT_DURATION_MS_MAX, FAULTS_MAX, PAUSE_BEGINS_S
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,24 @@ class ClockFault:
         return f"clock {self.rate_ppm:+d} ppm, jump {self.jump_ms:+d} ms"
 
 
-Fault = LinkFault | PauseFault | SlowFsyncFault | ClockFault
+@dataclass(frozen=True)
+class FailpointFault:
+    """Armed failpoints."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def text(self) -> str:
+        """As they are written."""
+        return ",".join(str(term) for term in self.terms)
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"failpoint {self.text}"
+
+
+Fault = LinkFault | PauseFault | SlowFsyncFault | ClockFault | FailpointFault
 
 
 class ActiveFault(NamedTuple):
@@ -128,10 +146,17 @@ class FaultGate:
     Args:
         loop: its clock times the faults.
         rng: decides which messages are lost and how long they are delayed.
+        failpoints: those of this node.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        rng: random.Random,
+        failpoints: Failpoints | None = None,
+    ) -> None:
         self._loop = loop
+        self._failpoints = failpoints
         self._rng = rng
         self._faults: dict[int, _Timed] = {}
         self._next_id = 1
@@ -155,6 +180,8 @@ class FaultGate:
             raise ValueError(f"more than {FAULTS_MAX} faults at once")
         if isinstance(fault, ClockFault) and not -_PPM < fault.rate_ppm <= _PPM:
             raise ValueError("rate_ppm must be above -1,000,000 and at most 1,000,000")
+        if isinstance(fault, FailpointFault) and self._failpoints is None:
+            raise ValueError("this node has no failpoints")
         id_, self._next_id = self._next_id, self._next_id + 1
         seconds = duration_ms / 1000
         timer = self._loop.call_later(seconds, self._end, id_)
@@ -163,6 +190,8 @@ class FaultGate:
             "fault injected",
             extra={"fault": fault.words, "fault-id": id_, "duration-ms": duration_ms},
         )
+        if isinstance(fault, FailpointFault) and self._failpoints is not None:
+            self._failpoints.arm(id_, fault.terms)
         if isinstance(fault, PauseFault):
             # The answer to whoever asked must leave before nothing leaves any more.
             self._loop.call_later(PAUSE_BEGINS_S, self._changed)
@@ -225,6 +254,8 @@ class FaultGate:
         if timed is None:
             return 0
         timed.timer.cancel()
+        if self._failpoints is not None:
+            self._failpoints.disarm(id_)
         log.warning("fault lifted", extra={"fault": timed.fault.words, "fault-id": id_})
         self._changed()
         return 1

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
+from kvorum.failpoints import Failpoint, nothing
 from kvorum.history import pages
 from kvorum.history.database import HistoryDatabase, HistoryFailed, read_progress
 from kvorum.history.defragment import Defragmentation
@@ -114,6 +115,7 @@ class HistoryDesk:
         post_threadsafe: hands an input to the replica, from any thread.
         call_threadsafe: runs a callback on the loop, from any thread.
         die: ends the process.
+        failpoint: places of the writer and of defragmentations.
     """
 
     def __init__(
@@ -124,12 +126,14 @@ class HistoryDesk:
         post_threadsafe: Callable[[Input], None],
         call_threadsafe: Callable[[Callable[[], None]], None],
         die: Callable[[BaseException], None],
+        failpoint: Failpoint = nothing,
     ) -> None:
         self.path = path
         self.identity = identity
         self._post = post_threadsafe
         self._call = call_threadsafe
         self._die = die
+        self._failpoint = failpoint
         self._waiting: deque[_Queued] = deque()
         self._swaps = 0  # changes of the file under way
         self._swap = threading.Lock()  # held while files change, and at the end
@@ -146,6 +150,7 @@ class HistoryDesk:
             database,
             self._durable,
             self._failed,
+            self._failpoint,
             on_commit=lambda took_ns: self._commits.add(took_ns // 1000),
         )
         self.reader = HistoryReader(database)
@@ -385,7 +390,7 @@ class HistoryDesk:
 
     def begin_copy(self) -> Copy:
         """A defragmentation of the present file. Blocks for some milliseconds."""
-        return Copy(self._generation, Defragmentation(self.path, self.identity))
+        return Copy(self._generation, Defragmentation(self.path, self.identity, self._failpoint))
 
     def replace(self, copy: Copy) -> Future[None]:
         """Finish a copy and put it in the place of the file: meanwhile everything asked for waits.
@@ -426,7 +431,9 @@ class HistoryDesk:
         except HistoryFailed:
             raise  # The writer failed before: it has said so, and the process ends.
         except BaseException:
-            self.writer = HistoryWriter(self._database, self._durable, self._failed)
+            self.writer = HistoryWriter(
+                self._database, self._durable, self._failed, self._failpoint
+            )
             self._call(self._swapped)
             raise
         try:

@@ -29,6 +29,7 @@ from kvorum_proto.codec import ServerCodec
 from kvorum import ETCD_CLUSTER_VERSION
 from kvorum.config import NodeConfig
 from kvorum.errors import KvorumError
+from kvorum.failpoints import Failpoints, nothing
 from kvorum.history.database import HistoryError
 from kvorum.history.rows import Identity
 from kvorum.http2.server import KvorumServer
@@ -95,6 +96,8 @@ class Member:
         self._http: list[web.AppRunner] = []
         self._ready = asyncio.Event()
         self._doors = Doors(config)
+        self._failpoints = Failpoints(config.failpoints) if config.enable_faults else None
+        self._failpoint = self._failpoints.hit if self._failpoints is not None else None
         self._listeners: list[Listener] = []
         self.node: Node
 
@@ -179,7 +182,7 @@ class Member:
         config, places = self.config, self._places
         leaving.refuse_removed(config.data_dir)
         first = await joining.first_members(config, self._doors.peer_tls) if places.is_new else None
-        found = boot.find(places, first)
+        found = boot.find(places, first, config.wal_segment_bytes, self._failpoint)
         try:
             if found.metadata.member_id in found.boot.machine.members.removed:
                 raise leaving.refusal(config.data_dir)
@@ -197,7 +200,8 @@ class Member:
         config, crash = self.config, self._crash
         cluster, member = found.metadata
         rng = random.Random()
-        gate = FaultGate(loop, random.Random(rng.getrandbits(64)))
+        gate = FaultGate(loop, random.Random(rng.getrandbits(64)), self._failpoints)
+        failpoint = self._failpoint or nothing
         first_id = id_base(member, time.time_ns() // 1_000_000)
         replica = Replica(
             self._replica_config(found, first_id), found.boot, random.Random(rng.getrandbits(64))
@@ -211,6 +215,7 @@ class Member:
             crash=crash,
             gate=gate,
             tokens=self._tokens,
+            failpoint=failpoint,
         )
         self._disk = DiskThread(
             loop,
@@ -226,6 +231,7 @@ class Member:
             node.post_threadsafe,
             node.call_threadsafe,
             crash.die,
+            failpoint,
         )
         self._snapshots = SnapshotDesk(
             found.store,
@@ -235,6 +241,7 @@ class Member:
             node.post_threadsafe,
             node.call_threadsafe,
             crash.die,
+            failpoint,
         )
         urls = tuple(url.text for url in config.advertise_peer_urls)
         own = Self(cluster, member, urls, self._doors.peer_tls)

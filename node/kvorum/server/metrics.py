@@ -51,7 +51,9 @@ class Metrics:
         self._node = node
         config = node.config
         self.calls = CallCounts(
-            extensive=config.extensive_metrics, slow_us=int(config.slow_request_s * 1e6)
+            extensive=config.extensive_metrics,
+            slow_us=int(config.slow_request_s * 1e6),
+            failpoint=node.failpoint,
         )
         self.health = HealthCounts()
         self._scrapes = 0

@@ -23,6 +23,7 @@ from typing import Any
 
 from kvorum.config import NodeConfig
 from kvorum.errors import Condition, KvorumError
+from kvorum.failpoints import Failpoint, nothing
 from kvorum.machine.apply import Machine
 from kvorum.machine.auth import ANONYMOUS, Caller
 from kvorum.machine.commands import AlarmSet, Command
@@ -88,8 +89,10 @@ class Node:
         crash: Crash,
         gate: FaultGate,
         tokens: Tokens | None = None,
+        failpoint: Failpoint = nothing,
     ) -> None:
         self.config = config
+        self.failpoint = failpoint
         self.tokens = open_tokens(config) if tokens is None else tokens
         self.passwords = Passwords(config.bcrypt_cost)
         self.cluster_id = cluster_id
@@ -113,7 +116,7 @@ class Node:
         self._joined = asyncio.Event()
         self._leaving = False
         self._leave_listeners: dict[Callable[[], None], None] = {}
-        self.callers = Callers(self.post, first_request_id)
+        self.callers = Callers(self.post, first_request_id, failpoint)
         self._streams = WatchStreams(self.post)
         self._ticker = Ticker(
             self._loop,

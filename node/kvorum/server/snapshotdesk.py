@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from kvorum.failpoints import Failpoint, nothing
 from kvorum.history.transfer import HistoryImport
 from kvorum.history.writer import Durable
 from kvorum.machine.apply import encode_image
@@ -43,6 +44,7 @@ class SnapshotDesk:
         post_threadsafe: hands an input to the replica, from any thread.
         call_threadsafe: runs a callback on the loop, from any thread.
         die: ends the process.
+        failpoint: places of a snapshot's way.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class SnapshotDesk:
         post_threadsafe: Callable[[Input], None],
         call_threadsafe: Callable[[Callable[[], None]], None],
         die: Callable[[BaseException], None],
+        failpoint: Failpoint = nothing,
     ) -> None:
+        self.failpoint = failpoint
         self.store = store
         self._disk = disk
         self._thread = thread
@@ -89,9 +93,11 @@ class SnapshotDesk:
         self._history.checkpoint(reached)
 
     def _write(self, effect: SaveSnapshot) -> None:
+        self.failpoint("snapshot_cut_before")
         started_ns = time.perf_counter_ns()
         file = self.store.save(effect.meta, effect.revision, encode_image(effect.image))
         self.saves.add((time.perf_counter_ns() - started_ns) // 1000)
+        self.failpoint("snapshot_cut_after")
         log.info(
             "saved snapshot",
             extra={"snapshot-index": effect.meta.index, "bytes": file.body_bytes},
@@ -104,6 +110,7 @@ class SnapshotDesk:
             return
         store.append(snapshot=effect.meta)
         store.sync()
+        self.failpoint("snapshot_cut_marked")
         self._post(SnapshotSaved(effect.meta.index))
 
     # --- from a leader ----------------------------------------------------------------------------
@@ -123,9 +130,12 @@ class SnapshotDesk:
 
     def _replace(self, store: LogStore, staged: Staged, effect: InstallSnapshot) -> None:
         # On the disk thread.
+        self.failpoint("snapshot_install_before")
         self._history.swap(staged.history)
+        self.failpoint("snapshot_install_swapped")
         store.append(effect.hard_state, (), effect.meta, reset=True)
         store.sync()
+        self.failpoint("snapshot_install_after")
         self._installed_index = effect.meta.index
         self._call(self._settled)
         log.info("installed snapshot", extra={"snapshot-index": effect.meta.index})

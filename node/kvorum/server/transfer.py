@@ -237,6 +237,7 @@ class _Arrival:
         self.meta = decode_meta(head.meta)
         self._desk = desk
         self._sums = _Sums()
+        desk.failpoint("snapshot_receive_before")
         self._file = desk.store.begin(self.meta, head.revision)
         self._rows = HistoryImport(history.path, history.identity)
 
@@ -265,6 +266,7 @@ class _Arrival:
         # To the history a floor is a compaction: what lies below it is not whole.
         oldest = max(machine.compact_revision, self.head.history_floor)
         self._rows.finish(self.meta.index, self.meta.term, machine.revision, oldest)
+        self._desk.failpoint("snapshot_receive_after")
         return Staged(file, self._rows), machine
 
     def abort(self) -> None:

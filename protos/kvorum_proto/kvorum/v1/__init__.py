@@ -8,6 +8,7 @@ __all__ = (
     "ClockFault",
     "DigestReport",
     "Direction",
+    "FailpointFault",
     "FaultState",
     "HistoryBatch",
     "HistoryRequest",
@@ -183,6 +184,21 @@ default_message_pool.register_message("kvorum.v1", "DigestReport", DigestReport)
 
 
 @dataclass(eq=False, repr=False)
+class FailpointFault(betterproto2.Message):
+    """
+    A named place at which the node crashes, stands still or fails when it next comes there.
+    """
+
+    terms: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    name=action[*count][@n],... as in the environment variable KVORUM_FAILPOINT.
+    """
+
+
+default_message_pool.register_message("kvorum.v1", "FailpointFault", FailpointFault)
+
+
+@dataclass(eq=False, repr=False)
 class FaultState(betterproto2.Message):
     id: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
 
@@ -322,6 +338,10 @@ class InjectRequest(betterproto2.Message):
 
     clock: "ClockFault | None" = betterproto2.field(
         5, betterproto2.TYPE_MESSAGE, optional=True, group="fault"
+    )
+
+    failpoint: "FailpointFault | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, optional=True, group="fault"
     )
 
 
