@@ -13,29 +13,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
-from kvorum.machine.apply import Machine, decode_image, encode_image
-from kvorum.machine.members import Member
+from kvorum.machine.apply import decode_image, encode_image
 from kvorum.raft.messages import ForwardProposal, VoteResponse
-from kvorum.raft.types import ConfState, HardState, SnapshotMeta
+from kvorum.raft.trace import TraceEvent, render
 from kvorum.replica import effects as e
 from kvorum.replica import inputs as i
 from kvorum.replica.replica import Replica
 from kvorum.replica.requests import Outcome
-from kvorum.replica.state import Boot, ReplicaConfig
+from kvorum.replica.state import ReplicaConfig
+from kvorum.sim import boot
+from kvorum.sim.boot import CLUSTER_ID, Disks
 from kvorum.sim.history import SimHistory
 from kvorum.sim.network import Network
 from kvorum.sim.properties import Properties
 from kvorum.sim.world import World
-from kvorum.storage.interface import SnapshotBroken, WalFailed, WalMetadata
-from kvorum.storage.memory import MemoryDisk
+from kvorum.storage.interface import WalFailed
+from kvorum.storage.replay import segment_names
 from kvorum.storage.snapshot_file import Snapshots
 from kvorum.storage.wal import Wal
 
-CLUSTER_ID = 0xC1
 TICK_US = 100_000
-_SEGMENT_BYTES = 16 * 1024
 
 Answered = Callable[[Outcome], None]
 Delivered = Callable[["SimNode", e.Deliver], None]
@@ -48,7 +48,9 @@ def _gives_vote(effect: e.Effect) -> bool:
 
 
 class SimNode:
-    """One member. ``alive`` False: its process is gone, its disks remain."""
+    """One member. ``alive`` False: its process is gone, its disks remain. ``out``: why it can never
+    start again, empty as long as it can. ``damaged``: its disks were harmed since its last start.
+    """
 
     def __init__(
         self,
@@ -75,9 +77,14 @@ class SimNode:
         self._properties = properties
         self._voters = voters
         self._snapshot_count = snapshot_count
-        self._log_disk = MemoryDisk(random.Random(world.rng.getrandbits(64)))
-        self._snap_disk = MemoryDisk(random.Random(world.rng.getrandbits(64)))
+        self.out = ""
+        self.damaged = ""
+        self._rng = world.dice(f"node {member_id}")
+        self.disks = Disks(self._rng)
         self._history = SimHistory()
+        self._installed_index = 0
+        # Before the newest record of the newest segment: what comes earlier is surely synced.
+        self._settled_bytes = 0
         self._staged: dict[int, tuple[SimHistory, list[bytes], int]] = {}
         self._tokens = 0
         self._wal: Wal
@@ -85,38 +92,35 @@ class SimNode:
         self.replica: Replica
         self._disk_queue: list[Callable[[], None]] = []
         self._disk_busy = False
-        self._waiting: dict[int, Answered] = {}
+        self._waiting: dict[int, tuple[Answered, int]] = {}
         self._kept: list[i.Input] = []
         self._performers = self._table()
 
     # --- life -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Boot from the disks, as the server does."""
+        """Boot from the disks, as the server does; what cannot be lived on with puts it ``out``."""
         assert not self.alive
+        if self.out:
+            return
         self.boots += 1
-        self.heal_disks()
-        self._snapshots = Snapshots(self._snap_disk, self._report_broken)
-        metadata = WalMetadata(CLUSTER_ID, self.id)
-        if self._snapshots.load() is None:
-            self._bootstrap(metadata)
-        self._wal, recovered = Wal.open(
-            self._log_disk, metadata, segment_bytes=_SEGMENT_BYTES, clock_ns=lambda: 0
-        )
-        # The marker in the log comes after the file is complete, so a file without one is a
-        # leftover.
-        allowed = recovered.snapshots
-        newest = self._snapshots.load(allowed)
-        assert newest is not None, "the first snapshot is written before the log"
-        machine = decode_image(self._snapshots.chunks(newest))
-        hard_state = recovered.hard_state or HardState()
-        boot = Boot(
-            hard_state,
-            newest.meta,
-            recovered.since(newest.meta),
-            machine,
-            self._history.applied_index,
-        )
+        self.disks.heal()
+        world = self._world
+        try:
+            begun = boot.start(self.disks, self.id, self._voters, self._say)
+        except boot.CannotStart as why:
+            world.coverage["boot.refused"] += 1
+            world.note(f"n{self.id} is out: {why}")
+            self.out = str(why)
+            if not self.damaged:
+                world.fail(f"node {self.id} cannot start although nothing harmed its disks: {why}")
+            return
+        if self.damaged == "log":
+            world.fail(f"node {self.id} started from a log with a flipped bit")
+        self.damaged = ""
+        world.coverage[f"boot.{begun.verdict.value}"] += 1
+        self._wal, self._snapshots, self._history = begun.wal, begun.snapshots, begun.history
+        self._installed_index = self._settled_bytes = 0
         config = ReplicaConfig(
             member_id=self.id,
             cluster_id=CLUSTER_ID,
@@ -124,29 +128,28 @@ class SimNode:
             snapshot_count=self._snapshot_count,
             catchup_entries=self._snapshot_count // 2,
         )
-        rng = random.Random(self._world.rng.getrandbits(64))
-        self.replica = Replica(config, boot, rng)
+        self.replica = Replica(config, begun.boot, random.Random(self._rng.getrandbits(64)))
+        self.replica.raft.trace = self._traced
         self.alive, self.paused = True, False
         self._disk_queue, self._disk_busy, self._waiting = [], False, {}
         self._kept = []
-        self._world.note(f"n{self.id} boots: {hard_state} applied {machine.applied_index}")
+        applied = self.replica.machine.applied_index
+        world.note(f"n{self.id} boots: {begun.boot.hard_state} applied {applied}")
         self._tick(self.boots)
 
-    def _bootstrap(self, metadata: WalMetadata) -> None:
-        members = tuple(
-            Member(v, f"n{v}", (f"http://n{v}:2380",), (f"http://n{v}:2379",)) for v in self._voters
-        )
-        machine = Machine(CLUSTER_ID, members)
-        meta = SnapshotMeta(0, 0, ConfState(self._voters))
-        self._snapshots.save(meta, 1, encode_image(machine.image()))
-        wal = Wal.create(
-            self._log_disk, metadata, salt=self.id, segment_bytes=_SEGMENT_BYTES, clock_ns=lambda: 0
-        )
-        wal.append(HardState(), (), meta)
-        wal.sync()
+    def _say(self, what: str) -> None:
+        self._world.note(f"n{self.id} {what}")
 
-    def _report_broken(self, broken: SnapshotBroken) -> None:
-        self._world.note(f"n{self.id} sets a snapshot aside: {broken}")
+    def _traced(self, event: TraceEvent) -> None:
+        """Count which paths raft takes; numbers are left out of their names."""
+        facts = [
+            f"{name}={fact.value if isinstance(fact, Enum) else fact}"
+            if isinstance(fact, (str, bool, Enum))
+            else name
+            for name, fact in event.facts.items()
+        ]
+        self._world.coverage[" ".join((f"raft.{event.kind.value}", *facts))] += 1
+        self._world.tell(lambda: f"n{self.id}   {render(event)}")
 
     def crash(self, power: bool) -> None:
         """The process ends; with ``power`` the machine too, and unsynced bytes with it."""
@@ -154,7 +157,7 @@ class SimNode:
             return
         self.alive = False
         self._world.note(f"n{self.id} {'loses power' if power else 'is killed'}")
-        for disk in (self._log_disk, self._snap_disk):
+        for disk in (self.disks.log, self.disks.snap):
             if power:
                 disk.crash()
             else:
@@ -163,13 +166,41 @@ class SimNode:
         self._staged.clear()
         self._properties.restarted(self.id)
 
-    def fail_sync(self, nth: int) -> None:
-        """Let the n-th fsync of the log from now fail."""
-        self._log_disk.fail_syncs = nth
+    def flip_log(self, rng: random.Random) -> bool:
+        """Flip a bit of the log that was synced long ago; whether there was one. The node must be
+        dead."""
+        disk = self.disks.log
+        names = segment_names(disk)
+        sizes = [disk.size(name) for name in names]
+        if sizes:
+            sizes[-1] = min(sizes[-1], self._settled_bytes)
+        if self.alive or not sum(sizes):
+            return False
+        at = rng.randrange(sum(sizes))
+        for name, size in zip(names, sizes, strict=True):
+            if at < size:
+                disk.flip_bit(name, at, rng.randrange(8))
+                self._say(f"has a bit flipped: {name} at {at}")
+                break
+            at -= size
+        self.damaged = "log"
+        return True
 
-    def heal_disks(self) -> None:
-        """No sync will fail any more."""
-        self._log_disk.fail_syncs = -1
+    def flip_snapshot(self, rng: random.Random) -> bool:
+        """Flip a bit of the newest snapshot file. The node must be dead."""
+        names = [name for name in self.disks.snap.names() if name.endswith(".snap")]
+        if self.alive or not names:
+            return False
+        self.disks.snap.flip_bit(names[-1], rng.randrange(self.disks.snap.size(names[-1])))
+        self._say(f"has a bit flipped: {names[-1]}")
+        self.damaged = "snapshot"
+        return True
+
+    def lose_history(self) -> None:
+        """The history's file is gone, or so broken that it is set aside. The node must be dead."""
+        assert not self.alive
+        self._say("loses its history")
+        self.disks.history = None
 
     def pause(self, paused: bool) -> None:
         """Stop or go on; while stopped everything that arrives waits."""
@@ -183,17 +214,22 @@ class SimNode:
 
     # --- inputs -----------------------------------------------------------------------------------
 
-    def _tick(self, boot: int) -> None:
-        if not self.alive or self.boots != boot:
+    def _tick(self, life: int) -> None:
+        if not self.alive or self.boots != life:
             return
-        self._world.after(int(TICK_US / self.clock_rate), lambda: self._tick(boot))
+        self._world.after(int(TICK_US / self.clock_rate), lambda: self._tick(life))
         self.handle(i.Tick())
 
     def ask(self, request: Any, answered: Answered) -> None:
         """A client's request; ``answered`` hears the outcome, unless the node dies first."""
         if self.alive:
-            self._waiting[request.request_id] = answered
+            self._waiting[request.request_id] = answered, self._world.now_us
+            self._world.tell(lambda: f"n{self.id} <- {request}")
             self.handle(request)
+
+    def overdue(self, before_us: int) -> list[int]:
+        """Requests asked before a moment that this node still owes an answer."""
+        return [number for number, (_, asked_us) in self._waiting.items() if asked_us < before_us]
 
     def handle(self, *batch: i.Input) -> None:
         """Give inputs to the replica and perform what follows."""
@@ -204,7 +240,7 @@ class SimNode:
             return
         effects = self.replica.handle_all(batch)
         self._properties.observe(self.id, self.replica)
-        rng = self._world.rng
+        rng = self._rng
         for effect in effects:
             if self.crash_chance and rng.random() < self.crash_chance:
                 self._die(f"before {type(effect).__name__}", power=rng.random() < 0.7)
@@ -217,16 +253,17 @@ class SimNode:
 
     def _die(self, when: str, power: bool) -> None:
         self._world.note(f"n{self.id} dies {when}")
+        self._world.coverage[f"crash.{when}"] += 1
         self.crash(power)
         if self.on_death is not None:
             self.on_death(self)
 
     def _later(self, delay_us: int, action: Callable[[], None]) -> None:
         """Something of this life of the process; void when it is over."""
-        boot = self.boots
+        life = self.boots
 
         def act() -> None:
-            if self.alive and self.boots == boot:
+            if self.alive and self.boots == life:
                 action()
 
         self._world.after(delay_us, act)
@@ -268,6 +305,7 @@ class SimNode:
         self._properties.written(self.id, self.replica, effect.entries)
 
         def write() -> None:
+            self._settled_bytes = self._newest_bytes()
             self._wal.append(effect.hard_state, effect.entries)
             if effect.sync:
                 self._wal.sync()
@@ -276,6 +314,9 @@ class SimNode:
             self._later(0, lambda: self.handle(i.Persisted(effect.ticket)))
 
         self._on_disk(write)
+
+    def _newest_bytes(self) -> int:
+        return self.disks.log.size(segment_names(self.disks.log)[-1])
 
     def _on_disk(self, action: Callable[[], None]) -> None:
         """The disk thread: one thing after another, each taking its time."""
@@ -293,8 +334,9 @@ class SimNode:
             action = self._disk_queue.pop(0)
             try:
                 action()
-            except WalFailed as error:
+            except (WalFailed, OSError) as error:
                 self._world.note(f"n{self.id} ends: {error}")
+                self._world.coverage["disk.failed"] += 1
                 self.crash(power=False)
                 if self.on_death is not None:
                     self.on_death(self)
@@ -302,11 +344,14 @@ class SimNode:
             if self.alive:
                 self._disk_next()
 
-        self._later(self._world.rng.randint(100, self.sync_us_max), act)
+        self._later(self._rng.randint(100, self.sync_us_max), act)
 
     def _send(self, effect: e.Send) -> None:
         # Frames are lost or doubled whole; raft must bear that, and reordering. Only a forwarded
         # proposal travels at most once, as on a stream: doubled, it would be two writes.
+        coverage = self._world.coverage
+        for message in effect.messages:
+            coverage[f"message.{type(message).__name__}"] += 1
         own = tuple(m for m in effect.messages if not isinstance(m, ForwardProposal))
         forwarded = tuple(m for m in effect.messages if isinstance(m, ForwardProposal))
         if own:
@@ -331,12 +376,13 @@ class SimNode:
         chunks = list(encode_image(effect.image))
         history = self._history.copy(effect.revision, effect.meta.index)
         peer = self.nodes[effect.to]
-        delay = self._world.rng.randint(5_000, 200_000)
+        delay = self._rng.randint(5_000, 200_000)
 
         def arrive() -> None:
             ok = peer.alive and not peer.paused and self._network.connected(self.id, effect.to)
             if ok:
                 peer.stage(self.id, effect, chunks, history)
+            self._world.coverage[f"snapshot.{'arrived' if ok else 'lost on its way'}"] += 1
             self.handle(i.SnapshotSent(effect.to, ok))
 
         self._world.note(f"n{self.id} sends a snapshot at {effect.meta.index} to n{effect.to}")
@@ -349,17 +395,23 @@ class SimNode:
         self._tokens += 1
         self._staged[self._tokens] = (history, chunks, effect.revision)
         machine = decode_image(chunks)
-        self.handle(i.SnapshotReceived(sender, effect.term, effect.meta, machine, self._tokens))
+        self.handle(
+            i.SnapshotReceived(
+                sender, effect.term, effect.meta, machine, self._tokens, effect.history_floor
+            )
+        )
 
     def _install(self, effect: e.InstallSnapshot) -> None:
         history, chunks, revision = self._staged.pop(effect.token)
         # The history is swapped for readers at once and on disk before the log starts anew.
-        self._history = history
+        self._history = self.disks.history = history
 
         def install() -> None:
             self._snapshots.save(effect.meta, revision, chunks)
+            self._settled_bytes = 0
             self._wal.append(effect.hard_state, (), effect.meta, reset=True)
             self._wal.sync()
+            self._installed_index = effect.meta.index
             self._later(0, lambda: self.handle(i.SnapshotInstalled(effect.token)))
 
         self._world.note(f"n{self.id} installs a snapshot at {effect.meta.index}")
@@ -374,9 +426,14 @@ class SimNode:
                 self._world.fail("a snapshot was cut ahead of the history")
             self._history.flush()
             self._snapshots.save(effect.meta, effect.revision, encode_image(effect.image))
-            self._wal.append(None, (), effect.meta)
-            self._wal.sync()
-            self._later(0, lambda: self.handle(i.SnapshotSaved(effect.meta.index)))
+            self._on_disk(mark)
+
+        def mark() -> None:
+            # A leader's snapshot may have overtaken this one.
+            if effect.meta.index > self._installed_index:
+                self._wal.append(None, (), effect.meta)
+                self._wal.sync()
+                self._later(0, lambda: self.handle(i.SnapshotSaved(effect.meta.index)))
 
         self._on_disk(save)
 
@@ -384,9 +441,10 @@ class SimNode:
         self._wal.cut(through_index)
 
     def _reply(self, effect: e.Reply) -> None:
-        answered = self._waiting.pop(effect.request_id, None)
-        if answered is not None:
-            answered(effect.outcome)
+        self._world.tell(lambda: f"n{self.id} -> {effect}")
+        asked = self._waiting.pop(effect.request_id, None)
+        if asked is not None:
+            asked[0](effect.outcome)
 
     def _deliver(self, effect: e.Deliver) -> None:
         sink = self.sinks.get(effect.stream)
@@ -394,6 +452,7 @@ class SimNode:
             sink(self, effect)
 
     def _append_history(self, effect: e.AppendHistory) -> None:
+        self._world.coverage["history.appended"] += 1
         entries = self.replica.raft.entries_slice(
             self._history.applied_index + 1, effect.applied_index + 1
         )
@@ -406,14 +465,14 @@ class SimNode:
                 i.HistoryAdvanced(self._history.durable_applied, self._history.durable_revision)
             )
 
-        self._later(self._world.rng.randint(1_000, 60_000), flush)
+        self._later(self._rng.randint(1_000, 60_000), flush)
 
     def _compact_history(self, effect: e.CompactHistory) -> None:
         def compact() -> None:
             self._history.compact(effect.revision)
             self.handle(i.HistoryCompacted(effect.token))
 
-        self._later(self._world.rng.randint(1_000, 200_000), compact)
+        self._later(self._rng.randint(1_000, 200_000), compact)
 
     def _read_range(self, effect: e.ReadHistoryRange) -> None:
         def read() -> None:
@@ -421,11 +480,12 @@ class SimNode:
             records = () if why else tuple(self._history.records(effect.query))
             self.handle(i.HistoryRecords(effect.token, records, len(records), why))
 
-        self._later(self._world.rng.randint(500, 20_000), read)
+        self._later(self._rng.randint(500, 20_000), read)
 
     def _read_events(self, effect: e.ReadHistoryEvents) -> None:
         def read() -> None:
             why = self._history.refusal(effect.from_revision)
+            self._world.coverage[f"watch.history read{' refused' if why else ''}"] += 1
             if why:
                 self.handle(i.HistoryEvents(effect.token, (), 0, why))
                 return
@@ -438,4 +498,4 @@ class SimNode:
             )
             self.handle(i.HistoryEvents(effect.token, tuple(events), through))
 
-        self._later(self._world.rng.randint(500, 20_000), read)
+        self._later(self._rng.randint(500, 20_000), read)

@@ -1,7 +1,14 @@
-"""One run: build a cluster from a seed, break it, let it heal, judge it."""
+"""One run: build a cluster from a seed, break it, let it heal, judge it.
+
+Safety first: for as long as the plan's faults last, nothing may be lost or contradict itself. Then
+liveness, in two steps. A majority is healed while the others stay broken: it must answer everything
+it was asked, agree and take a write, in bounded time. Then all are healed that can be, and must
+agree, have ended every lease, and have given every watcher everything.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvorum.machine import commands
@@ -11,15 +18,17 @@ from kvorum.replica.requests import Done, Outcome
 from kvorum.sim.nemesis import Nemesis
 from kvorum.sim.network import Network
 from kvorum.sim.node import SimNode
+from kvorum.sim.plan import Plan, draw_plan
 from kvorum.sim.properties import Properties
 from kvorum.sim.verify import verify
-from kvorum.sim.workload import Client, Follower
+from kvorum.sim.workload import Client, Follower, Operation
 from kvorum.sim.world import SafetyViolation, World
 
 _SECOND_US = 1_000_000
 CONVERGE_S = 60
+ANSWER_S = 15  # 70 ticks for a request, as much again for a change of leader in between.
+LEASES_S = 15  # The longest TTL of 4 s, granted anew by two leaders, and the scan.
 _CATCH_UP_S = 30
-_CLIENTS = 4
 _CLOCK_RATE_MAX = 1.2
 
 
@@ -40,6 +49,7 @@ class Report:
     terms: int
     converged_s: float
     trace_hash: int
+    coverage: dict[str, int]
 
 
 class Simulation:
@@ -47,30 +57,36 @@ class Simulation:
 
     Args:
         seed: decides everything. nodes: members; 0 lets the seed choose among 1, 3 and 5. seconds:
-        simulated length of the phase with faults.
+        simulated length of the phase with faults. plan: what is to happen instead of what the seed
+        decides. verbose: whether the trace tells every request and what raft does.
     """
 
-    def __init__(self, seed: int, nodes: int = 0, seconds: float = 30.0) -> None:
-        self.world = World(seed)
-        rng = self.world.rng
-        drawn = rng.choice((1, 3, 3, 3, 5, 5))
-        self.count = nodes or drawn
-        self.seconds = seconds
+    def __init__(
+        self,
+        seed: int,
+        nodes: int = 0,
+        seconds: float = 30.0,
+        plan: Plan | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.plan = plan = plan or draw_plan(seed, nodes, seconds)
+        self.world = World(plan.seed, verbose)
+        self.count = plan.nodes
         self.network = Network(self.world)
         self.properties = Properties(self.world)
         ids = tuple(range(1, self.count + 1))
-        snapshot_count = rng.choice((20, 60, 400, 10_000))
         self.nodes = [
-            SimNode(self.world, self.network, self.properties, n, ids, snapshot_count) for n in ids
+            SimNode(self.world, self.network, self.properties, n, ids, plan.snapshot_count)
+            for n in ids
         ]
         by_id = {node.id: node for node in self.nodes}
         for node in self.nodes:
             node.nodes = by_id
-        self.nemesis = Nemesis(self.world, self.network, self.nodes)
+        self.clients = [Client(self.world, self.nodes, n, plan.mix) for n in plan.clients]
+        self.watchers = [Follower(self.world, self.nodes, n, n == 2) for n in plan.watchers]
+        self.nemesis = Nemesis(self.world, self.network, self.nodes, plan, self.watchers)
         for node in self.nodes:
             node.on_death = self.nemesis.revive
-        self.clients = [Client(self.world, self.nodes, n + 1) for n in range(_CLIENTS)]
-        self.watchers = [Follower(self.world, self.nodes, n + 1, n == 1) for n in range(2)]
 
     def run(self) -> Report:
         """Break, heal, converge, verify. Raises SafetyViolation."""
@@ -83,19 +99,28 @@ class Simulation:
         for watcher in self.watchers:
             watcher.start()
         self.nemesis.start()
-        world.run_until(world.now_us + int(self.seconds * _SECOND_US))
-        self.nemesis.stop()
+        world.run_until(world.now_us + int(self.plan.seconds * _SECOND_US))
         healed_us = world.now_us
-        world.run_until(healed_us + 5 * _SECOND_US)
-        for client in self.clients:
-            client.stop()
-        self._converge(healed_us)
+        left_out = self._left_out()
+        if left_out:
+            world.note(f"liveness: all but {left_out} must converge")
+            self._heal_and_converge(left_out, 0xFFFF)
+        world.note("liveness: all must converge")
+        self._heal_and_converge((), 0xFFFD)
         converged_s = (world.now_us - healed_us) / _SECOND_US
+        for watcher in self.watchers:
+            watcher.stall(0)
         if not world.run_until(world.now_us + _CATCH_UP_S * _SECOND_US, self._all_seen):
             world.fail("a watcher is behind for good")
+        if not world.run_until(world.now_us + LEASES_S * _SECOND_US, self._no_lease):
+            world.fail(f"leases outlive their time: {self._leases()}")
         operations = [op for client in self.clients for op in client.operations]
         verify(world, self.properties.committed, operations, self.watchers)
         self._check_leases()
+        return self._report(operations, converged_s)
+
+    def _report(self, operations: Sequence[Operation], converged_s: float) -> Report:
+        world = self.world
         return Report(
             seed=world.seed,
             nodes=self.count,
@@ -110,45 +135,83 @@ class Simulation:
             terms=max(self.properties.leaders, default=0),
             converged_s=converged_s,
             trace_hash=world.trace_hash,
+            coverage=dict(sorted(world.coverage.items())),
         )
 
-    def _converge(self, since_us: int) -> None:
-        """Liveness: without faults, a write is acknowledged and all members agree, in bounded
-        time."""
+    # --- liveness ---------------------------------------------------------------------------------
+
+    def _left_out(self) -> tuple[int, ...]:
+        """The plan's minority, as far as those that are out for good leave room for it."""
+        out = [node.id for node in self.nodes if node.out or node.damaged]
+        room = (self.count - 1) // 2 - len(out)
+        more = [n for n in self.plan.left_out if n not in out]
+        return tuple(sorted(more[: max(0, room)]))
+
+    def _heal_and_converge(self, left_out: Sequence[int], requests: int) -> None:
+        """Without faults every request is answered, a write acknowledged, and all healthy members
+        agree, in bounded time."""
+        world = self.world
+        since_us = world.now_us
+        self.nemesis.stop(left_out)
+        healthy = [node for node in self.nodes if node.id not in left_out and not node.out]
+        world.run_until(since_us + 5 * _SECOND_US)
+        if not left_out:
+            for client in self.clients:
+                client.stop()
+        self._converge(since_us, healthy, requests)
+        before_us = world.now_us
+
+        def answered() -> bool:
+            return not any(node.overdue(before_us) for node in healthy)
+
+        if not world.run_until(before_us + ANSWER_S * _SECOND_US, answered):
+            owed = {node.id: node.overdue(before_us) for node in healthy}
+            world.fail(f"requests are never answered: {owed}")
+
+    def _converge(self, since_us: int, healthy: Sequence[SimNode], requests: int) -> None:
         acknowledged = False
+        over = False
 
         def answered(outcome: Outcome) -> None:
             nonlocal acknowledged
             acknowledged = acknowledged or isinstance(outcome, Done)
 
         def probe(number: int) -> None:
-            if not acknowledged:
-                node = self.nodes[number % self.count]
+            if not acknowledged and not over:
+                node = healthy[number % len(healthy)]
                 put = commands.Put(b"probe", b"%d" % number)
-                node.ask(i.Propose(0xFFFF << 32 | number, put, 0), answered)
+                node.ask(i.Propose(requests << 32 | number, put, 0), answered)
                 self.world.after(8 * _SECOND_US, lambda: probe(number + 1))
 
         probe(1)
         limit_us = since_us + CONVERGE_S * _SECOND_US
 
         def agree() -> bool:
-            return acknowledged and self._agree()
+            return acknowledged and _agree(healthy)
 
         if not self.world.run_until(limit_us, agree):
             state = [
                 (n.id, n.replica.role.value, n.replica.term, n.replica.machine.applied_index)
-                for n in self.nodes
+                for n in healthy
             ]
             self.world.fail(f"no convergence in {CONVERGE_S} s: written {acknowledged}, {state}")
+        over = True
+
+    def _healthy(self) -> list[SimNode]:
+        return [node for node in self.nodes if not node.out]
 
     def _all_seen(self) -> bool:
         """Every watcher has been given everything."""
-        newest = max(node.replica.machine.revision for node in self.nodes)
+        newest = max(node.replica.machine.revision for node in self._healthy())
         return all(watcher.next_revision > newest for watcher in self.watchers)
 
-    def _agree(self) -> bool:
-        applied = {(n.replica.machine.applied_index, n.replica.machine.digest) for n in self.nodes}
-        return len(applied) == 1
+    def _leases(self) -> list[int]:
+        return sorted(
+            {lease.id for node in self._healthy() for lease in node.replica.machine.leases}
+        )
+
+    def _no_lease(self) -> bool:
+        return not any(len(node.replica.machine.leases) for node in self._healthy())
 
     def _check_leases(self) -> None:
         """No lease that was renewed may have ended before its time, by the fastest clock there
@@ -173,12 +236,23 @@ class Simulation:
                     )
 
 
+def _agree(nodes: Sequence[SimNode]) -> bool:
+    applied = {(n.replica.machine.applied_index, n.replica.machine.digest) for n in nodes}
+    return len(applied) == 1
+
+
 def simulate(seed: int, nodes: int = 0, seconds: float = 30.0) -> Report:
     """Run one seed; a violation carries the trace's tail."""
-    simulation = Simulation(seed, nodes, seconds)
+    return judged(Simulation(seed, nodes, seconds))
+
+
+def judged(simulation: Simulation) -> Report:
+    """Run it; whatever a node raises is a violation as well, because it would have ended there."""
     try:
         return simulation.run()
     except SafetyViolation:
         raise
     except Exception as error:
-        raise SafetyViolation(f"seed {seed}: {type(error).__name__}: {error}") from error
+        world, what = simulation.world, f"{type(error).__name__}: {error}"
+        at_s = world.now_us / _SECOND_US
+        raise SafetyViolation(f"seed {world.seed} at {at_s:.6f} s: {what}", what) from error

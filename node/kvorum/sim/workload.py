@@ -20,9 +20,10 @@ from kvorum.replica import effects as e
 from kvorum.replica import inputs as i
 from kvorum.replica.requests import Done, LeaseClock, Outcome, WatchSpec
 from kvorum.sim.node import SimNode
+from kvorum.sim.plan import Mix
 from kvorum.sim.world import World
 
-_KEYS = [f"k{n}".encode() for n in range(6)]
+_STEPS = ("put", "delete", "txn", "read", "lease", "transfer", "compact")
 _PATIENCE_US = 9_000_000
 
 
@@ -53,10 +54,13 @@ class LeaseMemory:
 class Client:
     """One caller."""
 
-    def __init__(self, world: World, nodes: Sequence[SimNode], number: int) -> None:
+    def __init__(self, world: World, nodes: Sequence[SimNode], number: int, mix: Mix) -> None:
         self._world = world
         self._nodes = nodes
         self._number = number
+        self._rng = world.dice(f"client {number}")
+        self._keys = [f"k{n}".encode() for n in range(mix.keys)]
+        self._weights = [getattr(mix, step) for step in _STEPS]
         self._count = 0
         self.operations: list[Operation] = []
         self.leases: dict[int, LeaseMemory] = {}
@@ -66,7 +70,7 @@ class Client:
 
     def start(self) -> None:
         """Begin, and go on until stopped."""
-        self._world.after(self._world.rng.randrange(200_000), self._next)
+        self._world.after(self._rng.randrange(200_000), self._next)
 
     def stop(self) -> None:
         """Finish the operation under way, begin no other."""
@@ -75,7 +79,7 @@ class Client:
     def _next(self) -> None:
         if self._stopped:
             return
-        rng = self._world.rng
+        rng = self._rng
         alive = [node for node in self._nodes if node.alive]
         if not alive:
             self._world.after(100_000, self._next)
@@ -83,22 +87,22 @@ class Client:
         node = rng.choice(alive)
         self._count += 1
         request_id = self._number << 32 | self._count
-        key = rng.choice(_KEYS)
+        key = rng.choice(self._keys)
         value = f"{self._number}.{self._count}".encode()
-        draw = rng.random()
-        if draw < 0.40:
+        step = rng.choices(_STEPS, self._weights)[0]
+        if step == "put":
             self._write(node, request_id, "put", commands.Put(key, value))
-        elif draw < 0.50:
+        elif step == "delete":
             self._write(node, request_id, "delete", commands.DeleteRange(key))
-        elif draw < 0.65:
+        elif step == "txn":
             guard = commands.Compare(key, COMPARE_MOD, EQUAL, self._seen.get(key, 0))
             txn = commands.Txn((guard,), (commands.Put(key, value),), (commands.Range(key),))
             self._write(node, request_id, "txn", txn)
-        elif draw < 0.90:
+        elif step == "read":
             self._ask(node, "read", commands.Range(key), i.Read(request_id, commands.Range(key)))
-        elif draw < 0.95:
+        elif step == "lease":
             self._lease_step(node, request_id, key, value)
-        elif draw < 0.97:
+        elif step == "transfer":
             target = rng.choice(self._nodes).id
             self._ask(node, "transfer", None, i.TransferLeader(request_id, target))
         else:
@@ -108,9 +112,9 @@ class Client:
     def _lease_step(self, node: SimNode, request_id: int, key: bytes, value: bytes) -> None:
         """Grant, then attach, then renew; a lost lease starts anew."""
         if not self._lease or self._lease not in self.leases:
-            grant = commands.LeaseGrant(0, self._world.rng.choice((2, 4)))
+            grant = commands.LeaseGrant(0, self._rng.choice((2, 4)))
             self._write(node, request_id, "grant", grant)
-        elif self._world.rng.random() < 0.3:
+        elif self._rng.random() < 0.3:
             leased = key + b"/leased"
             self._write(node, request_id, "put", commands.Put(leased, value, self._lease))
         else:
@@ -130,7 +134,7 @@ class Client:
             nonlocal over
             if not over:
                 over = True
-                self._world.after(self._world.rng.randrange(1_000, 60_000), self._next)
+                self._world.after(self._rng.randrange(1_000, 60_000), self._next)
 
         def answered(outcome: Outcome) -> None:
             if not over:
@@ -183,7 +187,9 @@ class Follower:
     def __init__(self, world: World, nodes: Sequence[SimNode], stream: int, prev_kv: bool) -> None:
         self._world = world
         self._nodes = nodes
+        self._rng = world.dice(f"watcher {stream}")
         self._stream = stream
+        self._stalled_until_us = 0
         self._prev_kv = prev_kv
         self._node: SimNode | None = None
         self._boot = -1
@@ -193,20 +199,24 @@ class Follower:
 
     def start(self) -> None:
         """Look after the watch now and then."""
-        self._world.after(self._world.rng.randrange(1, 300_000), self._look)
+        self._world.after(self._rng.randrange(1, 300_000), self._look)
+
+    def stall(self, for_us: int) -> None:
+        """Take nothing from the stream for a while; 0: go on."""
+        self._stalled_until_us = self._world.now_us + for_us
 
     def _look(self) -> None:
         self._world.after(300_000, self._look)
         node = self._node
         if node is not None and node.alive and node.boots == self._boot:
-            if self._world.rng.random() < 0.01:
+            if self._rng.random() < 0.01:
                 node.handle(i.WatchClose(self._stream))
                 self._node = None
             return
         alive = [n for n in self._nodes if n.alive and not n.paused]
         if not alive:
             return
-        self._node = node = self._world.rng.choice(alive)
+        self._node = node = self._rng.choice(alive)
         self._boot = node.boots
         node.sinks[self._stream] = self._taken
         spec = WatchSpec(b"\0", b"\0", self.next_revision, prev_kv=self._prev_kv)
@@ -222,9 +232,18 @@ class Follower:
                 self.gaps.append((self.next_revision, item.compact_revision))
                 self.next_revision = max(self.next_revision, item.compact_revision)
                 self._node = None
-        size = deliver.size_bytes
-        delay = self._world.rng.choice((0, 1_000, 500_000))
-        self._world.after(delay, lambda: node.handle(i.WatchTaken(self._stream, size)))
+        size_bytes = deliver.size_bytes
+        self._world.after(
+            self._rng.choice((0, 1_000, 500_000)), lambda: self._take(node, size_bytes)
+        )
+
+    def _take(self, node: SimNode, size_bytes: int) -> None:
+        """Tell the node that the stream has room again."""
+        left_us = self._stalled_until_us - self._world.now_us
+        if left_us > 0:
+            self._world.after(min(left_us, 500_000), lambda: self._take(node, size_bytes))
+        else:
+            node.handle(i.WatchTaken(self._stream, size_bytes))
 
     def _events(self, item: e.Events) -> None:
         by_revision: dict[int, list[tuple[int, bytes]]] = {}

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 TRACE_KEPT = 400
+TRACE_KEPT_VERBOSE = 20_000
 
 
 class SafetyViolation(AssertionError):
-    """Something happened that must never happen. Carries the seed and the last events of the
-    run."""
+    """Something happened that must never happen. Carries the seed and the moment.
+
+    ``what`` is the property that does not hold, without either.
+    """
+
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(message)
+        self.what = what or message
 
 
 class World:
     """The clock, the dice and the memory of a run.
 
     Attributes:
-        now_us: simulated time in microseconds. rng: the only source of chance. trace: the newest
-        events in words, for whoever has to understand a failure.
+        now_us: simulated time in microseconds. trace: the newest events in words, for whoever has
+        to understand a failure; with ``verbose`` many more, which are no part of the fingerprint.
+        coverage: how often each fault struck and each path was taken.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, verbose: bool = False) -> None:
         self.seed = seed
-        self.rng = random.Random(seed)
+        self.rng = self.dice("world")
         self.now_us = 0
         self.events = 0
-        self.trace: deque[str] = deque(maxlen=TRACE_KEPT)
-        self.trace_hash = 0
+        self.verbose = verbose
+        self.trace: deque[str] = deque(maxlen=TRACE_KEPT_VERBOSE if verbose else TRACE_KEPT)
+        self.coverage: Counter[str] = Counter()
+        self._fingerprint = hashlib.blake2b(digest_size=8)
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
+
+    def dice(self, whose: str) -> random.Random:
+        """Chance for one part of the world, which no other part's use of its own changes."""
+        return random.Random(f"{self.seed} {whose}")
 
     def after(self, delay_us: int, action: Callable[[], None]) -> None:
         """Let something happen ``delay_us`` from now."""
@@ -42,7 +57,17 @@ class World:
         """Remember an event; all of them make up the run's fingerprint."""
         line = f"{self.now_us / 1e6:10.6f} {text}"
         self.trace.append(line)
-        self.trace_hash = _mix(self.trace_hash, line)
+        self._fingerprint.update(line.encode())
+
+    def tell(self, text: Callable[[], str]) -> None:
+        """Remember a detail, if anybody wants to read details."""
+        if self.verbose:
+            self.trace.append(f"{self.now_us / 1e6:10.6f} {text()}")
+
+    @property
+    def trace_hash(self) -> int:
+        """The fingerprint of all events noted so far, in their order."""
+        return int.from_bytes(self._fingerprint.digest(), "big")
 
     def run_until(self, end_us: int, until: Callable[[], bool] | None = None) -> bool:
         """Let time pass until ``end_us``, or until a condition holds (True then)."""
@@ -58,11 +83,4 @@ class World:
 
     def fail(self, what: str) -> None:
         """A property does not hold."""
-        raise SafetyViolation(f"seed {self.seed} at {self.now_us / 1e6:.6f} s: {what}")
-
-
-def _mix(state: int, text: str) -> int:
-    """A fingerprint that does not depend on Python's hash seed."""
-    for byte in text.encode():
-        state = (state ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return state
+        raise SafetyViolation(f"seed {self.seed} at {self.now_us / 1e6:.6f} s: {what}", what)
