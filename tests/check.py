@@ -1,9 +1,9 @@
 """The one command: format, lint, types, import contracts, tests; seconds for each.
 
-    python tests/check.py                 everything python tests/check.py --quick         under
-    two minutes: without the slow kinds and tests marked slow python tests/check.py --only lint
-    one stage, or one kind of tests (unit, sim, cluster, ...) python tests/check.py -- -k lease
-    -x  what follows -- goes to pytest
+    python tests/check.py                 everything, by two workers
+    python tests/check.py --quick         under two minutes: without what is slow
+    python tests/check.py --only lint     one stage, or one kind of tests (unit, sim, cluster, ...)
+    python tests/check.py -- -k lease -x  what follows -- goes to pytest; -n0 is one process
 
 It stops before the tests when an earlier stage fails (``--keep-going`` does not) and exits with
 1 then. Needs nothing but the ``dev`` extra; tests of programs that are not installed are
@@ -28,7 +28,7 @@ TOP = Path(__file__).resolve().parent.parent
 KINDS = ["house", "unit", "scripts", "disk", "sim", "api", "tui", "cluster", "compat", "fuzz"]
 # Left out by --quick: real processes, other people's programs, long random runs.
 SLOW_KINDS = {"api", "cluster", "compat", "fuzz", "sim"}
-# Two workers for --quick, whose kinds share no machine: nothing there listens or measures.
+# Tests wait for processes more than they compute. A file's tests stay together and share clusters.
 WORKERS = ["-n", "2", "--dist", "loadfile"]
 
 
@@ -101,8 +101,8 @@ def command_of(stage: str, kinds: list[str], quick: bool, extra: list[str]) -> l
     if stage == "contracts":
         # import-linter has no `python -m`; its command lies beside this Python.
         return [str(Path(sysconfig.get_path("scripts")) / "lint-imports"), "--no-logo"]
-    hurry = ["-m", "not slow", *WORKERS] if quick else []
-    return [*python, "pytest", *(f"tests/{kind}" for kind in kinds), *hurry, *extra]
+    hurry = ["-m", "not slow"] if quick else []
+    return [*python, "pytest", *(f"tests/{kind}" for kind in kinds), *hurry, *WORKERS, *extra]
 
 
 def run(stage: str, command: list[str], quick: bool) -> Result:
