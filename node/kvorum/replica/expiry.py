@@ -44,8 +44,11 @@ class LeaseClocks:
         return len(self._deadline)
 
     def ticks(self, ttl_s: int) -> int:
-        """Ticks that cover ``ttl_s`` seconds, rounded up: a lease never ends early."""
-        return -(-ttl_s * 1000 // self._tick_ms)
+        """Ticks after which ``ttl_s`` seconds have surely passed: a lease never ends early.
+
+        Rounded up, and one more: a clock is started somewhere within a tick, of which part is over.
+        """
+        return -(-ttl_s * 1000 // self._tick_ms) + 1
 
     def promote(self, now: int, leases: Iterable[tuple[int, int]]) -> None:
         """Start the clocks of all leases, given as (id, remaining or granted TTL in seconds).
@@ -115,7 +118,7 @@ class LeaseClocks:
         deadline = self._deadline.get(lease_id)
         if deadline is None:
             return -1
-        return max(0, deadline - now) * self._tick_ms
+        return max(0, deadline - 1 - now) * self._tick_ms
 
     def due(self, now: int) -> list[int]:
         """Leases that have ended and whose end must be proposed now, oldest first, at most one

@@ -16,22 +16,30 @@ def running(*leases: tuple[int, int]) -> LeaseClocks:
 
 def test_ends_are_due_at_the_tick_that_covers_the_ttl() -> None:
     clocks = running((1, 2))
-    assert clocks.due(19) == []
-    assert clocks.due(20) == [1]
+    # It began somewhere within tick 0: the twentieth after that is the first to be whole.
+    assert clocks.due(20) == []
+    assert clocks.due(21) == [1]
+
+
+def test_what_is_left_is_never_more_than_the_ttl() -> None:
+    clocks = running((1, 2))
+    assert clocks.remaining_ms(0, 1) == 2_000
+    assert clocks.remaining_ms(20, 1) == 0 and not clocks.has_ended(20, 1)
+    assert clocks.remaining_ms(21, 1) == 0 and clocks.has_ended(21, 1)
 
 
 def test_an_end_is_due_once_until_its_time_to_be_proposed_again() -> None:
     clocks = running((1, 2))
-    assert clocks.due(20) == [1]
-    clocks.proposed(20, 1, accepted=True)
-    assert clocks.due(89) == []
-    assert clocks.due(90) == [1]
+    assert clocks.due(21) == [1]
+    clocks.proposed(21, 1, accepted=True)
+    assert clocks.due(90) == []
+    assert clocks.due(91) == [1]
 
 
 def test_an_end_that_raft_did_not_take_is_due_at_the_next_scan() -> None:
     clocks = running((1, 2))
-    assert clocks.due(20) == [1]
-    clocks.proposed(20, 1, accepted=False)
+    assert clocks.due(21) == [1]
+    clocks.proposed(21, 1, accepted=False)
     assert clocks.due(25) == [1]
 
 
@@ -41,20 +49,20 @@ def test_a_renewal_moves_the_end_and_never_brings_it_nearer() -> None:
     assert clocks.renew(10, 1, 2)
     assert clocks.due(69) == []
     assert clocks.renew(69, 1, 2)
-    assert clocks.due(88) == []
-    assert not clocks.has_ended(88, 1)
-    assert clocks.has_ended(89, 1)
-    assert not clocks.renew(89, 1, 2)
-    assert clocks.due(89) == [1]
+    assert clocks.due(89) == []
+    assert not clocks.has_ended(89, 1)
+    assert clocks.has_ended(90, 1)
+    assert not clocks.renew(90, 1, 2)
+    assert clocks.due(90) == [1]
 
 
 def test_a_scan_has_a_bound_and_the_next_goes_on() -> None:
     clocks = running()
     for lease in range(1, LEASE_REVOKES_PER_SCAN + 11):
         clocks.granted(0, lease, 1)
-    first = clocks.due(10)
+    first = clocks.due(11)
     for lease in first:
-        clocks.proposed(10, lease, accepted=True)
+        clocks.proposed(11, lease, accepted=True)
     assert len(first) == LEASE_REVOKES_PER_SCAN
     assert sorted([*first, *clocks.due(15)]) == list(range(1, LEASE_REVOKES_PER_SCAN + 11))
 
@@ -90,12 +98,12 @@ def test_against_a_naive_model() -> None:
         draw = rng.random()
         if draw < 0.2 and lease not in ends:
             clocks.granted(now, lease, ttl_s)
-            ends[lease] = now + 10 * ttl_s
+            ends[lease] = now + 10 * ttl_s + 1
         elif draw < 0.4 and lease in ends:
             alive = ends[lease] > now
             assert clocks.renew(now, lease, ttl_s) is alive
             if alive:
-                ends[lease] = max(ends[lease], now + 10 * ttl_s)
+                ends[lease] = max(ends[lease], now + 10 * ttl_s + 1)
         elif draw < 0.45:
             clocks.gone(lease)
             ends.pop(lease, None)
@@ -144,5 +152,5 @@ def test_spreading_leaves_those_alone_that_do_not_end_together() -> None:
     clocks = running(*[(lease, 10 + lease // 100) for lease in range(2_000)])
     due = ends(clocks, 1_000)
     assert {now: len(batch) for now, batch in due.items()} == {
-        100 + 10 * second: 100 for second in range(20)
+        105 + 10 * second: 100 for second in range(20)
     }
