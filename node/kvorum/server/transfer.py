@@ -290,31 +290,45 @@ class SnapshotReceiver:
         self._gate = gate
         self._post = post
         # One at a time: each holds a second state in memory, and there is one staging place.
-        self._busy = False
+        self.busy = False
         self.admission: Admission | None = None
 
     async def install(self, stream: Stream[v1.SnapshotChunk, v1.SnapshotReceipt]) -> None:
         """The handler of ``Peer/InstallSnapshot``."""
-        if self._busy or self._desk.pending:
+        if self.busy or self._desk.pending:
             reason = "another snapshot is arriving"
             await stream.send_message(v1.SnapshotReceipt(ok=False, reason=reason))
             return
-        self._busy = True
+        self.busy = True
         pool = ThreadPoolExecutor(1, thread_name_prefix="kvorum-arrival")
+        begun: list[_Arrival] = []
         reason = ""
         try:
             async with asyncio.timeout(SNAPSHOT_TRANSFER_TIMEOUT_S):
-                await self._receive(stream, pool)
+                await self._receive(stream, pool, begun)
         except (TransferError, SnapshotBroken, ValueError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             log.warning("refused a snapshot", extra={"error": reason})
         finally:
-            self._busy = False
+            # On the same thread, behind what may still be going on there: the next one builds at
+            # the same place.
+            cleared = asyncio.get_running_loop().run_in_executor(pool, _abort, begun)
+            cleared.add_done_callback(self._cleared)
             pool.shutdown(wait=False)
         await stream.send_message(v1.SnapshotReceipt(ok=not reason, reason=reason))
 
+    def _cleared(self, cleared: asyncio.Future[None]) -> None:
+        self.busy = False
+        error = None if cleared.cancelled() else cleared.exception()
+        if error is not None:
+            # The next one begins by removing what lies in its place.
+            log.error("cannot clear away a snapshot", extra={"error": str(error)})
+
     async def _receive(
-        self, stream: Stream[v1.SnapshotChunk, v1.SnapshotReceipt], pool: ThreadPoolExecutor
+        self,
+        stream: Stream[v1.SnapshotChunk, v1.SnapshotReceipt],
+        pool: ThreadPoolExecutor,
+        begun: list[_Arrival],
     ) -> None:
         first = await stream.recv_message()
         head = first.head if first is not None else None
@@ -322,27 +336,35 @@ class SnapshotReceiver:
             raise TransferError("a snapshot begins with its head")
         assert self.admission is not None, "set before the listener starts"
         self.admission.check(head.cluster_id, head.sender, head.to)
-        arrival = await _in(pool, lambda: _Arrival(self._desk, self._history, head))
-        try:
-            complete = False
-            while not complete:
-                chunk = await stream.recv_message()
-                if chunk is None:
-                    raise TransferError("the snapshot ended before its tail")
-                rule = self._gate.link(head.sender, Direction.INBOUND)
-                if rule is not None and rule.loss >= 1.0:
-                    raise TransferError("the link is cut")
-                complete = await _in(pool, functools.partial(arrival.take, chunk))
-            staged, machine = await _in(pool, arrival.finish)
-        except BaseException:
-            pool.submit(arrival.abort)
-            raise
+
+        def begin() -> _Arrival:
+            # Known even when nobody waits for it any more.
+            begun.append(_Arrival(self._desk, self._history, head))
+            return begun[0]
+
+        arrival = await _in(pool, begin)
+        complete = False
+        while not complete:
+            chunk = await stream.recv_message()
+            if chunk is None:
+                raise TransferError("the snapshot ended before its tail")
+            rule = self._gate.link(head.sender, Direction.INBOUND)
+            if rule is not None and rule.loss >= 1.0:
+                raise TransferError("the link is cut")
+            complete = await _in(pool, functools.partial(arrival.take, chunk))
+        staged, machine = await _in(pool, arrival.finish)
+        begun.clear()
         token = self._desk.stage(staged)
         self._post(
             SnapshotReceived(
                 head.sender, head.term, arrival.meta, machine, token, head.history_floor
             )
         )
+
+
+def _abort(begun: list[_Arrival]) -> None:
+    for arrival in begun:
+        arrival.abort()
 
 
 async def _in(pool: ThreadPoolExecutor, job: Callable[[], _T]) -> _T:
