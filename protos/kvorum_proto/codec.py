@@ -193,6 +193,18 @@ class Codec(CodecBase):
         return bytes(data) if message_type is bytes else decode(message_type, data)
 
 
+class ChannelCodec(Codec):
+    """The same for channels: an answer that cannot be decoded ends its call."""
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        """The message. Raises GRPCError with status INTERNAL, as Go's clients do."""
+        try:
+            return super().decode(data, message_type)
+        except DecodeError as error:
+            text = f"grpc: failed to unmarshal the received message: {error}"
+            raise GRPCError(Status.INTERNAL, text) from None
+
+
 class ServerCodec(Codec):
     """The same for servers: the client is told of a request that cannot be decoded, or that holds
     more than anybody should have to decode.

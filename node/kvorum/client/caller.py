@@ -172,13 +172,7 @@ class Caller:
                 RpcRecord(at_s, where, called.path, took_s, len(payload), size, code, text)
             )
         self.picker.succeeded(endpoint)
-        try:
-            return decode(reply_type, data)
-        except DecodeError as error:
-            text = f"the reply cannot be decoded: {error}"
-            raise ProtocolViolation(
-                text, code=Code.INTERNAL, endpoint=where, rpc=called.path
-            ) from error
+        return _decoded(reply_type, data, where, called)
 
     async def _exchange(
         self,
@@ -239,7 +233,7 @@ class Caller:
                     await stream.send(encode(request), end=True)
                     while (data := await stream.receive()) is not None:
                         first = False
-                        yield decode(reply_type, data)
+                        yield _decoded(reply_type, data, str(endpoint), called)
                     return
                 finally:
                     await stream.close()
@@ -258,3 +252,14 @@ class Caller:
                 may_login = False
                 self.pool.forget_token(token)
                 await self.login(deadline_s)
+
+
+def _decoded(reply_type: type[R], data: bytes, where: str, called: Method) -> R:
+    """A reply's message. Raises ProtocolViolation."""
+    try:
+        return decode(reply_type, data)
+    except DecodeError as error:
+        text = f"the reply cannot be decoded: {error}"
+        raise ProtocolViolation(
+            text, code=Code.INTERNAL, endpoint=where, rpc=called.path
+        ) from error

@@ -1,7 +1,8 @@
 """One connection to one member: bytes out, bytes in, and whether a request may have reached the
 server.
 
-grpclib's Channel does the work. Three things are added below it:
+The node's own channel does the work, with its bounds on what the other side may send
+(:mod:`kvorum.http2`). Three things are added:
 
 - a connection counts as made only when the server's HTTP/2 settings have arrived, so that a paused
   process, whose kernel still accepts connections, is found out before a request is sent to it;
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from grpclib.client import Channel, Handler, Stream
+from grpclib.client import Stream
 from grpclib.config import Configuration
 from grpclib.const import Cardinality
 from grpclib.encoding.base import CodecBase
@@ -32,6 +33,8 @@ from h2.events import RemoteSettingsChanged
 from kvorum.certs import Watched, load_identity, require_checked_client_side, trust
 from kvorum.client.endpoints import Endpoint
 from kvorum.errors import Code, ConfigError
+from kvorum.http2.protocol import KvorumProtocol
+from kvorum.http2.server import KvorumChannel
 from kvorum.limits import (
     CLIENT_CONNECTION_WINDOW_BYTES,
     CLIENT_PING_S,
@@ -119,7 +122,7 @@ class _Bytes(CodecBase):
         return bytes(data)
 
 
-class _Protocol(H2Protocol):
+class _Protocol(KvorumProtocol):
     """Tells when the server's settings have come, or the connection went before."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -141,11 +144,9 @@ class _Protocol(H2Protocol):
             self.settled.set_result(False)
 
 
-class _Channel(Channel):
+class _Channel(KvorumChannel):
+    protocol_class = _Protocol
     contexts: Watched[ssl.SSLContext] | None = None
-
-    def _protocol_factory(self) -> H2Protocol:
-        return _Protocol(Handler(), self._config, self._h2_config)
 
     async def _create_connection(self) -> H2Protocol:
         if self.contexts is not None:

@@ -10,6 +10,7 @@ not all; and a client that costs without asking for anything is told so and lose
 from __future__ import annotations
 
 import asyncio
+import binascii
 import logging
 import socket
 import time
@@ -20,6 +21,7 @@ from typing import Any, cast
 from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from grpclib.metadata import decode_bin_value
 from grpclib.protocol import AbstractHandler, EventsProcessor, H2Protocol, Stream
 from grpclib.protocol import Connection as GrpclibConnection
 from grpclib.utils import Wrapper
@@ -41,6 +43,8 @@ from kvorum.limits import (
 )
 
 log = logging.getLogger(__name__)
+
+Headers = list[tuple[str, str]]
 
 
 class CheckedStream(Stream):
@@ -66,6 +70,17 @@ class CheckedStream(Stream):
                 connection.ack(stream_id, size)
 
         self.buffer = cast(Any, Inbox(acknowledge))
+
+    async def recv_headers(self) -> Headers:
+        """What a server says first. GRPCError where it is no answer."""
+        headers = _readable(await super().recv_headers())
+        if not any(name == ":status" for name, _ in headers):
+            raise GRPCError(Status.INTERNAL, "malformed header: missing HTTP status")
+        return headers
+
+    async def recv_trailers(self) -> Headers:
+        """What a server says last."""
+        return _readable(await super().recv_trailers())
 
     async def recv_data(self, size: int) -> bytes:
         """Bytes of the stream. GRPCError for a message this side will not take."""
@@ -137,6 +152,19 @@ class CheckedStream(Stream):
         self.connection.next_turn()
         self.window_updated.clear()
         await self.window_updated.wait()
+
+
+def _readable(headers: Headers) -> Headers:
+    """Without binary values that are none: grpclib would fail in ways that nobody foresees."""
+    return [pair for pair in headers if not pair[0].endswith("-bin") or _is_binary(pair[1])]
+
+
+def _is_binary(value: str) -> bool:
+    try:
+        decode_bin_value(value.encode("latin-1"))
+    except binascii.Error:
+        return False
+    return value.isascii()
 
 
 def not_installed(encoding: str) -> str:

@@ -30,7 +30,7 @@ from kvorum.http2.call import (
     metadata_of,
     serve,
 )
-from kvorum.http2.protocol import CheckedStream, KvorumProtocol, not_installed
+from kvorum.http2.protocol import CheckedStream, Headers, KvorumProtocol, not_installed
 from kvorum.limits import (
     CLIENT_MESSAGE_BYTES,
     GRPC_OVERHEAD_BYTES,
@@ -49,8 +49,6 @@ _H2_OPTIONS: dict[str, Any] = {
     "normalize_inbound_headers": False,
     "normalize_outbound_headers": False,
 }
-
-Headers = list[tuple[str, str]]
 
 
 class CallHandler(Handler):
@@ -285,8 +283,11 @@ class KvorumChannel(Channel):
         self._h2_config = H2Configuration(client_side=True, **_H2_OPTIONS)
         self._max_message_bytes = max_message_bytes
 
+    # What makes a connection's protocol.
+    protocol_class: type[KvorumProtocol] = KvorumProtocol
+
     def _protocol_factory(self) -> H2Protocol:
-        return KvorumProtocol(
+        return self.protocol_class(
             ChannelHandler(),
             self._config,
             self._h2_config,

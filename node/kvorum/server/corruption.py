@@ -17,7 +17,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpclib.client import UnaryUnaryMethod
 from grpclib.const import Cardinality, Handler
 from grpclib.server import Stream
 from kvorum_proto import etcdserverpb as pb
@@ -31,7 +30,7 @@ from kvorum.machine.members import Member
 from kvorum.machine.operations import ALARM_ACTIVATE, ALARM_CORRUPT
 from kvorum.replica.digests import judge
 from kvorum.server.crash import Exit, FatalError
-from kvorum.server.dial import BROKEN, channel_to
+from kvorum.server.dial import BROKEN, ask_peer, channel_to
 from kvorum.server.tls import TlsPort
 
 if TYPE_CHECKING:
@@ -174,10 +173,9 @@ async def _ask(node: Node, tls: TlsPort, member: Member, revision: int) -> PeerH
         channel = None
         try:
             channel = channel_to(url, tls)
-            method = UnaryUnaryMethod(channel, HASH_PATH, pb.HashKvRequest, pb.HashKvResponse)
-            ask: Callable[[pb.HashKvRequest], Awaitable[pb.HashKvResponse]] = method
+            request = pb.HashKvRequest(revision=revision)
             async with asyncio.timeout(HASH_ASK_S):
-                answer = await ask(pb.HashKvRequest(revision=revision))
+                answer = await ask_peer(channel, HASH_PATH, request, pb.HashKvResponse)
         except BROKEN as error:
             reason = str(error) or type(error).__name__
             continue

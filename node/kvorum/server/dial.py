@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
+from betterproto2 import Message
+from grpclib.client import UnaryUnaryMethod
 from grpclib.config import Configuration
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from h2.exceptions import ProtocolError
-from kvorum_proto.codec import Codec
+from kvorum_proto.codec import ChannelCodec
 
 from kvorum.errors import ConfigError
 from kvorum.http2.server import KvorumChannel
@@ -19,6 +21,9 @@ from kvorum.urls import parse_url
 
 # What a peer's end of a stream looks like from here, whatever ended it.
 BROKEN = (OSError, TimeoutError, GRPCError, StreamTerminatedError, ProtocolError, ConfigError)
+
+
+Answer = TypeVar("Answer", bound=Message)
 
 
 class _CheckedChannel(KvorumChannel):
@@ -56,8 +61,21 @@ def channel_to(url: str, tls: TlsPort | None = None) -> KvorumChannel:
         # The name that a certificate behind a socket in the file system is checked for.
         config = dataclasses.replace(config, ssl_target_name_override="localhost")
     if not address.is_secure:
-        return KvorumChannel(codec=Codec(), config=config, **where)
+        return KvorumChannel(codec=ChannelCodec(), config=config, **where)
     assert tls is not None, "every member has its TLS side, with or without a certificate"
-    channel = _CheckedChannel(codec=Codec(), config=config, ssl=tls.dial_context(), **where)
+    channel = _CheckedChannel(codec=ChannelCodec(), config=config, ssl=tls.dial_context(), **where)
     channel.tls = tls
     return channel
+
+
+async def ask_peer(
+    channel: KvorumChannel, path: str, request: Message, answer_type: type[Answer]
+) -> Answer:
+    """One request and its answer. Raises one of ``BROKEN``."""
+    method = UnaryUnaryMethod[Message, Answer](channel, path, type(request), answer_type)
+    async with method.open() as stream:
+        await stream.send_message(request, end=True)
+        answer = await stream.recv_message()
+    if answer is None:
+        raise ConnectionError("the peer answered nothing")
+    return answer

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from grpclib.client import UnaryUnaryMethod
 from kvorum_proto.kvorum import v1
 
 from kvorum import ETCD_VERSION
@@ -27,7 +26,7 @@ from kvorum.errors import ConfigError
 from kvorum.limits import JOIN_ASK_S, START_ASK_S
 from kvorum.machine.members import Member
 from kvorum.server.boot import FirstMembers
-from kvorum.server.dial import BROKEN, channel_to
+from kvorum.server.dial import BROKEN, ask_peer, channel_to
 from kvorum.server.exchange import MEMBERS_PATH
 from kvorum.server.tls import TlsPort
 from kvorum.storage.interface import WalMetadata
@@ -165,12 +164,9 @@ async def _ask(url: str, tls: TlsPort, timeout_s: float) -> Told | None:
     channel = None
     try:
         channel = channel_to(url, tls)
-        method = UnaryUnaryMethod(
-            channel, MEMBERS_PATH, v1.PeerMembersRequest, v1.PeerMembersResponse
-        )
-        ask: Callable[[v1.PeerMembersRequest], Awaitable[v1.PeerMembersResponse]] = method
+        request = v1.PeerMembersRequest()
         async with asyncio.timeout(timeout_s):
-            answer = await ask(v1.PeerMembersRequest())
+            answer = await ask_peer(channel, MEMBERS_PATH, request, v1.PeerMembersResponse)
     except BROKEN as error:
         log.debug("a member does not answer", extra={"url": url, "error": str(error)})
         return None
