@@ -184,7 +184,11 @@ class Wal:
             return
         self._check_order(hard_state, entries)
         for piece, last in split_entries(entries):
-            self._add(Kind.BATCH, encode_batch(hard_state if last else None, piece))
+            # A crash may keep some pieces only: what is known of those is kept with them.
+            known = hard_state
+            if known is not None and not last:
+                known = known._replace(commit=min(known.commit, piece[-1].index))
+            self._add(Kind.BATCH, encode_batch(known, piece))
         if hard_state is not None:
             self._hard_state = hard_state
         if entries:

@@ -245,6 +245,30 @@ def test_large_batches_are_split_and_come_back_whole() -> None:
     assert found.hard_state == HardState(1, 1, 0)
 
 
+def test_a_batch_torn_between_its_pieces_keeps_what_was_known_of_those_it_keeps() -> None:
+    """Who has an entry must know that the change of members before it is committed, or it would
+    campaign with the members of long ago: the one must not come back without the other.
+    """
+    d = disk()
+    wal = Wal.create(d, OWNER, salt=7)
+    batch = entries(1, 9, term=3, size=1_400_000)
+    before = d.size(d.names()[-1])
+    wal.append(HardState(3, 2, 5), batch)
+    wal.flush()
+    name = d.names()[-1]
+    whole = d.read(name, 0, d.size(name))
+    found_at = []
+    for length in range(before, len(whole), 700_000):
+        torn = MemoryDisk(Random(1))
+        torn.create(name).append(whole[:length])
+        _, found = Wal.open(torn, OWNER)
+        if found.entries:
+            found_at.append(found.last_index)
+            known = min(5, found.last_index)
+            assert found.hard_state == HardState(3, 2, known)
+    assert set(found_at) == {2, 4, 6, 8}
+
+
 def test_a_failed_sync_is_the_end_of_the_log() -> None:
     d = disk()
     wal = Wal.create(d, OWNER, salt=7)
