@@ -168,7 +168,10 @@ def contest(patch: pytest.MonkeyPatch) -> Simulation:
     )
     deliver(*first)
     wait(lambda: rivals[0].replica.role is Role.LEADER)
+    # The voter must not learn from anybody but its disk whom it voted for.
+    simulation.network.cut(rivals[0].id, voter.id)
     voter.crash(power=True)
+    world.run_until(world.now_us + 10_000)
     voter.start()
     deliver(*second)
     world.run_until(world.now_us + 300_000)

@@ -65,7 +65,9 @@ class Replica:
             retry_ticks=config.ticks(5000) + 2 * config.election_ticks,
         )
         state.history_floor = boot.history_floor
-        self._hub = WatchHub(boot.machine.revision, state.oldest_revision)
+        self._hub = WatchHub(
+            boot.machine.revision, state.oldest_revision, config.watch_buffer_bytes
+        )
         self._catch_up = CatchUp(state, self._hub)
         self._proposals = Proposals(state, self._waiting)
         self._checkpoints = Checkpoints(state, self._clocks, self._proposals.propose_own)

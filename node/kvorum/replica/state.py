@@ -15,6 +15,7 @@ from kvorum.limits import (
     MAX_UNCOMMITTED_BYTES,
     SNAPSHOT_CATCHUP_ENTRIES,
     SNAPSHOT_COUNT,
+    WATCH_STREAM_BUFFER_BYTES,
 )
 from kvorum.machine.apply import Machine
 from kvorum.raft.core import Raft
@@ -40,6 +41,7 @@ class ReplicaConfig:
         log behind one.
         lease_checkpoint_ticks: between two records of what is left of a lease; 0: none are made.
         lease_checkpoint_persist: whether those found in a snapshot count.
+        watch_buffer_bytes: what a watch stream may hold that its client has not read.
     """
 
     member_id: int
@@ -56,6 +58,7 @@ class ReplicaConfig:
     check_quorum: bool = True
     lease_checkpoint_ticks: int = 0
     lease_checkpoint_persist: bool = False
+    watch_buffer_bytes: int = WATCH_STREAM_BUFFER_BYTES
 
     @property
     def min_lease_ttl_s(self) -> int:

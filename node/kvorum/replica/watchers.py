@@ -73,6 +73,7 @@ class Stream:
     """
 
     __slots__ = (
+        "buffer_bytes",
         "ended",
         "items",
         "items_bytes",
@@ -85,8 +86,9 @@ class Stream:
         "watchers",
     )
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, buffer_bytes: int = WATCH_STREAM_BUFFER_BYTES) -> None:
         self.number = number
+        self.buffer_bytes = buffer_bytes
         self.watchers: dict[int, Watcher] = {}
         self.ended: dict[int, None] = {}
         self.recent: dict[Watcher, None] = {}
@@ -100,7 +102,7 @@ class Stream:
     @property
     def full(self) -> bool:
         """Nothing more may be handed over until the client has read some."""
-        return self.outstanding_bytes + self.items_bytes >= WATCH_STREAM_BUFFER_BYTES
+        return self.outstanding_bytes + self.items_bytes >= self.buffer_bytes
 
     def put(self, item: Delivery, size_bytes: int = 0) -> None:
         """Queue an item for the next delivery."""

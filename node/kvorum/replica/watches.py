@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kvorum.limits import MAX_WATCHERS_PER_STREAM, WATCH_ENDED_IDS
+from kvorum.limits import MAX_WATCHERS_PER_STREAM, WATCH_ENDED_IDS, WATCH_STREAM_BUFFER_BYTES
 from kvorum.machine.events import Event
 from kvorum.replica.effects import Canceled, Created, Deliver, Delivery, Events, Progress
 from kvorum.replica.requests import WatchSpec
@@ -33,7 +33,13 @@ class WatchHub:
     (:meth:`deliveries`); what watchers behind need is brought by ``catchup.CatchUp``.
     """
 
-    def __init__(self, revision: int, compact_revision: int) -> None:
+    def __init__(
+        self,
+        revision: int,
+        compact_revision: int,
+        buffer_bytes: int = WATCH_STREAM_BUFFER_BYTES,
+    ) -> None:
+        self._buffer_bytes = buffer_bytes
         self.revision = revision
         self.compact_revision = compact_revision
         self.streams: dict[int, Stream] = {}
@@ -48,7 +54,7 @@ class WatchHub:
         """Open a watcher; the answer is the next item of its stream, before any event."""
         stream = self.streams.get(number)
         if stream is None:
-            stream = self.streams[number] = Stream(number)
+            stream = self.streams[number] = Stream(number, self._buffer_bytes)
         if not spec.key:
             spec = spec._replace(key=b"\0")
         refused = spec.refused or self._refusal(stream, spec)

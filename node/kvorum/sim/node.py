@@ -16,6 +16,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from kvorum.limits import WATCH_STREAM_BUFFER_BYTES
 from kvorum.machine.apply import decode_image, encode_image
 from kvorum.raft.messages import ForwardProposal, VoteResponse
 from kvorum.raft.trace import TraceEvent, render
@@ -36,6 +37,8 @@ from kvorum.storage.snapshot_file import Snapshots
 from kvorum.storage.wal import Wal
 
 TICK_US = 100_000
+
+_NAMED = ("because", "granted", "message", "pre", "result")  # facts that tell one path from another
 
 Answered = Callable[[Outcome], None]
 Delivered = Callable[["SimNode", e.Deliver], None]
@@ -60,6 +63,7 @@ class SimNode:
         member_id: int,
         voters: tuple[int, ...],
         snapshot_count: int,
+        watch_buffer_bytes: int = WATCH_STREAM_BUFFER_BYTES,
     ) -> None:
         self.id = member_id
         self.alive = False
@@ -77,6 +81,7 @@ class SimNode:
         self._properties = properties
         self._voters = voters
         self._snapshot_count = snapshot_count
+        self._watch_buffer_bytes = watch_buffer_bytes
         self.out = ""
         self.damaged = ""
         self._rng = world.dice(f"node {member_id}")
@@ -127,6 +132,7 @@ class SimNode:
             id_base=self.id << 48 | self.boots << 32,
             snapshot_count=self._snapshot_count,
             catchup_entries=self._snapshot_count // 2,
+            watch_buffer_bytes=self._watch_buffer_bytes,
         )
         self.replica = Replica(config, begun.boot, random.Random(self._rng.getrandbits(64)))
         self.replica.raft.trace = self._traced
@@ -142,13 +148,13 @@ class SimNode:
 
     def _traced(self, event: TraceEvent) -> None:
         """Count which paths raft takes; numbers are left out of their names."""
-        facts = [
-            f"{name}={fact.value if isinstance(fact, Enum) else fact}"
-            if isinstance(fact, (str, bool, Enum))
-            else name
-            for name, fact in event.facts.items()
-        ]
-        self._world.coverage[" ".join((f"raft.{event.kind.value}", *facts))] += 1
+        key = f"raft.{event.kind.value}"
+        for place, (name, fact) in enumerate(event.facts.items()):
+            if name in _NAMED or isinstance(fact, Enum):
+                key += f" {name}={fact.value if isinstance(fact, Enum) else fact}"
+            elif not place:
+                key += f" {name}"
+        self._world.coverage[key] += 1
         self._world.tell(lambda: f"n{self.id}   {render(event)}")
 
     def crash(self, power: bool) -> None:

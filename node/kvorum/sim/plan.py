@@ -74,7 +74,8 @@ class Traits:
 
 @dataclass(frozen=True)
 class Mix:
-    """What clients like to do: weights by kind of operation, and how many keys they share."""
+    """What clients like to do: weights by kind of operation, how many keys they share, and how
+    many revisions their compactions leave."""
 
     put: int = 40
     delete: int = 10
@@ -84,6 +85,7 @@ class Mix:
     transfer: int = 2
     compact: int = 3
     keys: int = 6
+    kept_revisions: int = 20
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Plan:
     nodes: int
     seconds: float
     snapshot_count: int
+    watch_buffer_bytes: int
     clients: tuple[int, ...]
     watchers: tuple[int, ...]
     weather: Weather
@@ -140,6 +143,7 @@ def draw_plan(seed: int, nodes: int = 0, seconds: float = 30.0) -> Plan:
         nodes=count,
         seconds=seconds,
         snapshot_count=rng.choice((20, 60, 400, 10_000)),
+        watch_buffer_bytes=rng.choice((1_000, 20_000, 1_000_000)),
         clients=tuple(range(1, CLIENTS + 1)),
         watchers=tuple(range(1, WATCHERS + 1)),
         weather=_weather(rng),
@@ -182,6 +186,7 @@ def _mix(rng: random.Random) -> Mix:
         transfer=rng.choice((0, 2, 10)),
         compact=rng.choice((0, 3, 15)),
         keys=rng.choice((1, 6, 40)),
+        kept_revisions=rng.choice((0, 20, 500)),
     )
 
 

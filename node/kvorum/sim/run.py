@@ -76,14 +76,22 @@ class Simulation:
         self.properties = Properties(self.world)
         ids = tuple(range(1, self.count + 1))
         self.nodes = [
-            SimNode(self.world, self.network, self.properties, n, ids, plan.snapshot_count)
+            SimNode(
+                self.world,
+                self.network,
+                self.properties,
+                n,
+                ids,
+                plan.snapshot_count,
+                plan.watch_buffer_bytes,
+            )
             for n in ids
         ]
         by_id = {node.id: node for node in self.nodes}
         for node in self.nodes:
             node.nodes = by_id
         self.clients = [Client(self.world, self.nodes, n, plan.mix) for n in plan.clients]
-        self.watchers = [Follower(self.world, self.nodes, n, n == 2) for n in plan.watchers]
+        self.watchers = [Follower(self.world, self.nodes, n, n == 2, n == 3) for n in plan.watchers]
         self.nemesis = Nemesis(self.world, self.network, self.nodes, plan, self.watchers)
         for node in self.nodes:
             node.on_death = self.nemesis.revive
@@ -109,7 +117,7 @@ class Simulation:
         self._heal_and_converge((), 0xFFFD)
         converged_s = (world.now_us - healed_us) / _SECOND_US
         for watcher in self.watchers:
-            watcher.stall(0)
+            watcher.hurry()
         if not world.run_until(world.now_us + _CATCH_UP_S * _SECOND_US, self._all_seen):
             world.fail("a watcher is behind for good")
         if not world.run_until(world.now_us + LEASES_S * _SECOND_US, self._no_lease):

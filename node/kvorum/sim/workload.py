@@ -61,6 +61,7 @@ class Client:
         self._rng = world.dice(f"client {number}")
         self._keys = [f"k{n}".encode() for n in range(mix.keys)]
         self._weights = [getattr(mix, step) for step in _STEPS]
+        self._kept_revisions = mix.kept_revisions
         self._count = 0
         self.operations: list[Operation] = []
         self.leases: dict[int, LeaseMemory] = {}
@@ -106,7 +107,7 @@ class Client:
             target = rng.choice(self._nodes).id
             self._ask(node, "transfer", None, i.TransferLeader(request_id, target))
         else:
-            revision = max(self._seen.values(), default=0) - 20
+            revision = max(self._seen.values(), default=0) - self._kept_revisions
             self._write(node, request_id, "compact", commands.Compact(max(revision, 1)))
 
     def _lease_step(self, node: SimNode, request_id: int, key: bytes, value: bytes) -> None:
@@ -184,12 +185,23 @@ class Follower:
     """A watcher of everything from the first revision, that moves on when its node dies or a
     compaction overtakes it."""
 
-    def __init__(self, world: World, nodes: Sequence[SimNode], stream: int, prev_kv: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        nodes: Sequence[SimNode],
+        stream: int,
+        prev_kv: bool,
+        forgetful: bool = False,
+    ) -> None:
+        """``forgetful``: it reads everything anew whenever it moves on."""
+        self._forgetful = forgetful
         self._world = world
         self._nodes = nodes
         self._rng = world.dice(f"watcher {stream}")
         self._stream = stream
         self._stalled_until_us = 0
+        self._hurries = False
+        self._overtaken = False
         self._prev_kv = prev_kv
         self._node: SimNode | None = None
         self._boot = -1
@@ -205,11 +217,16 @@ class Follower:
         """Take nothing from the stream for a while; 0: go on."""
         self._stalled_until_us = self._world.now_us + for_us
 
+    def hurry(self) -> None:
+        """Read whatever comes, at once, and stay where it is."""
+        self._hurries = True
+        self._stalled_until_us = 0
+
     def _look(self) -> None:
         self._world.after(300_000, self._look)
         node = self._node
         if node is not None and node.alive and node.boots == self._boot:
-            if self._rng.random() < 0.01:
+            if not self._hurries and self._rng.random() < 0.03:
                 node.handle(i.WatchClose(self._stream))
                 self._node = None
             return
@@ -218,6 +235,9 @@ class Follower:
             return
         self._node = node = self._rng.choice(alive)
         self._boot = node.boots
+        if self._forgetful and not self._overtaken:
+            self.next_revision, self.revisions, self.gaps = 2, [], []
+        self._overtaken = False
         node.sinks[self._stream] = self._taken
         spec = WatchSpec(b"\0", b"\0", self.next_revision, prev_kv=self._prev_kv)
         node.handle(i.WatchClose(self._stream), i.WatchCreate(self._stream, spec))
@@ -231,11 +251,10 @@ class Follower:
             elif isinstance(item, e.Canceled) and item.compact_revision:
                 self.gaps.append((self.next_revision, item.compact_revision))
                 self.next_revision = max(self.next_revision, item.compact_revision)
-                self._node = None
+                self._node, self._overtaken = None, True
         size_bytes = deliver.size_bytes
-        self._world.after(
-            self._rng.choice((0, 1_000, 500_000)), lambda: self._take(node, size_bytes)
-        )
+        delay_us = 0 if self._hurries else self._rng.choice((0, 1_000, 500_000))
+        self._world.after(delay_us, lambda: self._take(node, size_bytes))
 
     def _take(self, node: SimNode, size_bytes: int) -> None:
         """Tell the node that the stream has room again."""

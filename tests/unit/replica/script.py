@@ -33,7 +33,7 @@ from typing import Any
 import pytest
 from kvorum import limits
 from kvorum.machine import commands
-from kvorum.replica import catchup, watchers
+from kvorum.replica import catchup
 from kvorum.replica import effects as e
 from kvorum.replica import inputs as i
 from kvorum.replica.requests import Done
@@ -153,7 +153,6 @@ class Script:
     def verb_nodes(self, count: str, **settings: str) -> None:
         bounds = {name: int(value) for name, value in settings.items()}
         for name, module, constant in (
-            ("buffer", watchers, "WATCH_STREAM_BUFFER_BYTES"),
             ("bytes", catchup, "WATCH_CATCHUP_BYTES"),
             ("batch", catchup, "WATCH_CATCHUP_REVISIONS"),
             ("stretches", catchup, "WATCH_CATCHUP_STRETCHES"),
@@ -162,6 +161,8 @@ class Script:
         ):
             if name in bounds:
                 self._patch.setattr(module, constant, bounds.pop(name))
+        if "buffer" in bounds:
+            bounds["watch_buffer_bytes"] = bounds.pop("buffer")
         self._world = World(int(count), self._observe, **bounds)
         leader = self._world.nodes[1].replica
         while leader.leader != 1:
