@@ -22,7 +22,6 @@ from kvorum.check.records import (
     Request,
     Seen,
     Txn,
-    Watch,
 )
 from kvorum.check.verdict import Findings
 

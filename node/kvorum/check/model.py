@@ -165,7 +165,7 @@ class _Run:
         return Done()
 
     def _range(self, request: Range) -> RangeAnswer:
-        if 0 < request.revision:
+        if request.revision > 0:
             if request.revision > self.at:
                 raise Impossible(f"revision {request.revision} was not there yet")
             kvs = [

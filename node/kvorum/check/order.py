@@ -20,12 +20,15 @@ from kvorum.check.model import Impossible, Store
 from kvorum.check.records import (
     DELETE,
     PUT,
-    Compact,
+    Delete,
     Event,
     History,
     Kv,
     Operation,
+    Put,
+    Range,
     Revoke,
+    Txn,
 )
 from kvorum.check.verdict import Findings
 
@@ -46,15 +49,12 @@ class Replay:
     """The order of a history, as far as there is one.
 
     After :meth:`run`: ``store`` holds every revision, ``causes`` who made each, ``placed`` which
-    operations of unknown fate took effect, ``beyond`` how many answers lie outside of what can be
-    judged (older than the first state, or compacted).
+    operations of unknown fate took effect, ``beyond`` how many answers are too old to be judged.
     """
 
     def __init__(self, history: History, evidence: Evidence, findings: Findings) -> None:
         self.store = Store(history.state)
         self.causes: dict[int, Cause] = {}
-        self.beyond = 0
-        self.reads = 0
         self._closed = history.run.closed
         self._evidence = evidence
         self._findings = findings
@@ -69,12 +69,20 @@ class Replay:
                 ops = self._putters.setdefault(put.key, [])
                 if not ops or ops[-1] is not op:
                     ops.append(op)
-        self._deleters = [op for op in self._open if not isinstance(op.request, model.Put)]
+        self._deleters = [op for op in self._open if not isinstance(op.request, Put)]
         self._choices: list[tuple[int, list[Option]]] = []
         self._decided: dict[int, Cause] = {}
         self._best: tuple[int, dict[int, Cause]] = (0, {})
         self._left = CHOICES_MAX
         self._forced = False
+
+    @property
+    def beyond(self) -> int:
+        """Answers that are older than the first state."""
+        return sum(
+            0 < op.revision < self.store.first or 0 < _asked(op) < self.store.first
+            for op in self._operations.values()
+        )
 
     @property
     def placed(self) -> dict[int, int]:
@@ -259,11 +267,9 @@ class Replay:
 
     def _misread(self, operation: Operation, revision: int) -> str:
         request = operation.request
-        if getattr(request, "revision", 0) and (
-            isinstance(request, Compact) or request.revision < self.store.first  # type: ignore[union-attr]  # only Range and Compact have one
-        ):
+        if 0 < _asked(operation) < self.store.first:
             return ""
-        if not isinstance(request, model.Range | model.Delete | model.Txn | Revoke):
+        if not isinstance(request, Range | Delete | Txn | Revoke):
             return ""
         try:
             changed, answer = model.read(self.store, request, revision)
@@ -377,3 +383,8 @@ class Replay:
             if operation.called > until:
                 return operation.id, f"but it was called after {who} knew of it"
         return None
+
+
+def _asked(operation: Operation) -> int:
+    """The old revision that a read asked for; 0 for now."""
+    return operation.request.revision if isinstance(operation.request, Range) else 0
