@@ -337,9 +337,12 @@ class Member:
         await node.wait_joined()
         urls = tuple(url.text for url in config.advertise_client_urls)
         command = MemberPublish(node.member_id, config.name, urls)
+        # Saying it twice does no harm, and what was forwarded to a leader that died is lost: so it
+        # is not waited for as long as for a client's request.
+        patience_s = 2 * config.election_timeout_ms / 1000
         while True:
             try:
-                await node.propose(command)
+                await node.propose(command, timeout_s=patience_s)
                 break
             except KvorumError as error:
                 log.warning(
