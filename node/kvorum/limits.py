@@ -232,8 +232,8 @@ PAUSE_BEGINS_S = 0.02
 # Frames that do no work (PING, SETTINGS, WINDOW_UPDATE, RST_STREAM, PRIORITY, empty DATA, unknown
 # ones): so many at once, which is a tenth of a second of the loop, ...
 HTTP2_IDLE_FRAMES = 5_000
-HTTP2_IDLE_FRAMES_PER_S = 500  # ... and so many a second on a connection that does nothing else, ...
-HTTP2_FRAME_CREDIT = 8  # ... and so many for each frame this side sends: clients answer data by them.
+HTTP2_IDLE_FRAMES_PER_S = 500  # ... so many a second on a connection that does nothing else, ...
+HTTP2_FRAME_CREDIT = 8  # ... and so many for each frame this side sends: clients answer data so.
 # Calls that a client takes back before anything was answered: a leaderless minute of a busy client,
 # and then the rate at which starting calls in vain costs a few per cent of a core.
 HTTP2_RESETS = 5_000
@@ -262,6 +262,7 @@ GATEWAY_BODY_S = 60.0
 GATEWAY_INLINE_BYTES = 64 * 1024
 # Different values of one metric's label that clients choose; the rest share one.
 METRICS_LABEL_VALUES = 64
+METRICS_LABEL_CHARACTERS = 64  # A longer one is no version; a scrape would be as long as they are.
 # A configuration file has some hundred lines; what is larger was named by mistake.
 CONFIG_FILE_BYTES = 1024 * 1024
 
@@ -304,3 +305,10 @@ QUERY_MEMORY_MB = 256  # DuckDB's own bound in the query process, which it may o
 QUERY_ADDRESS_SPACE_MB = 4_096  # the system's bound on the whole process.
 QUERY_SQL_BYTES = 65_536
 QUERIES_RUNNING = 2  # Query processes at once: each may keep a core busy.
+
+# --- drills ---------------------------------------------------------------------------------------
+DRILL_NODES_MAX = 9  # As in a cluster file.
+DRILL_STEPS_MAX = 500  # After repetition: a step each 0.1 s for most of a minute.
+DRILL_LENGTH_S_MAX = 3_600.0  # Longer runs are for load tests; a recording is held in memory.
+DRILL_CLIENTS_MAX = 50
+DRILL_RATE_MAX = 1_000.0  # Operations a second; more than three nodes of one machine can answer.

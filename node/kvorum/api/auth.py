@@ -16,7 +16,7 @@ from grpclib.exceptions import GRPCError
 from kvorum_proto import authpb
 from kvorum_proto import etcdserverpb as pb
 
-from kvorum.api.headers import Headers
+from kvorum.api.headers import Headers, header_of
 from kvorum.api.rules import Who, require
 from kvorum.errors import Condition, KvorumError
 from kvorum.limits import AUTH_STALE_LOGINS
@@ -77,7 +77,7 @@ class Auth:
         users = await self._current()
         require(users.check_root(who()))
         return pb.AuthStatusResponse(
-            header=self._header(), enabled=users.enabled, auth_revision=users.revision
+            header=header_of(self._node), enabled=users.enabled, auth_revision=users.revision
         )
 
     # --- logging in -------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Auth:
                 raise
             assert isinstance(done.value, AuthenticateResult)
             token = node.tokens.issue(done.value)
-            return pb.AuthenticateResponse(header=self._header(), token=token)
+            return pb.AuthenticateResponse(header=header_of(self._node), token=token)
         raise KvorumError(Condition.AUTH_OLD_REVISION)
 
     async def _compare(self, name: str, password: bytes) -> Login:
@@ -142,13 +142,13 @@ class Auth:
         roles = users.roles_of(request.name)
         if isinstance(roles, Condition):
             raise KvorumError(roles)
-        return pb.AuthUserGetResponse(header=self._header(), roles=list(roles))
+        return pb.AuthUserGetResponse(header=header_of(self._node), roles=list(roles))
 
     async def user_list(self, request: pb.AuthUserListRequest, who: Who) -> pb.AuthUserListResponse:
         """All users' names, sorted."""
         users = await self._current()
         require(users.check_root(who()))
-        return pb.AuthUserListResponse(header=self._header(), users=list(users.user_names()))
+        return pb.AuthUserListResponse(header=header_of(self._node), users=list(users.user_names()))
 
     async def user_delete(self, request: pb.AuthUserDeleteRequest, who: Who) -> bytes:
         """Remove a user and its tokens."""
@@ -183,7 +183,7 @@ class Auth:
         if isinstance(permissions, Condition):
             raise KvorumError(permissions)
         return pb.AuthRoleGetResponse(
-            header=self._header(),
+            header=header_of(self._node),
             perm=[
                 authpb.Permission(
                     perm_type=authpb.PermissionType(held.type),
@@ -198,7 +198,7 @@ class Auth:
         """All roles' names, sorted."""
         users = await self._current()
         require(users.check_root(who()))
-        return pb.AuthRoleListResponse(header=self._header(), roles=list(users.role_names()))
+        return pb.AuthRoleListResponse(header=header_of(self._node), roles=list(users.role_names()))
 
     async def role_delete(self, request: pb.AuthRoleDeleteRequest, who: Who) -> bytes:
         """Remove a role, from all users too."""
@@ -249,12 +249,3 @@ class Auth:
         except ValueError as error:
             # As etcd tells what has no entry in its table.
             raise GRPCError(Status.UNKNOWN, str(error)) from None
-
-    def _header(self) -> pb.ResponseHeader:
-        node = self._node
-        return pb.ResponseHeader(
-            cluster_id=node.cluster_id,
-            member_id=node.member_id,
-            revision=node.machine.revision,
-            raft_term=node.term,
-        )

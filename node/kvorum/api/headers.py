@@ -1,8 +1,14 @@
-"""The ResponseHeader every answer opens with, as bytes."""
+"""The ResponseHeader every answer opens with: as bytes, or as a message for the rarer ones."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from kvorum_proto.etcdserverpb import ResponseHeader
 from kvorum_proto.wire import field_bytes, field_varint
+
+if TYPE_CHECKING:
+    from kvorum.server.runtime import Node
 
 
 class Headers:
@@ -23,3 +29,13 @@ class Headers:
             self._last = field_bytes(1, body)
             self._last_key = key
         return self._last
+
+
+def header_of(node: Node) -> ResponseHeader:
+    """The header of a node at this moment."""
+    return ResponseHeader(
+        cluster_id=node.cluster_id,
+        member_id=node.member_id,
+        revision=node.machine.revision,
+        raft_term=node.term,
+    )

@@ -19,7 +19,7 @@ from kvorum_proto import etcdserverpb as pb
 from kvorum import ETCD_CLUSTER_VERSION, ETCD_VERSION
 from kvorum.api.downgrade import Downgrades
 from kvorum.api.guards import Who
-from kvorum.api.headers import Headers
+from kvorum.api.headers import Headers, header_of
 from kvorum.api.snapshot import Snapshots
 from kvorum.errors import Condition, KvorumError
 from kvorum.history.database import HistoryError
@@ -55,15 +55,6 @@ class Maintenance:
         }
         self.streams = {"Snapshot": Snapshots(node).stream}
 
-    def _header(self) -> pb.ResponseHeader:
-        node = self._node
-        return pb.ResponseHeader(
-            cluster_id=node.cluster_id,
-            member_id=node.member_id,
-            revision=node.machine.revision,
-            raft_term=node.term,
-        )
-
     async def status(self, request: pb.StatusRequest, who: Who) -> pb.StatusResponse:
         """This member's own view; works without a quorum."""
         node = self._node
@@ -74,7 +65,7 @@ class Maintenance:
             for alarm in node.machine.alarms.all()
         ]
         return pb.StatusResponse(
-            header=self._header(),
+            header=header_of(self._node),
             version=ETCD_VERSION,
             db_size=statistics.db_bytes,
             # Measured a moment later, when it may have grown.
@@ -117,7 +108,7 @@ class Maintenance:
             raise GRPCError(Status.UNAVAILABLE, f"kvorum: not hashed: {error}") from error
         finally:
             stopping.set()
-        return pb.HashResponse(header=self._header(), hash=crc32(digest))
+        return pb.HashResponse(header=header_of(self._node), hash=crc32(digest))
 
     async def hash_kv(self, request: pb.HashKvRequest, who: Who) -> pb.HashKvResponse:
         """A hash of the keys at a revision, equal on all members."""
@@ -125,7 +116,7 @@ class Maintenance:
         result = done.value
         assert isinstance(result, HashResult)
         return pb.HashKvResponse(
-            header=self._header(),
+            header=header_of(self._node),
             hash=result.hash,
             compact_revision=result.compact_revision,
             hash_revision=result.revision,
@@ -137,7 +128,7 @@ class Maintenance:
         done = await self._node.propose(command, who())
         assert isinstance(done.value, AlarmResult)
         return pb.AlarmResponse(
-            header=self._header(),
+            header=header_of(self._node),
             alarms=[
                 pb.AlarmMember(member_id=alarm.member_id, alarm=pb.AlarmType(alarm.alarm))
                 for alarm in done.value.alarms

@@ -7,7 +7,6 @@ for nothing else: its key lies beside it, readable by its owner only.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kvorum.certs import write_private
 from kvorum.client.connection import TLS
 from kvorum.cluster.rundir import HOST, ClusterError
 
@@ -124,8 +124,8 @@ class Certificates:
         encoding = serialization.Encoding.PEM
         form = serialization.PrivateFormat.PKCS8
         pem = secret.private_bytes(encoding, form, serialization.NoEncryption())
-        _replace(pair.key, pem)
-        _replace(pair.cert, made.public_bytes(encoding))
+        write_private(pair.key, pem)
+        write_private(pair.cert, made.public_bytes(encoding))
         return pair
 
 
@@ -153,12 +153,3 @@ def _lasts(cert: Path) -> bool:
         return False
     ends = x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc
     return ends > datetime.now(UTC) + _RENEW
-
-
-def _replace(path: Path, data: bytes) -> None:
-    draft = path.with_name(path.name + ".part")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(path)

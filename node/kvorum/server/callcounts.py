@@ -19,7 +19,7 @@ from kvorum_proto.codec import ServerCodec
 
 from kvorum.failpoints import Failpoint, nothing
 from kvorum.http2.messages import send_encoded
-from kvorum.limits import METRICS_LABEL_VALUES
+from kvorum.limits import METRICS_LABEL_CHARACTERS, METRICS_LABEL_VALUES
 from kvorum.server.latency import (
     CALL_BUCKETS_US,
     DEFRAGMENT_BUCKETS_US,
@@ -132,9 +132,11 @@ class CallCounts:
         return handler._replace(func=handle)
 
     def _requested(self, kind: str, version: str) -> None:
-        # Clients choose the version's text: only so many different ones are kept apart.
+        # Clients choose the version's text: only so many different ones are kept apart, and short
+        # ones.
         key = (kind, version)
-        if key not in self.requests and len(self.requests) >= METRICS_LABEL_VALUES:
+        is_full = key not in self.requests and len(self.requests) >= METRICS_LABEL_VALUES
+        if is_full or len(version) > METRICS_LABEL_CHARACTERS:
             key = (kind, _OTHERS)
         self.requests[key] = self.requests.get(key, 0) + 1
 

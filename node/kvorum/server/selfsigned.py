@@ -5,7 +5,6 @@ they have run out.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kvorum.certs import write_private
 from kvorum.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def self_signed(folder: Path, hosts: Iterable[str], years: int) -> tuple[Path, P
             return cert, key
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(cert, key, hosts, years)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise ConfigError(f"cannot keep a self-signed certificate in {folder}: {error}") from None
     log.info("made a self-signed certificate", extra={"cert-file": str(cert), "years": years})
     return cert, key
@@ -78,8 +78,8 @@ def _make(cert: Path, key: Path, hosts: Iterable[str], years: int) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    _write(key, pem)
-    _write(cert, made.public_bytes(serialization.Encoding.PEM))
+    write_private(key, pem)
+    write_private(cert, made.public_bytes(serialization.Encoding.PEM))
 
 
 def _names(hosts: Iterable[str]) -> list[x509.GeneralName]:
@@ -92,13 +92,3 @@ def _names(hosts: Iterable[str]) -> list[x509.GeneralName]:
         except ValueError:
             names.append(x509.DNSName(host))
     return names
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A file that only its owner reads, whole or not at all."""
-    draft = path.with_name(path.name + ".part")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(path)

@@ -80,7 +80,8 @@ class JwtTokens:
         """
         try:
             claims = jwt.decode(token, self._public, algorithms=[self._method], options=_CHECKED)
-        except (PyJWTError, ValueError, TypeError):
+        except (PyJWTError, ValueError, TypeError, RecursionError):
+            # Older releases of the library let what their parts raise pass.
             return None
         user, revision = claims.get("username"), claims.get("revision")
         # JSON knows no integers: other issuers may write 3.0.

@@ -292,8 +292,11 @@ def test_labels_that_clients_choose_are_bounded(kvorum_url: str) -> None:
     for number in range(100):
         headers = {"Grpc-Metadata-Client-Api-Version": f"3.5.{number}"}
         assert post(kvorum_url, "/v3/kv/range", {"key": "YQ=="}, **headers)[0] == 200
+    long = {"Grpc-Metadata-Client-Api-Version": "3" * 5000}
+    assert post(kvorum_url, "/v3/kv/range", {"key": "YQ=="}, **long)[0] == 200
     text = scrape(kvorum_url)
     name = "etcd_server_client_requests_total"
+    assert "3" * 65 not in text
     assert text.count(f"{name}{{") <= 64 + 2
     assert value(text, name, type="unary", client_api_version="3.5.0") == 1
     assert value(text, name, type="unary", client_api_version="other") > 10

@@ -96,6 +96,7 @@ def test_who_differs_refuses_to_start_in_etcds_words(tmp_path: Path) -> None:
         node = c.node(leader)
         await put(node, "k", "w")
         await node.propose(Compact(node.machine.revision))
+        await c.applied_everywhere()
         c.node(one).machine.revision -= 1
         await corruption.initial_check(c.node(one), c.member(one)._doors.peer_tls)
         c.node(one).machine.revision += 1
