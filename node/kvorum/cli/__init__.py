@@ -55,6 +55,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "restore",
         "Make a member's data directory from a snapshot of kvorum or etcd.",
     ),
+    "drill": (
+        "kvorum.cli.drill",
+        "drill",
+        "Break a cluster on purpose, from a file, and get a verdict with figures.",
+    ),
     "sim": ("kvorum.cli.sim", "sim", "Simulate clusters under faults, by seed."),
     "bench": ("kvorum.cli.bench", "bench", "Measure puts, gets and ranges, beside etcd if asked."),
 }

@@ -26,7 +26,14 @@ from kvorum.cluster.certificates import Certificates
 from kvorum.cluster.file import ClusterSpec, NodeSpec
 from kvorum.cluster.links import Links
 from kvorum.cluster.process import Process, log_tail, rotate_log
-from kvorum.cluster.rundir import ClusterError, RunDir, RunState, port_is_free
+from kvorum.cluster.rundir import (
+    ClusterError,
+    NodePorts,
+    RunDir,
+    RunState,
+    free_port,
+    port_is_free,
+)
 
 READY_POLL_S = 0.1  # Between two rounds of questions while nodes come up.
 
@@ -311,6 +318,32 @@ class Supervisor:
             process = self._process(name)
             if process is not None:
                 self._end({name: process})
+            self._launch(name)
+
+    def reserve(self, name: str) -> str:
+        """Choose ports for a node that the cluster file does not name; returns its peer URL, with
+        which it is to be added to the cluster before :meth:`join` starts it.
+        """
+        with self._guard:
+            assert self.state is not None
+            if name in self._nodes:
+                raise ClusterError(f"there is a node {name!r} already; choose another name")
+            taken = {port for p in self.state.ports.values() for port in (p.client, p.peer)}
+            ports = NodePorts(free_port(taken), free_port(taken))
+            self.state = replace(self.state, ports={**self.state.ports, name: ports})
+            return command.peer_url(self.spec, self.state, name)
+
+    def join(self, name: str, flags: Iterable[str]) -> None:
+        """Start a node that was reserved and added; ``flags`` (its ``--initial-cluster`` among
+        them) come last and win. It is looked after like the others. Does not wait for readiness.
+        """
+        with self._guard:
+            assert self.state is not None
+            node = NodeSpec(name, flags=("--initial-cluster-state=existing", *flags))
+            self.run.node_dir(name).mkdir(exist_ok=True, mode=0o700)
+            data = self.run.data_dir(self.spec, node)
+            argv = command.node_argv(self.spec, node, self.state, data, self.certificates)
+            self._nodes[name] = _Node(node, argv)
             self._launch(name)
 
     def _signal(self, name: str, number: signal.Signals) -> Process:

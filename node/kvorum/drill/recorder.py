@@ -1,0 +1,82 @@
+"""The recording of a run, in the lines of :mod:`kvorum.check`, and the counts that a verdict wants.
+
+One recorder serves one event loop or one simulated world; times come from the stage's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kvorum.check import records as r
+
+NS = 1_000_000_000
+_WRITES = (r.Put, r.Delete, r.Txn)
+
+
+class Recorder:
+    """Collects a :class:`kvorum.check.records.History`. ``now_s``: the stage's clock."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self.history = r.History()
+        self._now_s = now_s
+        self._next = 0
+        # When the newest acknowledged write was asked for, in seconds; -1: there was none.
+        self.write_called_s = -1.0
+
+    def now(self) -> int:
+        """Nanoseconds since the run began."""
+        return int(self._now_s() * NS)
+
+    def id(self) -> int:
+        """A number that no other operation or watch of the run has."""
+        self._next += 1
+        return self._next
+
+    def done(
+        self,
+        client: int,
+        called: int,
+        request: r.Request,
+        answer: r.Answer,
+        revision: int,
+        term: int = 0,
+        member: str = "",
+    ) -> None:
+        """An operation was answered now."""
+        made = r.Operation(
+            self.id(), client, called, request, self.now(), answer, revision, term, member
+        )
+        self.history.add(made)
+        if isinstance(request, _WRITES):
+            self.write_called_s = max(self.write_called_s, called / NS)
+
+    def failed(
+        self,
+        client: int,
+        called: int,
+        request: r.Request,
+        error: str,
+        unknown: bool,
+        member: str = "",
+    ) -> None:
+        """An operation was refused, or given up without knowing what becomes of it."""
+        returned = r.NEVER if unknown else self.now()
+        self.history.add(
+            r.Operation(
+                self.id(),
+                client,
+                called,
+                request,
+                returned,
+                None,
+                member=member,
+                error=error,
+                unknown=unknown,
+            )
+        )
+
+
+def acknowledged_writes(history: r.History) -> list[r.Operation]:
+    """Puts, deletions and transactions that were answered, in the order of their answers."""
+    found = [o for o in history.operations if o.acknowledged and isinstance(o.request, _WRITES)]
+    return sorted(found, key=lambda operation: operation.returned)

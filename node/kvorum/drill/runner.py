@@ -1,0 +1,365 @@
+"""Runs a scenario on a stage: steps when they are due, faults lifted when their time is over.
+
+Whatever happens - a step that fails, Ctrl-C, an error - every fault is lifted and the stage is
+closed before the runner returns. Should the runner itself be killed, nodes lift their faults by
+themselves: each was given its duration.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kvorum.check import records as r
+from kvorum.drill.recorder import NS
+from kvorum.drill.scenario import Scenario, Step
+from kvorum.drill.stage import Digest, Fault, Stage, StageError, View
+from kvorum.drill.targets import NoTarget, cut_links, resolve
+from kvorum.drill.words import LINK_WORDS, WORDS
+
+_POLL_S = 0.02
+_TARGET_S = 10.0  # How long a step waits for somebody who fits its role.
+_CONVERGE_MORE_S = 30.0  # Waited beyond what is expected: how late it was is a figure as well.
+_DIGESTS_S = 15.0  # After the last write every member applies it within a heartbeat or two.
+
+
+class Stopped(Exception):
+    """The drill was interrupted."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened, for the timeline. ``kind``: step, proof, lift, leader, failed,
+    note.
+    """
+
+    at_s: float
+    kind: str
+    text: str
+
+
+@dataclass
+class Facts:
+    """What the runner saw; the verdict is made of it and of the recording.
+
+    ``new_leader_s``: for each step that took the leader away, seconds until another led (None:
+    nobody did). ``converged_s``: after the end of all faults, None when it never came to that.
+    ``failed_steps``: those that could not be done or did not bite.
+    """
+
+    moments: list[Moment] = field(default_factory=list)
+    leaders: list[tuple[float, str, int]] = field(default_factory=list)
+    new_leader_s: list[float | None] = field(default_factory=list)
+    failed_steps: list[str] = field(default_factory=list)
+    injected: int = 0
+    bitten: int = 0
+    first_term: int = 0
+    last_term: int = 0
+    ended_s: float = 0.0
+    healed_s: float = 0.0
+    converged_s: float | None = None
+    digests: dict[str, Digest] = field(default_factory=dict)
+    broken: str = ""
+
+
+@dataclass
+class _Active:
+    fault: Fault
+    ends_s: float
+    line: int
+
+
+class Runner:
+    """One run.
+
+    Args:
+        seed: chooses among nodes that fit a role.
+        say: told each moment as it comes.
+        stopping: set from anywhere to end the drill early; :meth:`run` then raises Stopped.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        stage: Stage,
+        seed: int,
+        say: Callable[[Moment], None],
+        stopping: threading.Event,
+    ) -> None:
+        self.facts = Facts()
+        self._scenario = scenario
+        self._stage = stage
+        self._rng = random.Random(seed)
+        self._say = say
+        self._stopping = stopping
+        self._active: list[_Active] = []
+        self._before: tuple[str, ...] = ()
+        self._mark = View()  # The cluster as it was at the step before,
+        self._marked_s = 0.0  # and when that was.
+        self._behind = 0
+        self._clear_s = 0.0  # When anything was last broken, mended or ordered,
+        self._agreed_s: float | None = None  # and when all members agreed after that.
+        self._held_s: float | None = None  # Since when the next step's condition holds.
+        self._losses: list[tuple[int, float, int]] = []  # (place in facts, when, term)
+
+    async def run(self) -> Facts:
+        """The whole drill. Raises Stopped, and StageError when the stage cannot even begin."""
+        try:
+            await self._stage.open()
+            await self._stage.begin()
+            view = self._stage.view()
+            self.facts.first_term = view.term
+            self._mark = view
+            try:
+                await self._steps()
+                await self._heal()
+                await self._converge()
+                await self._stage.finish()
+                await self._compare()
+            except StageError as error:
+                self.facts.broken = str(error)
+                self._note("failed", str(error))
+            self.facts.last_term = max(self._stage.view().term, self.facts.first_term)
+        finally:
+            await self._stage.close()
+        return self.facts
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    async def _steps(self) -> None:
+        waiting = deque(self._scenario.steps)
+        while True:
+            await self._tick()
+            now = self._stage.now_s()
+            if waiting and self._due(waiting[0], now):
+                await self._do(waiting.popleft())
+                self._held_s = None
+            elif now >= self._scenario.length_s:
+                break
+        for step in waiting:
+            self._fail(step, f"its condition ({step.when or step.at_s}) never held")
+        self.facts.ended_s = self._stage.now_s()
+
+    async def _tick(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+        await self._stage.wait(_POLL_S)
+        for active in [a for a in self._active if a.ends_s <= self._stage.now_s()]:
+            await self._lift(active)
+        self._observe()
+        if self._agreed_s is None and not self._active and self._agree(self._clear_s):
+            self._agreed_s = self._stage.now_s()
+            self._note("note", f"all agree, {self._agreed_s - self._clear_s:.2f} s after that")
+
+    def _stir(self) -> None:
+        """Something was broken, mended or ordered: agreement must be found anew."""
+        self._clear_s, self._agreed_s = self._stage.now_s(), None
+        self._behind = max((node.applied for node in self._stage.view().nodes), default=0)
+
+    def _agree(self, since_s: float) -> bool:
+        """Everybody answers in one term with a leader, has applied what anybody had at
+        ``_behind``, and a write that was asked for since is acknowledged.
+        """
+        view = self._stage.view()
+        same = view.leader is not None and all(
+            n.alive and not n.paused and n.term == view.term and n.applied >= self._behind
+            for n in view.nodes
+        )
+        return same and self._stage.recorder.write_called_s >= since_s
+
+    def _observe(self) -> None:
+        view = self._stage.view()
+        if view.leader is None:
+            return
+        last = self.facts.leaders[-1][1:] if self.facts.leaders else None
+        term = view.node(view.leader).term
+        if last == (view.leader, term) or (last is not None and term < last[1]):
+            return
+        now = self._stage.now_s()
+        self.facts.leaders.append((now, view.leader, term))
+        self._note("leader", f"{view.leader} leads term {term}")
+        for place, since_s, lost_term in self._losses:
+            if term > lost_term and self.facts.new_leader_s[place] is None:
+                self.facts.new_leader_s[place] = now - since_s
+
+    def _due(self, step: Step, now: float) -> bool:
+        if step.at_s is not None:
+            return now >= step.at_s
+        if not self._holds(step.when):
+            self._held_s = None
+            return False
+        if self._held_s is None:
+            self._held_s = now
+        return now >= self._held_s + step.after_s
+
+    def _holds(self, condition: str) -> bool:
+        view = self._stage.view()
+        if condition == "leader":
+            return view.leader is not None
+        if condition == "no_leader":
+            return view.leader is None
+        if condition == "new_leader":
+            return view.leader is not None and view.term > self._mark.term
+        if condition == "healed":
+            return not self._active
+        return self._stage.recorder.write_called_s > self._marked_s
+
+    # --- one step ---------------------------------------------------------------------------------
+
+    async def _do(self, step: Step) -> None:
+        self._mark, self._marked_s = self._stage.view(), self._stage.now_s()
+        try:
+            if step.do == "heal":
+                await self._heal()
+            elif step.do == "converge":
+                await self._until_agreed(step.within_s)
+            elif WORDS[step.do].fault or step.do == "kill":
+                await self._inject(step)
+            else:
+                await self._order(step)
+        except (NoTarget, StageError) as error:
+            self._fail(step, str(error))
+
+    async def _names(self, step: Step, roles: tuple[str, ...]) -> tuple[str, ...]:
+        """Roles as names; a leader is waited for."""
+        end_s = self._stage.now_s() + _TARGET_S
+        while True:
+            try:
+                return resolve(roles, self._stage.view(), self._rng, self._before)
+            except NoTarget:
+                if self._stage.now_s() >= end_s:
+                    raise
+            await self._tick()
+
+    async def _inject(self, step: Step) -> None:
+        names = await self._names(step, step.targets)
+        links: tuple[tuple[str, str], ...] = ()
+        if step.do in LINK_WORDS:
+            to = await self._names(step, step.to)
+            links = cut_links(step.do, self._stage.view(), names, to, self._rng)
+        fault = Fault(step, names, links)
+        view, began_s = self._stage.view(), self._stage.now_s()
+        self._note("step", fault.words)
+        self.facts.injected += 1
+        proof = await self._stage.inject(fault)
+        self.facts.bitten += 1
+        self._stir()
+        self._note("proof", proof)
+        self._before = names or self._before
+        if step.for_s:
+            # At the moment of the injection: what the stage took for it is part of its time.
+            self._active.append(_Active(fault, began_s + step.for_s, self._record(fault)))
+        else:
+            self._record(fault)
+        if _takes_leader(fault, view):
+            self._lost(view, began_s)
+
+    async def _order(self, step: Step) -> None:
+        names = await self._names(step, step.targets)
+        view, began_s = self._stage.view(), self._stage.now_s()
+        shown = f"{step.do.replace('_', ' ')} {' and '.join(names)}".strip()
+        self._note("step", shown)
+        moves = step.do == "transfer_leader" and names != (view.leader,)
+        gone = step.do in ("restart", "remove_member", "replace_member") and view.leader in names
+        if moves or gone:
+            self._lost(view, began_s)
+        self._stage.recorder.history.add(
+            r.Fault(step.do, int(began_s * NS), int(began_s * NS), ",".join(names))
+        )
+        proof = await self._stage.order(step, names)
+        self._before = names or self._before
+        self._stir()
+        self._note("proof", proof)
+
+    def _lost(self, view: View, since_s: float) -> None:
+        self._losses.append((len(self.facts.new_leader_s), since_s, view.term))
+        self.facts.new_leader_s.append(None)
+
+    def _record(self, fault: Fault) -> int:
+        """A line about the fault; its end is written when it is lifted."""
+        faults = self._stage.recorder.history.faults
+        faults.append(
+            r.Fault(
+                fault.step.do,
+                self._stage.recorder.now(),
+                r.NEVER,
+                ",".join(fault.names) or ",".join(sorted({a for a, _ in fault.links})),
+                fault.words,
+            )
+        )
+        return len(faults) - 1
+
+    async def _lift(self, active: _Active) -> None:
+        self._active.remove(active)
+        await self._stage.lift(active.fault)
+        faults = self._stage.recorder.history.faults
+        faults[active.line] = faults[active.line]._replace(until=self._stage.recorder.now())
+        self._stir()
+        self._note("lift", f"over: {active.fault.words}")
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    async def _heal(self) -> None:
+        if self._active or not all(node.alive for node in self._stage.view().nodes):
+            for active in list(self._active):
+                await self._lift(active)
+            await self._stage.heal()
+            self._stir()
+        self.facts.healed_s = self._stage.now_s()
+        self._note("lift", "no fault is in force, every member is started")
+
+    async def _converge(self) -> None:
+        wait_s = self._scenario.expect.converge_within_s + _CONVERGE_MORE_S
+        try:
+            await self._until_agreed(wait_s)
+        except StageError as error:
+            self._note("failed", str(error))
+        if self._agreed_s is not None:
+            self.facts.converged_s = self._agreed_s - self._clear_s
+
+    async def _until_agreed(self, within_s: float) -> None:
+        """Until :meth:`_tick` has seen agreement."""
+        began_s = self._stage.now_s()
+        while self._agreed_s is None:
+            if self._stage.now_s() - began_s > within_s:
+                nodes = self._stage.view().nodes
+                shown = ", ".join(f"{n.name} term {n.term} at {n.applied}" for n in nodes)
+                raise StageError(f"no agreement within {within_s:g} s: {shown}")
+            await self._tick()
+
+    async def _compare(self) -> None:
+        """Digests, once everybody has applied everything."""
+        end_s = self._stage.now_s() + _DIGESTS_S
+        while True:
+            found = await self._stage.digests()
+            self.facts.digests = found
+            missing = len(found) < len(self._stage.view().nodes)
+            if (not missing and len(set(found.values())) == 1) or self._stage.now_s() > end_s:
+                return
+            await self._stage.wait(5 * _POLL_S)
+
+    def _fail(self, step: Step, why: str) -> None:
+        self.facts.failed_steps.append(f"line {step.line}: {step.words}: {why}")
+        self._note("failed", f"{step.words}: {why}")
+
+    def _note(self, kind: str, text: str) -> None:
+        moment = Moment(round(self._stage.now_s(), 3), kind, text)
+        self.facts.moments.append(moment)
+        self._say(moment)
+
+
+def _takes_leader(fault: Fault, view: View) -> bool:
+    """Whether the leader cannot go on leading: it is stopped, or hears no majority."""
+    if view.leader is None:
+        return False
+    if fault.step.do in ("kill", "pause"):
+        return view.leader in fault.names
+    if fault.step.do in ("loss", "delay", "skew", "slow_fsync", "disk_full"):
+        return False
+    cut = set(fault.links)
+    others = [name for name in view.names if name != view.leader]
+    heard = [n for n in others if not {(n, view.leader), (view.leader, n)} & cut]
+    return len(heard) + 1 <= len(view.names) // 2
