@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterable
 
 from kvorum.limits import LEASE_CHECKPOINT_BATCH, LEASE_CHECKPOINT_BATCHES
 from kvorum.machine.apply import Machine
-from kvorum.machine.commands import Command, LeaseCheckpoint
+from kvorum.machine.commands import Command, LeaseCheckpoint, LeaseGrant, decode
 from kvorum.machine.leases import Lease
-from kvorum.raft.types import Role
+from kvorum.raft.types import EntryKind, Role
 from kvorum.replica.expiry import LeaseClocks
 from kvorum.replica.state import NodeState
 
@@ -115,11 +115,15 @@ class Checkpoints:
         """Record what is left of leases whose interval is over, a bounded number of them."""
         if not self._leads():
             return
+        renamed: set[int] | None = None
         for _ in range(LEASE_CHECKPOINT_BATCHES):
             batch = self._next_batch()
             if not batch:
                 return
-            if not self._enter(batch):
+            if renamed is None:
+                renamed = self._being_granted()
+            batch = [item for item in batch if item[0] not in renamed]
+            if batch and not self._enter(batch):
                 # Due again at the next scan.
                 for lease_id, _ in batch:
                     self._due[lease_id] = self._state.now
@@ -143,6 +147,19 @@ class Checkpoints:
             if 0 < left_s < lease.ttl_s and lease_id not in self._under_way:
                 batch.append((lease_id, left_s))
         return batch
+
+    def _being_granted(self) -> set[int]:
+        """Ids that entries on their way may give to new leases. A record of the lease that has the
+        id now would come behind them, and be taken for one of the new lease.
+        """
+        raft, applied = self._state.raft, self._state.machine.applied_index
+        found = set()
+        for entry in raft.entries_slice(applied + 1, raft.log.last_index + 1):
+            if entry.kind is EntryKind.NORMAL and entry.data:
+                command = decode(entry.data).command
+                if isinstance(command, LeaseGrant):
+                    found.add(command.id)
+        return found
 
     def must_take_back(self, lease_id: int) -> bool:
         """A renewal may not be answered yet: there is a record of the time before it, or there may
