@@ -58,6 +58,8 @@ class _Search:
             if not op.refused and is_linearizable(op) and not isinstance(op.request, Compact)
         ]
         self.operations.sort(key=lambda op: (op.called, op.id))
+        # Reads of old revisions make the past a part of the state.
+        self.remembers = any(getattr(op.request, "revision", 0) for op in self.operations)
         self.ends = [returned(op) for op in self.operations]
         self.store = Store(history.state)
         self.last = max((dump.last for dump in history.dumps), default=0)
@@ -77,7 +79,8 @@ class _Search:
         """Whether what is left can follow; ``done`` has a bit for every operation behind us."""
         if self._complete(done):
             return True
-        state = (done, (self.store.revision, *sorted(self.store.live.values())))
+        past = tuple(self.store.events.values()) if self.remembers else ()
+        state = (done, (self.store.revision, past, *sorted(self.store.live.values())))
         if state in self.tried:
             return False
         self.tried.add(state)
