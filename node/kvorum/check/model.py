@@ -89,6 +89,12 @@ class Store:
         if ended:
             self.dead[ended] = revision
 
+    def ending(self) -> list[int]:
+        """Leases that have keys and have not ended."""
+        return sorted(
+            lease for lease, keys in self.leased.items() if keys and lease not in self.dead
+        )
+
     def undo(self) -> None:
         """Take the newest revision back."""
         for event in reversed(self.events.pop(self.revision, ())):

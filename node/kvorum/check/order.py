@@ -225,11 +225,11 @@ class Replay:
         known = self._evidence.whole.get(revision) or tuple(
             self._evidence.part.get(revision, {}).values()
         )
-        leases = sorted(lease for lease, keys in self.store.leased.items() if keys)
+        leases = self.store.ending()
         if known:
             kind, kv = known[0]
             old = self.store.live.get(kv.key)
-            leases = [old.lease] if kind == DELETE and old and old.lease else []
+            leases = [lease for lease in leases if kind == DELETE and old and lease == old.lease]
         for lease in leases:
             events, _ = model.execute(self.store, Revoke(lease))
             if self._fits(revision, events):

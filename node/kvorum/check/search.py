@@ -118,7 +118,7 @@ class _Search:
         return self._go(done, operation.id, events, ended)
 
     def _end_leases(self, done: int) -> bool:
-        for lease in sorted(lease for lease, keys in self.store.leased.items() if keys):
+        for lease in self.store.ending():
             events, _ = model.execute(self.store, Revoke(lease))
             if self._go(done, -lease, events, lease):
                 return True

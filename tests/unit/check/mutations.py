@@ -147,7 +147,7 @@ def read_counts_wrongly(history: History, random: Random) -> bool:
     return change(history, place, answer=wrong)
 
 
-@mutation("wrong_answer", "wrong_read")
+@mutation("wrong_answer", "wrong_read", "revision_shared", "unexplained", "lost_write")
 def txn_is_told_the_other_branch(history: History, random: Random) -> bool:
     place = pick(history, random, lambda op: isinstance(op.answer, TxnAnswer))
     if place is None:
@@ -161,7 +161,7 @@ def txn_is_told_the_other_branch(history: History, random: Random) -> bool:
     return change(history, place, answer=answer)
 
 
-@mutation("wrong_answer", "wrong_read", "revision_shared", "unexplained", "revision_missing")
+@mutation("wrong_answer", "wrong_read", "revision_shared", "unexplained", "lost_write")
 def deletion_is_told_another_count(history: History, random: Random) -> bool:
     place = pick(history, random, lambda op: isinstance(op.answer, DeleteAnswer))
     if place is None:
