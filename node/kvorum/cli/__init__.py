@@ -60,6 +60,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "drill",
         "Break a cluster on purpose, from a file, and get a verdict with figures.",
     ),
+    "rejoin": (
+        "kvorum.cli.rejoin",
+        "rejoin",
+        "Let a member whose log is damaged come back, as a new one without its vote.",
+    ),
     "sim": ("kvorum.cli.sim", "sim", "Simulate clusters under faults, by seed."),
     "bench": ("kvorum.cli.bench", "bench", "Measure puts, gets and ranges, beside etcd if asked."),
 }

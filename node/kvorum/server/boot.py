@@ -52,18 +52,21 @@ log = logging.getLogger(__name__)
 _FIRST_TERM = 1
 
 
+# Data of a member that came back as another one, with a number (see ``rejoin``).
+ASIDE = "member.broken-"
+
+
 class DataDir:
     """The places of a node's files, locked for this process. FatalError when that is impossible."""
 
     def __init__(self, config: NodeConfig) -> None:
-        root = config.data_dir
+        self.root = root = config.data_dir
         member = root / "member"
         self.wal = config.wal_dir or member / "wal"
         self.snap = member / "snap"
         self.history = member / "history.duckdb"
         try:
-            for directory in (root, member, self.wal, self.snap):
-                make_directory(directory)
+            self.make()
             self.lock = DataDirLock(root)
         except DataDirLocked as locked:
             raise FatalError(str(locked), Exit.BAD_DATA) from locked
@@ -71,7 +74,11 @@ class DataDir:
             raise FatalError(f"cannot use data directory {root}: {error}", Exit.DISK) from error
         # "fixtures" holds self-signed certificates, as etcd's directories do.
         known = {"member", "fixtures", self.lock_name}
-        others = sorted(path.name for path in root.iterdir() if path.name not in known)
+        others = sorted(
+            path.name
+            for path in root.iterdir()
+            if path.name not in known and not path.name.startswith(ASIDE)
+        )
         if others:
             log.warning(
                 "found unexpected entries in the data directory",
@@ -79,6 +86,11 @@ class DataDir:
             )
 
     lock_name = "lock"
+
+    def make(self) -> None:
+        """Make the directories that are not there. OSError when that is impossible."""
+        for directory in (self.root, self.root / "member", self.wal, self.snap):
+            make_directory(directory)
 
     @property
     def is_new(self) -> bool:
@@ -145,12 +157,14 @@ def find(
     try:
         if is_new:
             assert first is not None, "an empty disk says nothing about the members"
-            _bootstrap(places, first, failpoint)
+            bootstrap(places, first, failpoint)
         disk = _disk(places.wal, "wal", failpoint)
         wal, recovered = Wal.open(disk, segment_bytes=segment_bytes)
     except WalCorrupt as corrupt:
         raise FatalError(
-            f"the log is damaged where it was synced; nothing was cut: {corrupt}", Exit.BAD_DATA
+            f"the log is damaged where it was synced; nothing was cut: {corrupt}. "
+            f"{_way_back(places)}",
+            Exit.BAD_DATA,
         ) from corrupt
     except (WalError, OSError) as error:
         raise FatalError(f"cannot open the log: {error}", Exit.BAD_DATA) from error
@@ -170,7 +184,16 @@ def _disk(directory: Path, name: str, failpoint: Failpoint | None) -> Disk:
     return disk if failpoint is None else FailingDisk(disk, name, failpoint)
 
 
-def _bootstrap(places: DataDir, first: FirstMembers, failpoint: Failpoint | None) -> None:
+def _way_back(places: DataDir, *flags: str) -> str:
+    words = " ".join(("kvorum rejoin", str(places.root), *flags))
+    return (
+        "This member can come back under a new id, with a vote once it has caught up: "
+        f"{words} --endpoints URL-OF-A-MEMBER-THAT-RUNS"
+    )
+
+
+def bootstrap(places: DataDir, first: FirstMembers, failpoint: Failpoint | None = None) -> None:
+    """Make the data of a node that has not run yet. Blocks."""
     # Without a configuration raft neither votes for itself nor counts anybody, and asks for a
     # snapshot.
     voters = () if first.joins else tuple([member.id for member in first.members])
@@ -208,7 +231,7 @@ def _restart(
     chosen = _usable(store, recovered, [m for m in recovered.snapshots if m.index <= reached])
     if chosen is None:
         database.close()
-        chosen, database = _rebuild(places.history, identity, store, recovered)
+        chosen, database = _rebuild(places, identity, store, recovered)
     file, machine = chosen
     history_applied = max(database.progress().applied_index, file.meta.index)
     log.info(
@@ -250,7 +273,7 @@ def _usable(
 
 
 def _rebuild(
-    path: Path, identity: Identity, store: Snapshots, recovered: Recovered
+    places: DataDir, identity: Identity, store: Snapshots, recovered: Recovered
 ) -> tuple[tuple[SnapshotFile, Machine], HistoryDatabase]:
     """A new history from the oldest snapshot the log still follows: its live keys, then the log."""
     for meta in recovered.snapshots:
@@ -258,8 +281,12 @@ def _rebuild(
         if chosen is not None:
             break
     else:
-        raise FatalError("no snapshot that the log follows is whole", Exit.BAD_DATA)
+        raise FatalError(
+            f"no snapshot that the log follows is whole. {_way_back(places, '--force')}",
+            Exit.BAD_DATA,
+        )
     file, machine = chosen
+    path = places.history
     incoming = import_rows(
         path,
         identity,
