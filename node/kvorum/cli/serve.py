@@ -84,7 +84,7 @@ def version_text() -> str:
 def run(config: NodeConfig) -> int:
     """Run a node until it is told to stop; returns the exit code."""
     from kvorum.server import logs
-    from kvorum.server.crash import FatalError
+    from kvorum.server.crash import Exit, FatalError
 
     try:
         logs.set_up(config.log)
@@ -103,6 +103,11 @@ def run(config: NodeConfig) -> int:
     except FatalError as exc:
         log.critical(str(exc), extra={"exit-code": int(exc.code)})
         return int(exc.code)
+    except Exception:
+        # A broken pipe among them: the command line's library would take it for its own, and end
+        # without a word.
+        log.critical("the node ends", exc_info=True, extra={"exit-code": int(Exit.UNFORESEEN)})
+        return int(Exit.UNFORESEEN)
 
 
 def _loop_run(config: NodeConfig) -> int:
