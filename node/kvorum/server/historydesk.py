@@ -146,14 +146,17 @@ class HistoryDesk:
 
     def _open(self, database: HistoryDatabase) -> None:
         self._database = database
-        self.writer = HistoryWriter(
-            database,
+        self.writer = self._new_writer()
+        self.reader = HistoryReader(database)
+
+    def _new_writer(self) -> HistoryWriter:
+        return HistoryWriter(
+            self._database,
             self._durable,
             self._failed,
             self._failpoint,
             on_commit=lambda took_ns: self._commits.add(took_ns // 1000),
         )
-        self.reader = HistoryReader(database)
 
     # --- effects ----------------------------------------------------------------------------------
 
@@ -431,9 +434,7 @@ class HistoryDesk:
         except HistoryFailed:
             raise  # The writer failed before: it has said so, and the process ends.
         except BaseException:
-            self.writer = HistoryWriter(
-                self._database, self._durable, self._failed, self._failpoint
-            )
+            self.writer = self._new_writer()
             self._call(self._swapped)
             raise
         try:
