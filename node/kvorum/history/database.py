@@ -90,14 +90,11 @@ class HistoryDatabase:
 
     def size_bytes(self) -> int:
         """Length of the file, free blocks included, and of DuckDB's log beside it."""
-        return sum(part.stat().st_size for part in parts(self.path) if part.exists())
+        return sum(map(_length, parts(self.path)))
 
     def log_bytes(self) -> int:
         """Length of DuckDB's log alone: what a checkpoint would fold into the file."""
-        try:
-            return log_path(self.path).stat().st_size
-        except FileNotFoundError:
-            return 0
+        return _length(log_path(self.path))
 
     def close(self) -> None:
         """Close this instance; connections taken from it must be closed before."""
@@ -189,3 +186,11 @@ def _create(connection: duckdb.DuckDBPyConnection, identity: Identity) -> None:
 def _lock_down(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def _length(path: Path) -> int:
+    # Asking whether it is there first would not do: a checkpoint takes the log away at any moment.
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -200,3 +200,13 @@ def test_the_instance_is_locked_down(history: Opened) -> None:
         with pytest.raises(duckdb.Error):
             connection.execute(statement)
     connection.close()
+
+
+def test_a_log_that_vanishes_while_it_is_measured_counts_for_nothing(
+    history: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint takes DuckDB's log away at any moment, also between two questions about it."""
+    history.writer.checkpoint().result(10)
+    assert history.database.log_bytes() == 0
+    monkeypatch.setattr(Path, "exists", lambda self: True)
+    assert history.database.size_bytes() == history.path.stat().st_size
