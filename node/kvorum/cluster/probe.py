@@ -12,15 +12,19 @@ import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
-from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.client import UnaryUnaryMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
+from h2.exceptions import H2Error
+from kvorum_proto.codec import ChannelCodec
 from kvorum_proto.etcdserverpb import StatusRequest, StatusResponse
 
 from kvorum import limits
 from kvorum.client.connection import TLS
 from kvorum.errors import Condition
+from kvorum.http2.server import KvorumChannel
 
 _FOR_USERS = (Condition.USER_EMPTY.message, Condition.PERMISSION_DENIED.message)
 
@@ -39,11 +43,12 @@ class Answer:
     version: str
 
 
-def channel_to(url: str, tls: TLS | None = None) -> Channel:
+def channel_to(url: str, tls: TLS | None = None) -> KvorumChannel:
     """A channel to a client URL (``http://host:port``). Close it with ``close()``."""
     parts = urlsplit(url)
     context = _context(url, tls)
-    return Channel(parts.hostname or "127.0.0.1", parts.port or 2379, ssl=context)
+    host, port = parts.hostname or "127.0.0.1", parts.port or 2379
+    return KvorumChannel(host, port, codec=ChannelCodec(), ssl=context)
 
 
 def _context(url: str, tls: TLS | None) -> ssl.SSLContext | None:
@@ -60,15 +65,19 @@ async def ask(
     )
     try:
         async with asyncio.timeout(timeout_s):
-            reply = await method(StatusRequest())
+            async with method.open() as stream:
+                await stream.send_message(StatusRequest(), end=True)
+                reply = await stream.recv_message()
     except GRPCError as error:
         if error.message not in _FOR_USERS:
             return None
         return await asyncio.to_thread(_page, url, timeout_s, tls)
-    except (OSError, TimeoutError, StreamTerminatedError):
+    except (OSError, TimeoutError, StreamTerminatedError, H2Error):
         return None
     finally:
         channel.close()
+    if reply is None:
+        return None
     header = reply.header
     return Answer(
         member_id=header.member_id if header else 0,
@@ -97,7 +106,7 @@ def _page(url: str, timeout_s: float, tls: TLS | None) -> Answer | None:
             revision=0,
             version="",
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return None
 
 
