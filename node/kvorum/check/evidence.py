@@ -37,6 +37,8 @@ def bare(events: tuple[Event, ...]) -> tuple[Change, ...]:
 class Evidence:
     """Revision by revision, gathered in one pass.
 
+    ``last_dumped`` and ``last_told``: the newest revision of a dump, and of an operation's answer.
+
     ``writers``: acknowledged operations that made a revision. ``readers``: those that made none, by
     the revision of their answer. ``maybe``: revocations, whose answers do not tell. ``whole``: all
     changes of a revision, by a member's dump or a watcher of everything. ``part``: changes that
@@ -51,6 +53,7 @@ class Evidence:
         self.part: dict[int, dict[bytes, Change]] = {}
         self.dumped: dict[int, str] = {}
         self.last_dumped = 0
+        self.last_told = 0
         self.top = history.state.revision
         self._sightings: dict[bytes, list[tuple[int, int]]] = {}
         self._known_at: list[tuple[int, int, str]] = []
@@ -72,6 +75,10 @@ class Evidence:
         place = bisect_left(self._revisions, revision)
         return self._soonest[place] if place < len(self._soonest) else (1 << 63, "")
 
+    def is_lost(self, revision: int) -> bool:
+        """Whether an operation knew of a revision that no member has at the end."""
+        return 0 < self.last_dumped < revision <= self.last_told
+
     def next_sighting(self, key: bytes, revision: int) -> int | None:
         """The mod revision of the key as first seen at or after ``revision`` (0: absent)."""
         seen = self._sightings.get(key, ())
@@ -86,6 +93,7 @@ class Evidence:
                 continue
             self._known_at.append((revision, operation.returned, f"operation {operation.id}"))
             self.top = max(self.top, revision)
+            self.last_told = max(self.last_told, revision)
             made = model.changes(operation.answer, operation.request)
             if made:
                 other = self.writers.setdefault(revision, operation)

@@ -187,6 +187,8 @@ class Replay:
             if whole:
                 yield Cause(), self._events(whole)
             return
+        if self._evidence.is_lost(revision):
+            return
         until, _ = self._evidence.known_by(revision)
         for operation in self._candidates(revision):
             if operation.called > until or operation.id in self._used:
