@@ -278,8 +278,8 @@ class State(NamedTuple):
 
 
 class Dump(NamedTuple):
-    """A member's applied order was read, after the last operation was over: :class:`Applied` follows
-    for all of ``first`` to ``last``."""
+    """A member's applied order was read, after the last operation was over: :class:`Applied`
+    follows for all of ``first`` to ``last``."""
 
     member: str
     first: int

@@ -66,6 +66,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Let a member whose log is damaged come back, as a new one without its vote.",
     ),
     "sim": ("kvorum.cli.sim", "sim", "Simulate clusters under faults, by seed."),
+    "check": (
+        "kvorum.cli.check",
+        "check",
+        "Judge a recorded run: linearizability, watches, leases, locks.",
+    ),
     "bench": ("kvorum.cli.bench", "bench", "Measure puts, gets and ranges, beside etcd if asked."),
 }
 

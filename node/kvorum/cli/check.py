@@ -1,0 +1,167 @@
+"""``kvorum check``: judge the history of a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from kvorum.cli.output import INTERRUPTED, say
+
+HISTORY = "history.ndjson"
+_HELD, _FOUND, _BAD_INPUT = 0, 1, 2
+_PROGRESS_EVERY_S = 0.2
+
+
+class _Meter:
+    """How far it is, on a terminal's last line; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _PROGRESS_EVERY_S
+        self._wide = 0
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """Say so, a few times a second at most."""
+        now = time.monotonic()
+        if now < self._next or not sys.stderr.isatty():
+            return
+        self._next = now + _PROGRESS_EVERY_S
+        share = f" {100 * done // total} %" if total > 1 else ""
+        text = f"{stage}{share}"
+        self._wide = max(self._wide, len(text))
+        click.echo(f"\r{text:<{self._wide}}", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Leave no trace of it."""
+        if self._wide:
+            click.echo(f"\r{'':<{self._wide}}\r", nl=False, err=True)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "-w",
+    "--write-out",
+    type=click.Choice(["simple", "json"]),
+    default="simple",
+    help="How the verdict is written.",
+)
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the shortest part that breaks the first rule into this file.",
+)
+@click.option(
+    "--part",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write that part, a history itself, into this file.",
+)
+def check(run: Path, write_out: str, svg: Path | None, part: Path | None) -> None:
+    """Judge the history of a run: a run folder, or a history file of its own.
+
+    Linearizability, watches, leases, locks, compactions and the members' agreement. Exit status: 0
+    when everything held, 1 when something was found, 2 when the history cannot be read, 5 when
+    interrupted.
+    """
+    # The judge is imported here: its rules take a while, and --help should not.
+    from kvorum.check.judge import judge
+    from kvorum.check.lines import LineError, read_history
+
+    meter = _Meter()
+    path = run / HISTORY if run.is_dir() else run
+    begun = time.monotonic()
+    try:
+        try:
+            history = read_history(_lines(path, meter))
+        except LineError as error:
+            _bad(meter, f"{path}: {error}")
+        except UnicodeDecodeError as error:
+            _bad(meter, f"{path}: not UTF-8: {error.reason} at byte {error.start} of a line")
+        except OSError as error:
+            _bad(meter, f"{path}: {error.strerror}")
+        verdict = judge(history, meter.show)
+        if verdict.findings:
+            _draw(history, verdict.findings[0], svg, part)
+    except KeyboardInterrupt:
+        meter.clear()
+        say("interrupted")
+        sys.exit(INTERRUPTED)
+    meter.clear()
+    seconds = time.monotonic() - begun
+    if write_out == "json":
+        click.echo(json.dumps(_as_json(path, verdict, seconds)))
+    else:
+        _show(verdict, seconds)
+        if verdict.findings and svg:
+            say(f"drawn: {svg}")
+        if verdict.findings and part:
+            say(f"written: {part}")
+    sys.exit(_HELD if verdict.ok else _FOUND)
+
+
+def _lines(path: Path, meter: _Meter) -> Iterator[str]:
+    total, done = max(path.stat().st_size, 1), 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            done += len(line)
+            if not number % 512:
+                meter.show("reading", done, total)
+            yield line.decode()
+
+
+def _bad(meter: _Meter, text: str) -> NoReturn:
+    meter.clear()
+    say(f"Error: {text}")
+    sys.exit(_BAD_INPUT)
+
+
+def _draw(history: Any, finding: Any, svg: Path | None, part: Path | None) -> None:
+    """The shortest part, where somebody asked for it."""
+    if svg is None and part is None:
+        return
+    from kvorum.check.lines import encode_line
+    from kvorum.check.part import shortest
+    from kvorum.check.timeline import render
+
+    cut = shortest(history, finding)
+    try:
+        if svg is not None:
+            svg.write_text(render(cut, finding, history.run.name), encoding="utf-8")
+        if part is not None:
+            lines = "".join(f"{encode_line(line)}\n" for line in cut.lines())
+            part.write_text(lines, encoding="utf-8")
+    except OSError as error:
+        say(f"Error: {error.filename}: {error.strerror}")
+        sys.exit(_BAD_INPUT)
+
+
+def _as_json(path: Path, verdict: Any, seconds: float) -> dict[str, Any]:
+    return {
+        "history": str(path),
+        "ok": verdict.ok,
+        "findings": [asdict(finding) for finding in verdict.findings],
+        "more_findings": verdict.more,
+        "figures": asdict(verdict.figures),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _show(verdict: Any, seconds: float) -> None:
+    from kvorum.check.judge import RULES
+
+    for finding in verdict.findings:
+        click.echo(f"FOUND {finding.rule}: {finding.text}")
+        click.echo(f"      {RULES[finding.rule]}")
+    if verdict.more:
+        click.echo(f"... and {verdict.more} more")
+    figures = asdict(verdict.figures)
+    shown = [f"{value:,} {name.replace('_', ' ')}" for name, value in figures.items() if value]
+    click.echo(", ".join(shown))
+    word = "held" if verdict.ok else f"{len(verdict.findings) + verdict.more} findings"
+    click.echo(f"{word}, {seconds:.1f} s", err=True)
