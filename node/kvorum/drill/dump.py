@@ -51,7 +51,8 @@ async def _dump(client: Client, crowd: Crowd, name: str, url: str, last: int, wh
             async with asyncio.timeout(_CATCH_UP_S):
                 reached = await _read(member, crowd, whole, first, last, by_revision)
         except CompactedError as error:
-            first = max(first, error.compact_revision)
+            # Of the compact revision itself a deletion may be gone.
+            first = max(first, error.compact_revision + 1)
             by_revision.clear()
             continue
         except (ClientError, TimeoutError) as error:

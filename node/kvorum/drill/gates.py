@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from kvorum_proto.kvorum import v1
 
 from kvorum.client import Client
-from kvorum.client.errors import ClientError
+from kvorum.client.errors import ClientError, ConnectError
 from kvorum.client.faults import Fault as NodeFault
 from kvorum.drill.scenario import Step
 from kvorum.drill.stage import Fault, StageError
 
 _PPM = 1_000_000
-_CALL_S = 3.0
+
+# Whose gate, and what it is given; several where any of them will do.
+_Parts = tuple[tuple[str, NodeFault], ...]
 
 
 class Gates:
@@ -39,29 +41,45 @@ class Gates:
         """Give every member its part of a fault. Raises StageError when one does not take it."""
         given = self._given.setdefault(fault, [])
         duration_ms = max(1, int(fault.step.for_s * 1000))
-        for name, wanted in self._parts(fault):
-            faults = self._client.member(self._urls()[name]).faults
-            try:
-                id_ = await faults.inject(wanted, duration_ms=duration_ms)
-                given.append((name, id_))
-                active = await faults.list()
-            except ClientError as error:
-                await self.lift(fault)
-                raise StageError(f"{name} does not take the fault: {error}") from error
-            if all(state.id != id_ for state in active):
-                raise StageError(f"{name} took the fault {id_} and does not list it")
+        try:
+            for parts in self._parts(fault):
+                given.append(await self._give(parts, duration_ms))
+        except StageError:
+            await self.lift(fault)
+            raise
         names = sorted({name for name, _ in given})
         return f"{len(given)} faults in force at {', '.join(names)}"
 
-    def _parts(self, fault: Fault) -> Iterator[tuple[str, NodeFault]]:
-        """(whose gate, what). A link is bent where it begins."""
+    async def _give(self, parts: _Parts, duration_ms: int) -> tuple[str, int]:
+        """Give a fault to the first member that can take it; returns whom, and the fault's id."""
+        refused = ""
+        for name, wanted in parts:
+            faults = self._client.member(self._urls()[name]).faults
+            try:
+                id_ = await faults.inject(wanted, duration_ms=duration_ms)
+                active = await faults.list()
+            except ConnectError as error:
+                refused = refused or f"{name} does not take the fault: {error}"
+                continue  # Dead or booting: the other end of a link can bend it as well.
+            except ClientError as error:
+                raise StageError(f"{name} does not take the fault: {error}") from error
+            if all(state.id != id_ for state in active):
+                raise StageError(f"{name} took the fault {id_} and does not list it")
+            return name, id_
+        raise StageError(refused)
+
+    def _parts(self, fault: Fault) -> Iterator[_Parts]:
+        """For each link or node: (whose gate, what), the second where the first is out of reach. A
+        link is bent where it begins, or else where it ends.
+        """
         ids = self._ids()
         for one, other in fault.links:
-            if other not in ids:
-                raise StageError(f"the member id of {other} is not known yet")
-            yield one, _link(fault.step, ids[other])
+            yield (
+                (one, _link(fault.step, ids[other], v1.Direction.OUTBOUND)),
+                (other, _link(fault.step, ids[one], v1.Direction.INBOUND)),
+            )
         if not fault.links:
-            yield from ((name, _of_node(fault.step)) for name in fault.names)
+            yield from (((name, _of_node(fault.step)),) for name in fault.names)
 
     async def lift(self, fault: Fault) -> None:
         """End a fault early where it still is. A member out of reach ends it by itself."""
@@ -80,8 +98,8 @@ class Gates:
             await self.lift(fault)
 
 
-def _link(step: Step, peer: int) -> v1.LinkFault:
-    bent = v1.LinkFault(peer=peer, direction=v1.Direction.OUTBOUND)
+def _link(step: Step, peer: int, direction: v1.Direction) -> v1.LinkFault:
+    bent = v1.LinkFault(peer=peer, direction=direction)
     if step.do == "delay":
         bent.delay_ms, bent.jitter_ms = step.ms, step.jitter_ms
     elif step.do == "loss":

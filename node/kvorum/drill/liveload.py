@@ -243,6 +243,8 @@ class Crowd:
         async with client.watch(
             self.prefix, prefix=True, start_revision=first, prev_kv=True
         ) as watch:
+            await watch.started()
+            self.recorder.history.add(r.Seen(watch_id, self.recorder.now(), created=True))
             async for batch in watch.batches():
                 events = tuple(recorded(event) for event in batch.events)
                 now = self.recorder.now()

@@ -170,6 +170,7 @@ def parse_scenario(text: str, path: Path) -> Scenario:
     name = top.string("name")
     if not _NAME.match(name):
         raise top.wrong("name", f"{name!r} is no name; use small letters, digits and '-'")
+    title, learn = top.string("title"), " ".join(top.string("learn").split())
     length_s = top.number("length_s", 10.0, 0.5, DRILL_LENGTH_S_MAX)
     shape = _shape(top.table("cluster"))
     steps = _steps(top, shape, length_s)
@@ -177,8 +178,8 @@ def parse_scenario(text: str, path: Path) -> Scenario:
         path=path,
         text=text,
         name=name,
-        title=top.string("title"),
-        learn=" ".join(top.string("learn").split()),
+        title=title,
+        learn=learn,
         stages=_stages(top, steps),
         length_s=length_s,
         shape=shape,
@@ -189,12 +190,22 @@ def parse_scenario(text: str, path: Path) -> Scenario:
 
 
 def _stages(top: Table, steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """Those that the file names, or else those that can do every step."""
+    problems = {
+        stage: f"{stage} cannot {step.do} (line {step.line}): {WORDS[step.do].refused[stage]}"
+        for stage in STAGES
+        for step in reversed(steps)
+        if stage in WORDS[step.do].refused
+    }
+    if "stages" not in top.values:
+        able = tuple(stage for stage in STAGES if stage not in problems)
+        if not able:
+            raise top.wrong("step", "; ".join(problems.values()))
+        return able
     stages = top.words("stages", STAGES)
     for stage in stages:
-        for step in steps:
-            why = WORDS[step.do].refused.get(stage)
-            if why:
-                raise top.wrong("stages", f"{stage} cannot {step.do} (line {step.line}): {why}")
+        if stage in problems:
+            raise top.wrong("stages", problems[stage])
     return stages
 
 

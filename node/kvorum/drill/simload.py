@@ -210,6 +210,8 @@ class Follower:
         node = self._node
         if node is not None and node.alive and node.boots == self._boot:
             return
+        if node is not None:
+            self._end(0, 0)
         alive = [n for n in self._nodes if n.alive and not n.paused]
         if not alive:
             return
@@ -249,11 +251,15 @@ class Follower:
             add(r.Seen(self._watch, now, item.revision, tuple(recorded(v) for v in item.events)))
             self.next_revision = item.events[-1].revision + 1
         elif isinstance(item, e.Canceled):
-            lost = item.compact_revision
-            seen = r.Seen(self._watch, now, item.revision, canceled=True, compact_revision=lost)
-            add(seen)
-            self.next_revision = max(self.next_revision, lost)
-            self._node = None
+            self._end(item.revision, item.compact_revision)
+            self.next_revision = max(self.next_revision, item.compact_revision)
+
+    def _end(self, revision: int, compact_revision: int) -> None:
+        """The watch is over, by its member's word or by its member's end."""
+        self._node = None
+        now = self._recorder.now()
+        seen = r.Seen(self._watch, now, revision, canceled=True, compact_revision=compact_revision)
+        self._recorder.history.add(seen)
 
 
 def _kv(record: Record) -> r.Kv:

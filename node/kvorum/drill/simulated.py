@@ -137,7 +137,7 @@ class SimStage:
     def _dump(self, node: SimNode) -> None:
         """A member's applied order, through a watch on that member alone, and its hash."""
         machine, name = node.replica.machine, f"n{node.id}"
-        first, last = max(2, machine.compact_revision), machine.revision
+        first, last = max(2, machine.compact_revision + 1), machine.revision
         dumper = Dumper(self._world, node, first, last)
         if not self._run(_ORDER_S, dumper.complete):
             raise StageError(f"{name} does not tell its history from {first} to {last}")

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kvorum.check import records as r
-from kvorum.drill.judging import KINDS, Violation
+from kvorum.drill.judging import Violation
 from kvorum.drill.recorder import NS, acknowledged_writes
 from kvorum.drill.runner import Facts
 from kvorum.drill.scenario import Expect, Scenario
@@ -90,7 +90,6 @@ def _figures(facts: Facts, history: r.History, violations: tuple[Violation, ...]
     operations = history.operations
     writes = acknowledged_writes(history)
     kinds = [violation.kind for violation in violations]
-    named = sum(kinds.count(kind) for kind in KINDS)
     took = [seconds for seconds in facts.new_leader_s if seconds is not None]
     length_s = facts.ended_s or max((o.returned for o in operations), default=0) / NS
     return Figures(
@@ -112,7 +111,7 @@ def _figures(facts: Facts, history: r.History, violations: tuple[Violation, ...]
         stale_reads=kinds.count("stale_read"),
         lost_acknowledgements=kinds.count("lost_acknowledgement"),
         watch_gaps=kinds.count("watch"),
-        other_violations=len(kinds) - named,
+        other_violations=kinds.count(""),
         digests_equal=len(facts.digests) > 0 and len(set(facts.digests.values())) == 1,
     )
 
@@ -151,7 +150,7 @@ def _safety(figures: Figures, violations: tuple[Violation, ...]) -> list[Finding
         "": "other violations",
     }
     for kind, title in titles.items():
-        some = [v for v in violations if (v.kind if v.kind in KINDS else "") == kind]
+        some = [violation for violation in violations if violation.kind == kind]
         texts = [violation.text for violation in some[:_SHOWN]]
         shown = "; ".join([f"{len(some)} {title}", *texts])
         found.append(Finding(kind or "order", not some, shown))
