@@ -15,8 +15,8 @@ them; reads and writes that arrive together travel, are written and are agreed o
 - :mod:`~kvorum.server.transfer`: a snapshot on its way.
 - :mod:`~kvorum.server.clock`, :mod:`~kvorum.server.faults`, :mod:`~kvorum.server.faultdesk`: ticks,
   and the faults a node inflicts on itself.
-- :mod:`~kvorum.server.doors`, :mod:`~kvorum.server.listener`, :mod:`~kvorum.server.httpapp`: the
-  ports; on each, two protocols.
+- :mod:`~kvorum.server.doors`, :mod:`~kvorum.server.listener`, :mod:`~kvorum.server.http1`,
+  :mod:`~kvorum.server.httpapp`: the ports; on each, two protocols.
 - :mod:`~kvorum.server.tls`, :mod:`~kvorum.server.tls_transport`,
   :mod:`~kvorum.server.selfsigned`: certificates shown and believed, read again when they change.
 - :mod:`~kvorum.server.health`, :mod:`~kvorum.server.metrics`, :mod:`~kvorum.server.callcounts`:

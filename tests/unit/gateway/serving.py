@@ -14,6 +14,7 @@ from aiohttp import web
 from grpclib.const import Cardinality, Handler
 from kvorum.api.gateway.routes import Gateway
 from kvorum.config import NodeConfig
+from kvorum.failpoints import nothing
 from kvorum.server.callcounts import CallCounts, CountedServices
 from kvorum.server.httpapp import client_app
 from kvorum.server.metrics import Metrics
@@ -65,7 +66,7 @@ class Server:
 async def serving(path: str, work: Work, **changes: Any) -> AsyncIterator[Server]:
     """The client port of a node that has only this method."""
     config = dataclasses.replace(NodeConfig(), **changes)
-    node: Any = SimpleNamespace(config=config)
+    node: Any = SimpleNamespace(config=config, failpoint=nothing)
     metrics = Metrics(node)
     services = CountedServices([Gateway(node), Service(path, work)], metrics.calls)
     app = client_app(node, metrics, services.http_routes())
