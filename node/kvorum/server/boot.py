@@ -294,8 +294,9 @@ def _rebuild(
         applied_index=file.meta.index,
         applied_term=file.meta.term,
         revision=machine.revision,
-        # What the live keys were before is not known here any more: as if compacted.
-        compact_revision=machine.revision if file.meta.index else machine.compact_revision,
+        # What the live keys were before is not known here any more: as if compacted. Nor is what
+        # the snapshot's own revision deleted, which a watcher from there on would have to be told.
+        compact_revision=machine.revision + 1 if file.meta.index else machine.compact_revision,
     )
     incoming.install()
     if file.meta.index:

@@ -154,6 +154,7 @@ def _rebuilt(machine: Machine, index: int) -> SimHistory:
         event = Event.of(last, sub, PUT, record)
         history.rows.append(HistoryRow(event, 0, 0, ""))
     history.applied_index, history.revision = index, machine.revision
-    history.compact_revision = machine.revision if index else max(0, machine.compact_revision)
+    # What the snapshot's own revision deleted is not known either.
+    history.compact_revision = machine.revision + 1 if index else max(0, machine.compact_revision)
     history.flush()
     return history

@@ -226,6 +226,8 @@ class Follower:
         self._world.after(300_000, self._look)
         node = self._node
         if node is not None and node.alive and node.boots == self._boot:
+            if self._rng.random() < 0.3:
+                node.handle(i.WatchProgress(self._stream))
             if not self._hurries and self._rng.random() < 0.03:
                 node.handle(i.WatchClose(self._stream))
                 self._node = None
@@ -248,6 +250,9 @@ class Follower:
         for item in deliver.items:
             if isinstance(item, e.Events):
                 self._events(item)
+            elif isinstance(item, e.Progress):
+                # It says that nothing up to there is still to come: the judge takes its word.
+                self.next_revision = max(self.next_revision, item.revision + 1)
             elif isinstance(item, e.Canceled) and item.compact_revision:
                 self.gaps.append((self.next_revision, item.compact_revision))
                 self.next_revision = max(self.next_revision, item.compact_revision)
