@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -73,6 +74,7 @@ def check(run: Path, write_out: str, svg: Path | None, part: Path | None) -> Non
     from kvorum.check.judge import judge
     from kvorum.check.lines import LineError, read_history
 
+    gc.disable()  # A history is millions of values without a cycle: collecting takes half the time.
     meter = _Meter()
     path = run / HISTORY if run.is_dir() else run
     begun = time.monotonic()

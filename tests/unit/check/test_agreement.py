@@ -31,7 +31,8 @@ def small(random: Random, dump: bool) -> History:
     history = make(random, 12, watches=0, dump=dump, leases=dump, unknown=0.25)
     history.operations = [
         op._replace(revision=0) if isinstance(op.answer, LeaseAnswer) else op
-        for op in history.operations if not getattr(op.request, "serializable", False)
+        for op in history.operations
+        if not getattr(op.request, "serializable", False)
     ]
     history.quiet = None
     return history

@@ -10,8 +10,11 @@ from random import Random
 import pytest
 from kvorum.check.judge import RULES, judge
 from kvorum.check.records import History
+from unit.check import mutations_told
 from unit.check.mutations import MUTATIONS, copied
 from unit.check.reference import make
+
+assert mutations_told.MUTATIONS is MUTATIONS  # The other half registers itself.
 
 WAYS = 1_000
 EACH = -(-WAYS // len(MUTATIONS))
