@@ -17,6 +17,7 @@ from kvorum.drill.scenario import Step
 from kvorum.drill.stage import Fault, StageError
 
 _PPM = 1_000_000
+_NO_ROOM = "wal_write_before=raise(ENOSPC)"
 
 # Whose gate, and what it is given; several where any of them will do.
 _Parts = tuple[tuple[str, NodeFault], ...]
@@ -115,4 +116,6 @@ def _of_node(step: Step) -> NodeFault:
             return v1.ClockFault(rate_ppm=int(step.percent / 100 * _PPM))
         case "slow_fsync":
             return v1.SlowFsyncFault(delay_ms=step.ms)
+        case "disk_full":
+            return v1.FailpointFault(terms=_NO_ROOM)
     raise StageError(f"a fault gate has no {step.do}")

@@ -23,6 +23,7 @@ from kvorum.cluster.file import ClusterSpec, NodeSpec
 from kvorum.cluster.rundir import ClusterError, RunDir, free_port
 from kvorum.cluster.supervisor import Interrupted, Supervisor
 from kvorum.drill.changes import Changes
+from kvorum.drill.damage import flip_a_bit
 from kvorum.drill.dump import complete
 from kvorum.drill.eye import Eye
 from kvorum.drill.gates import Gates
@@ -315,11 +316,26 @@ class ProcessStage:
                 for name in names:
                     await self._deed("restart", name)
                 return f"{' and '.join(names)} started again"
+            if step.do == "corrupt_wal":
+                return await self._corrupt(names)
             if step.do == "compact":
                 return await self._compact(step.keep)
             return await self._changes.order(step, names)
         except (ClientError, ClusterError) as error:
             raise StageError(f"{step.do}: {error}") from error
+
+    async def _corrupt(self, names: Sequence[str]) -> str:
+        if self._supervisor is None:
+            raise StageError(_NOT_OURS)
+        told = []
+        for view in self._supervisor.nodes():
+            if view.name not in names:
+                continue
+            if self._state(view.name) != "dead":
+                raise StageError(f"{view.name} runs; kill it first")
+            flipped = await asyncio.to_thread(flip_a_bit, view.data_dir / "member" / "wal")
+            told.append(f"{view.name}: {flipped}")
+        return "; ".join(told)
 
     async def _compact(self, keep: int) -> str:
         assert self._client is not None

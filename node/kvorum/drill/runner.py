@@ -203,6 +203,8 @@ class Runner:
             return view.leader is None
         if condition == "new_leader":
             return view.leader is not None and view.term > self._mark.term
+        if condition == "dead":
+            return not all(node.alive for node in view.nodes)
         if condition == "healed":
             return not self._active
         return self._stage.recorder.write_called_s > self._marked_s

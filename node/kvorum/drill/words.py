@@ -17,6 +17,7 @@ CONDITIONS: Mapping[str, str] = {
     "new_leader": "another leader is known than at the step before",
     "no_leader": "nobody that answers knows a leader",
     "write": "a write is acknowledged that was asked for after the step before",
+    "dead": "a member's process has ended",
     "healed": "no fault is in force",
 }
 
@@ -24,7 +25,9 @@ _NO_GATE = "real etcd has no fault gate for it; kvorum's own nodes have (--stage
 _ETCD_LOSS = "a TCP proxy cannot lose messages of a stream; use delay or sever, or --stage live"
 _NO_SIM_MEMBERS = "the simulated cluster of a drill keeps its members; use --stage live or etcd"
 _NO_SIM_DEFRAG = "a simulated node has no database file to defragment; use --stage live or etcd"
-_NO_DAMAGE = "no stage can do it to a node of this release from outside"
+_NO_FULL = "real etcd's disk cannot be filled from outside without filling this machine's"
+_SIM_FULL = "a simulated disk has no end; use --stage live"
+_SIM_FILES = "a simulated disk has no file to damage here; use --stage live, or `kvorum sim`"
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,16 @@ _ALL: tuple[Word, ...] = (
         needs=("ms",),
         refused={"etcd": _NO_GATE},
     ),
-    Word("disk_full", "the target's disk takes no more", True, refused={"etcd": _NO_GATE}),
+    Word(
+        "disk_full",
+        "the target's log finds no room on its disk",
+        True,
+        refused={"etcd": _NO_FULL, "sim": _SIM_FULL},
+    ),
     Word(
         "corrupt_wal",
-        "flip a bit of the target's log; the target must be dead",
-        refused=dict.fromkeys(STAGES, _NO_DAMAGE),
+        "flip a bit in the middle of the target's log; the target must be dead",
+        refused={"sim": _SIM_FILES},
     ),
     Word("transfer_leader", "the leader hands over to the target"),
     Word("add_member", "add a member and start it", target=False, refused={"sim": _NO_SIM_MEMBERS}),
