@@ -8,11 +8,16 @@ than the data.)
 
 Order is the queue's: what is asked of the writer (flush, checkpoint, compaction, a copy) happens
 after everything that was queued before. The first error ends the writer: ``on_failure`` hears of
-it, waiting callers get it, and every later call raises :class:`HistoryFailed`.
+it, waiting callers get it, and every later call raises :class:`HistoryFailed`. On a disk that is
+nearly full the writer waits for room.
+
+Long because all that one thread does, and in which order, is read together.
 """
 
 from __future__ import annotations
 
+import logging
+import shutil
 import threading
 import time
 from collections import deque
@@ -28,12 +33,16 @@ from kvorum.history.copying import copy_history
 from kvorum.history.database import HistoryDatabase, HistoryFailed
 from kvorum.history.rows import BATCH_NAME, INSERT_ROWS, Batch, Row, to_arrow
 from kvorum.limits import (
+    DISK_FULL_RETRY_S,
     HISTORY_BATCH_ROWS,
     HISTORY_CHECKPOINT_BYTES,
     HISTORY_GATHER_S,
     HISTORY_QUEUE_ROWS,
+    HISTORY_RESERVE_BYTES,
     HISTORY_SWEEP_CHECKPOINT_ROWS,
 )
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _RETRY_S = 0.1
@@ -65,6 +74,10 @@ class WriterStatistics(NamedTuple):
     last_checkpoint_ns: int
     size_bytes: int
     log_bytes: int
+
+
+class NoRoom(Exception):
+    """The disk is full, and the writer was told to end."""
 
 
 class _Job(NamedTuple):
@@ -184,6 +197,11 @@ class HistoryWriter:
 
     def abandon(self) -> None:
         """End without writing what is queued: the file is about to be replaced."""
+        self._drop_queue()
+        self._thread.join()
+
+    def _drop_queue(self) -> None:
+        """Take no more, and forget what is queued."""
         with self._changed:
             dropped = [item for item in self._queue if isinstance(item, _Job)]
             self._queue.clear()
@@ -192,7 +210,6 @@ class HistoryWriter:
             self._changed.notify()
         for job in dropped:
             job.future.cancel()
-        self._thread.join()
 
     # --- the thread ------------------------------------------------------------------------------
 
@@ -217,6 +234,9 @@ class HistoryWriter:
                 pass
             if self._database.log_bytes():
                 self._checkpoint()
+        except NoRoom:
+            log.warning("the history was closed behind the log: the disk is full")
+            self._drop_queue()
         except BaseException as error:
             self._fail(error)
         finally:
@@ -293,12 +313,31 @@ class HistoryWriter:
             raise
         job.future.set_result(result)
 
+    def _wait_for_room(self, more_bytes: int) -> None:
+        """Wait while the disk has not so many bytes and the reserve; DuckDB never meets a full one.
+
+        Raises :class:`NoRoom` when the history is closed meanwhile: the log has the rest.
+        """
+        told = False
+        while self._free_bytes() < HISTORY_RESERVE_BYTES + more_bytes:
+            if not told:
+                log.error("no space left on device: the history waits")
+                told = True
+            with self._changed:
+                if self._closing:
+                    raise NoRoom
+                self._changed.wait(DISK_FULL_RETRY_S)
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._database.path.parent).free
+
     # --- transactions ----------------------------------------------------------------------------
 
     def _commit(self, batches: list[Batch]) -> None:
         rows: list[Row] = [row for batch in batches for row in batch.rows]
         last = batches[-1]
         table = to_arrow(rows) if rows else None
+        self._wait_for_room(0)
         self._failpoint("history_commit_before")
         begun = time.perf_counter_ns()
         connection = self._connection
@@ -326,6 +365,7 @@ class HistoryWriter:
 
     def _checkpoint(self) -> Durable:
         """Fold DuckDB's log into the file. Old readers may make DuckDB refuse for a while."""
+        self._wait_for_room(self._database.log_bytes())
         self._failpoint("history_checkpoint_before")
         begun = time.perf_counter_ns()
         self._connection.execute(

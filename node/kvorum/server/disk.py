@@ -1,8 +1,8 @@
 """The disk thread: everything that happens to the log, in order, off the event loop.
 
 One thread, one queue in, one callback out. Whatever has queued up while the last fsync ran is
-appended together and shares the next: that is group commit, and it needs no timer. The first
-failure of the disk is the last thing the thread reports.
+appended together and shares the next: that is group commit, and it needs no timer. On a full
+disk it waits; any other failure of the disk is the last thing the thread reports.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from kvorum.limits import DISK_BATCH_OPERATIONS
 from kvorum.replica.effects import Persist
 from kvorum.server.crash import Exit, FatalError
 from kvorum.server.latency import DISK_BUCKETS_US, Buckets, LatencyRing
+from kvorum.server.patience import PatientLog
 from kvorum.storage.interface import LogStore, WalFailed, WalStatistics
 
 # An operation that runs on the thread between writes, in its place in the order.
@@ -43,13 +44,13 @@ class DiskThread:
         fsync_delay_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._loop = loop
-        self._store = store
+        self._wake = threading.Event()
+        self._store: LogStore = PatientLog(store, self._wake)
         self._on_persisted = on_persisted
         self._on_failure = on_failure
         self._fsync_delay_s = fsync_delay_s
         self._queue: queue.SimpleQueue[Sequence[Persist] | Operation | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="kvorum-disk", daemon=True)
-        self._wake = threading.Event()
         self.fsync = LatencyRing()
         self.writes = Buckets(DISK_BUCKETS_US)
         self._statistics: WalStatistics = store.statistics()

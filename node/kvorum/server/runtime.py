@@ -65,6 +65,7 @@ from kvorum.server.slowness import Slowness
 from kvorum.server.statistics import NodeStatistics, collect
 from kvorum.server.tokens import Tokens, open_tokens
 from kvorum.server.watching import Sink, WatchStream, WatchStreams
+from kvorum.storage.filesystem import free_bytes
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,11 @@ class Node:
     ) -> None:
         """The hands. Before this the node does nothing."""
         self.disk, self.history, self.snapshots, self.peers = disk, history, snapshots, peers
-        self._quota = Quota(self.config.quota_bytes, lambda: history.size_bytes)
+        self._quota = Quota(
+            self.config.quota_bytes,
+            lambda: history.size_bytes,
+            free_bytes=lambda: free_bytes(self.config.data_dir),
+        )
         self.defragmenter = Defragmenter(history)
         self._performers.update(
             {
@@ -334,7 +339,7 @@ class Node:
     async def _raise(self, alarm: AlarmSet) -> None:
         try:
             await self.propose(alarm)
-            log.warning("the data outgrew the quota: alarm NOSPACE raised")
+            log.warning("the data outgrew the quota or the disk: alarm NOSPACE raised")
         except KvorumError as error:
             # The next write that is refused tries again.
             log.warning("cannot raise alarm NOSPACE", extra={"error": str(error)})

@@ -22,6 +22,8 @@ from kvorum.replica.inputs import Input, SnapshotInstalled, SnapshotSaved
 from kvorum.server.disk import DiskThread
 from kvorum.server.historydesk import HistoryDesk
 from kvorum.server.latency import DISK_BUCKETS_US, Buckets
+from kvorum.server.patience import patiently
+from kvorum.storage.filesystem import is_full
 from kvorum.storage.interface import Disk, LogStore, SnapshotFile, SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class SnapshotDesk:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="kvorum-snapshot")
         self._closing = threading.Lock()
         self._closed = False
+        self._stopping = threading.Event()
         self._staged: dict[int, Staged] = {}
         self._tokens = 0
         self._installed_index = 0
@@ -95,7 +98,11 @@ class SnapshotDesk:
     def _write(self, effect: SaveSnapshot) -> None:
         self.failpoint("snapshot_cut_before")
         started_ns = time.perf_counter_ns()
-        file = self.store.save(effect.meta, effect.revision, encode_image(effect.image))
+        file = patiently(
+            lambda: self.store.save(effect.meta, effect.revision, encode_image(effect.image)),
+            "snapshot",
+            self._stopping,
+        )
         self.saves.add((time.perf_counter_ns() - started_ns) // 1000)
         self.failpoint("snapshot_cut_after")
         log.info(
@@ -161,6 +168,8 @@ class SnapshotDesk:
             try:
                 job()
             except BaseException as error:
+                if self._stopping.is_set() and isinstance(error, OSError) and is_full(error):
+                    return  # A snapshot that found no room before the end is no loss.
                 cause = error
                 self._call(lambda: self._die(cause))
 
@@ -168,6 +177,7 @@ class SnapshotDesk:
 
     def close(self) -> None:
         """Finish what is under way. Blocks."""
+        self._stopping.set()
         with self._closing:
             self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -20,6 +20,20 @@ _FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
 
 
+def free_bytes(path: Path) -> int:
+    """Room left on the disk of an existing path; for a path that is not there, as if there were."""
+    try:
+        figures = os.statvfs(path)
+    except FileNotFoundError:
+        return 1 << 62
+    return figures.f_bavail * figures.f_frsize
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a write failed for want of room: it did not happen, and may be tried again."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 class DataDirLocked(Exception):
     """Another process uses this data directory. ``pid`` is its id, 0 when it did not say."""
 
@@ -87,14 +101,32 @@ class RealFile:
 
     def append(self, data: bytes) -> None:
         end = self._size + len(data)
-        if self._ahead_bytes and end > self._allocated:
-            # One write for the data and the zeros behind it, up to the next step.
-            allocated = -(-end // self._ahead_bytes) * self._ahead_bytes
-            self._write(data + bytes(allocated - end))
-            self._allocated = allocated
-        else:
-            self._write(data)
+        try:
+            if not self._write_ahead(data, end):
+                self._write(data)
+        except OSError as error:
+            if is_full(error):
+                # Whatever part of it found room goes: a reader must not take it for damage.
+                os.ftruncate(self._fd, self._size)
+                self._allocated = self._size
+            raise
         self._size = end
+
+    def _write_ahead(self, data: bytes, end: int) -> bool:
+        """One write for the data and the zeros behind it, up to the next step, if a step is due and
+        there is room for it.
+        """
+        if not self._ahead_bytes or end <= self._allocated:
+            return False
+        allocated = -(-end // self._ahead_bytes) * self._ahead_bytes
+        try:
+            self._write(data + bytes(allocated - end))
+        except OSError as error:
+            if is_full(error):
+                return False
+            raise
+        self._allocated = allocated
+        return True
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -168,8 +200,7 @@ class RealDisk:
         _sync_directory(self.directory)
 
     def free_bytes(self) -> int:
-        figures = os.statvfs(self.directory)
-        return figures.f_bavail * figures.f_frsize
+        return free_bytes(self.directory)
 
 
 def _sync_directory(path: Path) -> None:

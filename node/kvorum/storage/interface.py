@@ -126,6 +126,13 @@ class WalFailed(WalError):
         self.errno = errno
 
 
+class WalFull(WalFailed):
+    """There is no room for a write. Unlike after other failures nothing is lost or unknown: what
+    was to be written waits, and the same call may be made again when there is room. Whoever will
+    not wait treats it as any failure.
+    """
+
+
 class WalCorrupt(WalError):
     """Bytes that were known to be synced are not what was written. Never cut: set the file aside
     and rejoin.
@@ -162,7 +169,7 @@ class SnapshotBroken(Exception):
 
 class LogStore(Protocol):
     """The durable raft log. ``append`` buffers, ``sync`` makes durable; order is kept. Errors:
-    :class:`WalFailed`.
+    :class:`WalFailed`, and of these :class:`WalFull` where something is written.
     """
 
     def append(

@@ -9,7 +9,9 @@ tell a torn write from corruption.
 
 A failed write or fsync leaves the disk in a state nobody knows (after a failed fsync the kernel may
 call dirty pages clean, so that a second try succeeds and lies). The log is dead from then on: every
-call raises :class:`WalFailed`, and the process should end and read back what is truly there.
+call raises :class:`WalFailed`, and the process should end and read back what is truly there. A full
+disk is another matter: a write that finds no room has not happened, :class:`WalFull` says so, and
+the same bytes go to the same place when it is tried again.
 
 Rotation is ordered so that a crash at any point leaves a readable log: the full segment is synced,
 the new one is written under a temporary name with everything a reader needs if the older ones are
@@ -17,10 +19,13 @@ cut (hard state, snapshot markers), synced, renamed, the directory synced; last 
 in the old one, which makes a vanished successor noticed.
 
 All calls block and must come from one thread at a time.
+
+Long because the order of writes, fsyncs and names is one argument, which is read in one piece.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -29,12 +34,14 @@ import google_crc32c
 
 from kvorum.limits import WAL_AHEAD_BYTES, WAL_SEGMENT_BYTES
 from kvorum.raft.types import Entry, HardState, SnapshotMeta
+from kvorum.storage.filesystem import is_full
 from kvorum.storage.interface import (
     Disk,
     File,
     Recovered,
     WalError,
     WalFailed,
+    WalFull,
     WalLost,
     WalMetadata,
     WalStatistics,
@@ -215,11 +222,15 @@ class Wal:
         if not self._buffer:
             return
         data = b"".join(self._buffer)
-        self._buffer.clear()
         try:
             self._open_file().append(data)
         except OSError as error:
+            if is_full(error):
+                self._buffer = [data]
+                said = f"no room for {len(data)} bytes of the log: {error}"
+                raise WalFull(said, error.errno or 0) from error
             self._die("writing", error)
+        self._buffer.clear()
         self._segments[-1].size += len(data)
         self._written_bytes += len(data)
 
@@ -276,14 +287,17 @@ class Wal:
         return removed
 
     def close(self) -> None:
-        """See ``interface.LogStore.close``. A dead log only lets go of its handle."""
+        """See ``interface.LogStore.close``. A dead log only lets go of its handle, and what found
+        no room was promised to nobody.
+        """
         file = self._file
         if file is None:
             return
         try:
             if self._failure is None:
-                self.sync()
-                self.mark()
+                with contextlib.suppress(WalFull):
+                    self.sync()
+                    self.mark()
                 file = self._open_file()
                 file.sync()
         finally:
@@ -320,21 +334,46 @@ class Wal:
         )
 
     def _rotate(self) -> None:
-        """End a full and synced segment; see the module's head for the order."""
+        """End a full and synced segment; see the module's head for the order.
+
+        Where there is no room for another, this one grows on, and the next sync tries again.
+        """
         full = self._open_file()
         sequence = self._segments[-1].sequence + 1
+        before = self._salt, self._chain, self._synced_offset
         end = b"".join(self._frame(Kind.END, b"")[:3])
         try:
             previous_crc = self._chain
             salt = google_crc32c.extend(self._salt, previous_crc.to_bytes(4, "little"))
             self._salt = salt
             self._start_segment(sequence, previous_crc)
-            full.append(end)
-            full.sync()
-            full.close()
         except OSError as error:
-            self._die("starting a segment", error)
-        self._segments[-2].size += len(end)
+            if not is_full(error) or self._segments[-1].sequence == sequence:
+                self._die("starting a segment", error)
+            self._salt, self._chain, self._synced_offset = before
+            self._buffer.clear()
+            return
+        try:
+            self._end(full, end)
+        except OSError as error:
+            self._die("ending a segment", error)
+
+    def _end(self, full: File, end: bytes) -> None:
+        """Close a segment whose successor exists. Without room it stays without its END record, as
+        after a crash just here.
+        """
+        older = self._segments[-2]
+        try:
+            full.append(end)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            full.close()
+            self._disk.truncate(older.name, older.size)
+            return
+        full.sync()
+        full.close()
+        older.size += len(end)
 
     def _start_segment(self, sequence: int, previous_crc: int) -> None:
         """Write, sync and name a new segment; appends go there afterwards."""
@@ -357,8 +396,13 @@ class Wal:
             self._add(Kind.BATCH, encode_batch(self._hard_state, ()))
         data = b"".join(self._buffer)
         self._buffer.clear()
+        _remove_temporaries(self._disk)
         file = self._disk.create(name + _TEMPORARY, WAL_AHEAD_BYTES)
-        file.append(data)
+        try:
+            file.append(data)
+        except OSError:
+            file.close()
+            raise
         file.sync()
         self._disk.rename(name + _TEMPORARY, name)
         self._disk.sync_directory()

@@ -1,0 +1,173 @@
+"""Disks that fail or fill up under running members: who ends, who waits, and that nothing is lost.
+
+A full disk is a file system of some megabytes where this process may mount one, and a failpoint
+everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster.storm import Storm
+from cluster.test_failpoints import equal_everywhere, patiently
+from kvorum.client import Client
+from kvorum.client.errors import ClientError
+from kvorum.errors import Condition
+from kvorum_proto.kvorum.v1 import FailpointFault
+from support.clusters import ClusterHandle
+
+Launch = Callable[..., ClusterHandle]
+
+pytestmark = pytest.mark.slow
+
+LONG_MS = 120_000
+TIMES = {"heartbeat_ms": 50, "election_ms": 500}
+BUSY = ("--snapshot-count=30", "--snapshot-catchup-entries=10")
+
+
+async def arm(cluster: ClusterHandle, name: str, terms: str) -> None:
+    """Arm failpoints of one member."""
+    endpoint = cluster.endpoint(name)
+    async with Client([endpoint]) as client:
+        fault = FailpointFault(terms=terms)
+        await client.member(endpoint).faults.inject(fault, duration_ms=LONG_MS)
+
+
+def test_a_failed_fsync_ends_the_process_at_once(kvorum_cluster: Launch) -> None:
+    """Of the log, of a snapshot, and a failed commit of the history: none is tried again."""
+    cluster = kvorum_cluster(3, faults=True, flags=BUSY, **TIMES)
+
+    async def worst(storm: Storm) -> None:
+        for point, status in (
+            ("wal_sync_before=raise(EIO)", 74),
+            ("wal_write_before=raise(EIO)", 74),
+            ("snap_sync_before=raise(EIO)", 70),
+            ("history_commit_before=raise(EIO)", 74),
+        ):
+            await storm.writes(30)
+            name = await asyncio.to_thread(cluster.leader)
+            await arm(cluster, name, point)
+            await patiently(lambda name=name: cluster.view(name).state == "dead", f"{name} ends")
+            assert cluster.view(name).ending == f"exited with status {status}", point
+            assert f'"failpoint": "{point}"' in cluster.log(name)
+            await storm.writes(30)
+            await asyncio.to_thread(cluster.restart, name)
+
+    asyncio.run(Storm(cluster.endpoints, writers=2).run(worst))
+    asyncio.run(equal_everywhere(cluster.endpoints))
+
+
+def test_a_log_without_room_waits_and_goes_on(kvorum_cluster: Launch) -> None:
+    """The leader's and a follower's: no acknowledgement from it meanwhile, no restart after."""
+    cluster = kvorum_cluster(3, faults=True, flags=BUSY, **TIMES)
+    pids = {name: cluster.view(name).pid for name in cluster.names}
+
+    async def worst(storm: Storm) -> None:
+        leader = await asyncio.to_thread(cluster.leader)
+        follower = (await asyncio.to_thread(cluster.followers))[0]
+        for name in (leader, follower):
+            await storm.writes(30)
+            await arm(
+                cluster, name, "wal_write_before=raise(ENOSPC)*6,snap_write_before=raise(ENOSPC)*2"
+            )
+            for what in ("log", "snapshot"):
+                again = f'"there is space again", "what": "{what}"'
+                await patiently(lambda name=name, again=again: again in cluster.log(name), again)
+            await storm.writes(30)
+
+    asyncio.run(Storm(cluster.endpoints, writers=2).run(worst))
+    asyncio.run(equal_everywhere(cluster.endpoints))
+    assert {name: cluster.view(name).pid for name in cluster.names} == pids
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[Path, int], Path]]:
+    """Mounts file systems of so many MiB; they are gone in the end."""
+    mounted: list[Path] = []
+
+    def mount(place: Path, size_mb: int) -> Path:
+        place.mkdir(parents=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("no mount on PATH: nothing to make a small file system with")
+        if done.returncode:
+            pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place: Path) -> Path:
+    """Take all the room there is; the file to remove again."""
+    ballast = place / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(bytes(65_536)):
+            pass
+    return ballast
+
+
+def test_a_full_disk_and_its_recovery(
+    kvorum_cluster: Launch, tmp_path: Path, small_disk: Callable[[Path, int], Path]
+) -> None:
+    cluster = kvorum_cluster(3, start=False, directory=tmp_path / "run", **TIMES)
+    place = small_disk(tmp_path / "small", 48)
+    spec, name = cluster.spec, "n2"
+    data = cluster.supervisor.run.data_dir(spec, spec.nodes[1])
+    data.parent.mkdir(parents=True)
+    os.symlink(place, data)
+    cluster.start()
+
+    async def no_space(client: Client) -> bool:
+        try:
+            await client.put("big", os.urandom(100_000))
+        except ClientError as error:
+            return error.condition is Condition.NO_SPACE
+        return False
+
+    async def run() -> None:
+        acknowledged = {}
+        async with Client(cluster.endpoints) as client:
+            for number in range(50):
+                await client.put(f"k{number}", f"{number}")
+                acknowledged[f"k{number}".encode()] = f"{number}".encode()
+            ballast = await asyncio.to_thread(fill, place)
+            async with asyncio.timeout(60):
+                while not await no_space(client):
+                    await asyncio.sleep(0.01)
+            alarms = await client.maintenance.alarms()
+            assert {alarm.kind for alarm in alarms} == {"NOSPACE"}
+            # Every member lives and answers reads.
+            for endpoint in cluster.endpoints:
+                found = await client.member(endpoint).get("k1", serializable=True)
+                assert found.kv is not None and found.kv.value == b"1"
+            ballast.unlink()
+            for alarm in alarms:
+                await client.maintenance.disarm(alarm)
+            for number in range(50, 100):
+                await client.put(f"k{number}", f"{number}")
+                acknowledged[f"k{number}".encode()] = f"{number}".encode()
+            for endpoint in cluster.endpoints:
+                held = await client.member(endpoint).get_prefix("k")
+                assert {kv.key: kv.value for kv in held.kvs} == acknowledged
+            # Killed while it is full, it comes back when it is not.
+            ballast = await asyncio.to_thread(fill, place)
+            await asyncio.to_thread(cluster.kill9, name)
+            ballast.unlink()
+            await asyncio.to_thread(cluster.restart, name)
+            held = await client.member(cluster.endpoint(name)).get_prefix("k")
+            assert {kv.key: kv.value for kv in held.kvs} == acknowledged
+
+    asyncio.run(run())
+    assert "NOSPACE raised" in "".join(cluster.log(each) for each in cluster.names)
+    asyncio.run(equal_everywhere(cluster.endpoints))
