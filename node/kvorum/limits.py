@@ -182,7 +182,7 @@ MAX_LATE_TICKS = 200
 LATENCY_SAMPLES = 1_000  # Newest samples behind each latency figure.
 # Room on the disk below which a node raises NOSPACE: what is under way then still fits, ...
 DISK_RESERVE_BYTES = 8 * 1024 * 1024
-# ... and below which the history is not written at all: DuckDB takes a full disk worse than the log.
+# ... and below which the history is not written: DuckDB takes a full disk worse than the log.
 HISTORY_RESERVE_BYTES = 4 * 1024 * 1024
 DISK_FULL_RETRY_S = 0.25  # Between two tries of a write that finds no room.
 DISK_BATCH_OPERATIONS = 4_096  # Writes of the log that share one fsync.
