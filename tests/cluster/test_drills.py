@@ -156,6 +156,12 @@ def test_wrong_input_is_code_two(tmp_path: Path) -> None:
     refused = drill("run", "member-replaced", "--stage", "sim")
     assert refused.returncode == 2
     assert "replace_member is refused on stage sim" in refused.stderr
+    runs = tmp_path / "runs"
+    given = ["--endpoints", "127.0.0.1:1", "--stage", "live", "--dir", str(runs)]
+    refused = drill("run", "leader-killed", *given)
+    assert refused.returncode == 2
+    assert "kill is refused: this cluster's processes are not the drill's" in refused.stderr
+    assert list(runs.iterdir()) == []
 
 
 def test_a_failed_verdict_is_code_one(tmp_path: Path) -> None:

@@ -78,6 +78,28 @@ def test_a_drill_that_needs_processes_is_refused(name: str, tmp_path: Path) -> N
         make_stage(scenario, "sim", 1, tmp_path, threading.Event())
 
 
+@pytest.mark.parametrize(
+    ("name", "stage", "word"),
+    [
+        ("leader-killed", "live", "kill"),
+        ("member-replaced", "live", "kill"),
+        ("leader-partitioned", "etcd", "isolate"),
+        ("leader-paused", "etcd", "pause"),
+        ("rolling-restart", "live", "restart"),
+    ],
+)
+def test_other_peoples_processes_are_left_alone(
+    name: str, stage: str, word: str, tmp_path: Path
+) -> None:
+    scenario = read_scenario(find_drill(name))
+    given = ("http://127.0.0.1:1",)
+    with pytest.raises(ConfigError, match=f"{word} is refused: this cluster's processes are not"):
+        make_stage(scenario, stage, 1, tmp_path, threading.Event(), given)
+    assert make_stage(
+        read_scenario(find_drill("leader-transfer")), stage, 1, tmp_path, threading.Event(), given
+    )
+
+
 def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     verdict = run(scenario_of(SHORT), tmp_path)
     assert verdict.passed, failures(verdict)

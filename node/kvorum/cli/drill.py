@@ -148,6 +148,9 @@ def _run(
         try:
             made = make_stage(scenario, kind, seed, folder, stopping, endpoints)
             verdict = asyncio.run(run_drill(scenario, made, seed, folder, stopping, say))
+        except ConfigError:
+            folder.rmdir()  # Nothing was run, so there is nothing to keep.
+            raise
         except Stopped:
             click.echo(f"interrupted; no fault is in force; recording: {folder}", err=True)
             return INTERRUPTED

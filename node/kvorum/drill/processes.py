@@ -27,18 +27,30 @@ from kvorum.drill.damage import flip_a_bit
 from kvorum.drill.dump import complete
 from kvorum.drill.eye import Eye
 from kvorum.drill.gates import Gates
-from kvorum.drill.liveload import Crowd
+from kvorum.drill.liveload import Crowd, kept
 from kvorum.drill.proxies import Proxies
 from kvorum.drill.recorder import Recorder
 from kvorum.drill.runner import Stopped
 from kvorum.drill.scenario import Scenario, Step
 from kvorum.drill.stage import Digest, Fault, StageError, View
+from kvorum.drill.words import LINK_WORDS
 from kvorum.errors import ConfigError
 
 _READY_S = 20.0
 _CALL_S = 5.0
 _WATCHDOG_LATE_S = 1.0
-_NOT_OURS = "this cluster's processes are not the drill's; let the drill start its own cluster"
+_NOT_OURS = "this cluster's processes are not the drill's; leave --endpoints away"
+# What only whoever runs the processes can do, and on real etcd whoever stands between them.
+_NEEDS_PROCESSES = ("kill", "restart", "add_member", "replace_member", "corrupt_wal")
+
+
+def refusal_of_given(scenario: Scenario, kind: str) -> str:
+    """Why a drill cannot run on a cluster that somebody else runs; empty when it can."""
+    for step in scenario.steps:
+        bent = kind == "etcd" and step.do in (*LINK_WORDS, "pause")
+        if bent or step.do in _NEEDS_PROCESSES:
+            return f"{scenario.path}:{step.line}: {step.do} is refused: {_NOT_OURS}"
+    return ""
 
 
 class ProcessStage:
@@ -206,13 +218,13 @@ class ProcessStage:
 
     async def begin(self) -> None:
         """Start the clients. On a cluster of somebody else's, keys begin with the run's own
-        prefix and what was there before is none of the recording's business.
+        prefix; what an earlier run with the same seed left there is where the recording begins.
         """
         assert self._client is not None
         prefix = b"drill/" if not self._given else b"drill/%08x/" % self._rng.getrandbits(32)
-        revision = (await self._client.get(prefix)).header.revision
-        history, load = self.recorder.history, self._scenario.load
-        history.state = r.State(revision)
+        there = await self._client.range(prefix, prefix=True)
+        revision, load = there.header.revision, self._scenario.load
+        self.recorder.history.state = r.State(revision, tuple(kept(kv) for kv in there.kvs))
         self._crowd = Crowd(
             list(self._eye.urls.values()),
             self._tls,

@@ -49,8 +49,10 @@ def make_stage(
         from kvorum.drill.simulated import SimStage
 
         return SimStage(scenario, seed)
-    from kvorum.drill.processes import ProcessStage
+    from kvorum.drill.processes import ProcessStage, refusal_of_given
 
+    if endpoints and (why := refusal_of_given(scenario, kind)):
+        raise ConfigError(why)
     return ProcessStage(kind, scenario, seed, folder / "cluster", stopping, endpoints, tls)
 
 
