@@ -77,7 +77,7 @@ def truth(history: History, revision: int) -> dict[bytes, Kv]:
     """All keys at a revision, from the dump."""
     state: dict[bytes, Kv] = {}
     for row in history.applied:
-        if row.member == "n1" and row.revision <= revision:
+        if row.member == history.dumps[0].member and row.revision <= revision:
             for event in row.events:
                 state[event.kv.key] = event.kv
                 if event.kind == DELETE:
