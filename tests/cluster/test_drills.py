@@ -28,7 +28,7 @@ BROKEN_LEADERS = """
 name = "broken-leaders"
 title = "A leader is cut off, its successor paused, the next one killed"
 learn = "Nothing that is not in the drills that ship."
-length_s = 9
+length_s = 7.5
 [workload]
 leases = 2
 locks = 2

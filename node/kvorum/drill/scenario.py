@@ -96,7 +96,9 @@ class Step:
         parts = [self.do.replace("_", " "), " and ".join(self.targets)]
         if self.to:
             parts.append(f"{'to' if self.do == 'one_way' else 'from'} {' and '.join(self.to)}")
-        parts += [f"{self.percent:+g}%"] * bool(self.percent) + [f"{self.ms} ms"] * bool(self.ms)
+        sign = "+" if self.do == "skew" else ""
+        parts += [f"{self.percent:{sign}g}%"] * bool(self.percent)
+        parts += [f"{self.ms} ms"] * bool(self.ms)
         parts += [f"for {self.for_s:g} s"] * bool(self.for_s)
         return " ".join(part for part in parts if part)
 
