@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kvorum.config import NodeConfig, verify_bootstrap
 from kvorum.failpoints import Failpoint
-from kvorum.history.database import ForeignHistory, HistoryDatabase
+from kvorum.history.database import ForeignHistory, HistoryDatabase, parts
 from kvorum.history.probe import open_history
 from kvorum.history.rows import PUT, Identity, Row
 from kvorum.history.transfer import import_rows
@@ -42,6 +42,7 @@ from kvorum.storage.interface import (
     WalError,
     WalMetadata,
 )
+from kvorum.storage.replay import replay, set_aside
 from kvorum.storage.snapshot_file import Snapshots
 from kvorum.storage.wal import Wal, has_log
 
@@ -94,8 +95,21 @@ class DataDir:
 
     @property
     def is_new(self) -> bool:
-        """Whether this node has never started from here."""
-        return not has_log(RealDisk(self.wal))
+        """Whether this node has never started from here, or was killed while it made its first log.
+
+        Such a log holds nothing; and the history, which is made after it, tells it apart from one
+        that was cut down to its head later.
+        """
+        disk = RealDisk(self.wal)
+        if not has_log(disk):
+            return True
+        if any(part.exists() for part in parts(self.history)):
+            return False
+        try:
+            begun = replay(disk)
+        except WalError:
+            return False
+        return not begun.snapshots and not begun.entries and begun.hard_state is None
 
 
 @dataclass
@@ -157,6 +171,7 @@ def find(
     try:
         if is_new:
             assert first is not None, "an empty disk says nothing about the members"
+            set_aside(RealDisk(places.wal))
             bootstrap(places, first, failpoint)
         disk = _disk(places.wal, "wal", failpoint)
         wal, recovered = Wal.open(disk, segment_bytes=segment_bytes)
