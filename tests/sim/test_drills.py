@@ -13,10 +13,11 @@ from kvorum.check import records as r
 from kvorum.check.lines import encode_line, read_history
 from kvorum.drill.judging import violations
 from kvorum.drill.places import drill_names, find_drill
-from kvorum.drill.runner import Moment, Stopped
+from kvorum.drill.runner import Facts, Moment, Stopped
 from kvorum.drill.scenario import Scenario, parse_scenario, read_scenario
 from kvorum.drill.session import make_stage, run_drill
-from kvorum.drill.verdict import Verdict
+from kvorum.drill.stage import Digest
+from kvorum.drill.verdict import Verdict, judge
 from kvorum.errors import ConfigError
 
 SHIPPED = [read_scenario(find_drill(name)) for name in drill_names()]
@@ -148,6 +149,12 @@ def test_a_lost_acknowledgement_is_found(recorded: list[str]) -> None:
     history.seen = [s for s in history.seen if all(e.kv.mod < last for e in s.events)]
     history.digests, history.quiet = [], None
     assert "lost_acknowledgement" in kinds_of(history)
+    good = Facts(converged_s=0.1, digests={"n1": Digest(9, 1), "n2": Digest(9, 1)})
+    for found, passed in (((), True), (violations(history), False)):
+        verdict = judge(scenario_of(SHORT), "sim", 1, good, history, found)
+        assert verdict.passed is passed
+    assert verdict.figures.lost_acknowledgements > 0
+    assert "acknowledged writes that are lost" in failures(verdict)[0]
 
 
 def test_a_stale_read_is_found(recorded: list[str]) -> None:
