@@ -96,6 +96,7 @@ def _write_kv(kv: r.Kv) -> list[Any]:
 
 
 def many(codec: Codec) -> Codec:
+    """A list of what one codec reads and writes."""
     read, write = codec
 
     def read_all(value: Any) -> tuple[Any, ...]:
@@ -187,6 +188,8 @@ KV: Codec = (_read_kv, _write_kv)
 
 
 def choice(*words: str) -> Codec:
+    """One of a few words."""
+
     def read(value: Any) -> str:
         if value not in words:
             raise Wrong(f"must be one of {', '.join(words)}")
@@ -196,5 +199,6 @@ def choice(*words: str) -> Codec:
 
 
 def shape(made: Any, /, **codecs: Codec) -> Codec:
+    """A named tuple as an object, with a codec for each of its fields, in their order."""
     assert tuple(codecs) == made._fields, made
     return _object(made, codecs)
