@@ -7,7 +7,9 @@ docstring says what goes wrong; ``FOUND_BY`` names a seed that finds it.
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +38,7 @@ from kvorum.sim import boot as sim_boot
 from kvorum.sim import history as sim_history
 from kvorum.sim.history import SimHistory
 from kvorum.sim.node import SimNode
+from kvorum.sim.plan import Mix, Plan, Strike, draw_plan
 from kvorum.storage import replay
 from kvorum.storage.interface import TornTail
 from kvorum.storage.memory import MemoryFile
@@ -496,3 +499,17 @@ def rebuilt_history_claims_its_first_revision(patch: Patch) -> None:
         return history
 
     patch.setattr(sim_boot, "_rebuilt", rebuilt)
+
+
+# --- runs in which one thing goes wrong often -----------------------------------------------------
+
+
+def focused(seed: int, kinds: str, mix: Mix, nodes: int = 3, snapshot_count: int = 10_000) -> Plan:
+    """Fair weather and good clocks, and a strike of one of these kinds (words) every second."""
+    rng = random.Random(f"focused {seed}")
+    plan = draw_plan(seed, nodes, seconds=20.0).calm()
+    strikes = tuple(
+        Strike(rng.randrange(20_000_000), rng.choice(kinds.split()), rng.getrandbits(32))
+        for _ in range(20)
+    )
+    return replace(plan, mix=mix, snapshot_count=snapshot_count, strikes=tuple(sorted(strikes)))
