@@ -75,6 +75,7 @@ def test_is_found(plant: planted.Plant, monkeypatch: pytest.MonkeyPatch) -> None
 
 _READS = Mix(put=50, delete=0, txn=0, read=50, lease=0, transfer=0, compact=0)
 _DELETES = Mix(put=40, delete=40, txn=0, read=5, lease=0, transfer=0, compact=0)
+_LEASES = Mix(put=20, delete=0, txn=0, read=5, lease=40, transfer=0, compact=0)
 _COMPACTS = replace(_DELETES, compact=10, kept_revisions=60)
 
 # Which faults, what clients like, members, entries between snapshots; the first seed that finds it.
@@ -83,6 +84,15 @@ FOCUSED: dict[planted.Plant, tuple[str, Mix, int, int, int]] = {
     planted.compaction_takes_tombstones: ("crash", _COMPACTS, 1, 20, 0),
     planted.watchers_forgotten_at_a_snapshot: ("pause cut", _DELETES, 3, 20, 4),
     planted.reads_confirmed_by_the_leader_alone: ("slow cut", _READS, 3, 10_000, 0),
+    planted.reads_before_the_first_commit: ("transfer crash", _READS, 5, 10_000, 14),
+    planted.expiry_of_an_older_term: ("pause transfer cut", _LEASES, 3, 10_000, 0),
+    planted.leader_counts_what_it_has_not_written: (
+        "all_down crash slow_disk cut",
+        _READS,
+        3,
+        10_000,
+        12,
+    ),
 }
 
 

@@ -1,7 +1,9 @@
 """Known mistakes, each as a patch: what the simulation must find, or it proves nothing.
 
 Most are the mistakes of others: of raft's implementers, of etcd, of people who trusted a disk. Each
-docstring says what goes wrong; ``FOUND_BY`` names a seed that finds it.
+docstring says what goes wrong; tests/sim/test_planted_bugs.py says what finds it.
+
+Long because it is a list: each mistake is a dozen lines that nothing else needs.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from kvorum.raft.core import Raft
 from kvorum.raft.follower import Follower
 from kvorum.raft.leader import Leader
 from kvorum.raft.log import Log
-from kvorum.raft.messages import AppendRequest, AppendResponse, Heartbeat, SnapshotOffer
+from kvorum.raft.messages import AppendRequest, AppendResponse, Heartbeat
 from kvorum.raft.reads import ReadRounds
 from kvorum.raft.types import ConfState, Entry, HardState, ProposalDropped
 from kvorum.replica import effects as e
@@ -70,18 +72,6 @@ def vote_not_persisted(patch: Patch) -> None:
         hard = effect.hard_state
         if hard is not None:
             effect = effect._replace(hard_state=HardState(hard.term, 0, hard.commit))
-        original(node, effect)
-
-    patch.setattr(SimNode, "_persist", persist)
-
-
-def term_not_persisted(patch: Patch) -> None:
-    """A new term reaches the disk only together with entries."""
-    original = SimNode._persist
-
-    def persist(node: SimNode, effect: e.Persist) -> None:
-        if not effect.entries:
-            effect = effect._replace(hard_state=None)
         original(node, effect)
 
     patch.setattr(SimNode, "_persist", persist)
@@ -186,19 +176,6 @@ def minority_is_enough(patch: Patch) -> None:
 # --- replication ----------------------------------------------------------------------------------
 
 
-def older_term_committed_by_count(patch: Patch) -> None:
-    """An entry of an earlier term is committed because a majority holds it (thesis 3.6.2)."""
-
-    def advance(leader: Leader) -> None:
-        raft = leader.raft
-        index = raft_leader.quorum_value(raft.conf, leader._match_of)
-        if index > raft.log.commit:
-            raft.commit_to(index)
-            leader._dirty = True
-
-    patch.setattr(Leader, "_advance_commit", advance)
-
-
 def leader_counts_what_it_has_not_written(patch: Patch) -> None:
     """The leader counts itself before its own disk is done."""
     original = Leader._match_of
@@ -251,18 +228,6 @@ def previous_entry_not_compared(patch: Patch) -> None:
     patch.setitem(Follower.handlers, AppendRequest, on_append)  # type: ignore[arg-type]  # a dict
 
 
-def commit_beyond_what_matches(patch: Patch) -> None:
-    """A follower commits as far as the leader has, whatever its own log holds there."""
-    original = Follower.on_append
-
-    def on_append(follower: Follower, request: AppendRequest) -> None:
-        original(follower, request)
-        log = follower.raft.log
-        follower.raft.commit_to(min(request.commit, log.last_index))
-
-    patch.setitem(Follower.handlers, AppendRequest, on_append)  # type: ignore[arg-type]  # a dict
-
-
 def heartbeats_tell_the_whole_commit(patch: Patch) -> None:
     """Heartbeats do not hold the commit index back to what the member is known to have."""
 
@@ -282,17 +247,6 @@ def heartbeats_tell_the_whole_commit(patch: Patch) -> None:
 
     patch.setattr(Leader, "_broadcast_heartbeat", remember)
     patch.setitem(Follower.handlers, Heartbeat, on_heartbeat)  # type: ignore[arg-type]  # a dict
-
-
-def any_snapshot_is_taken(patch: Patch) -> None:
-    """A late snapshot takes the place of a newer state."""
-
-    def on_snapshot(follower: Follower, offer: SnapshotOffer) -> None:
-        follower._heard_from(offer.sender)
-        follower.raft.restore(offer.meta)
-        follower.raft.acknowledge(offer.sender, follower.raft.log.commit)
-
-    patch.setitem(Follower.handlers, SnapshotOffer, on_snapshot)  # type: ignore[arg-type]  # a dict
 
 
 def retry_of_forwarded_writes(patch: Patch) -> None:
@@ -327,18 +281,6 @@ def reads_before_the_first_commit(patch: Patch) -> None:
         return bool(leader.reads.waiting) and not leader.reads.in_flight
 
     patch.setattr(Leader, "_round_is_due", due)
-
-
-def read_rounds_outlive_the_leader(patch: Patch) -> None:
-    """Answers to heartbeats of an earlier leadership confirm reads of the next."""
-    original = Leader.__init__
-    kept: dict[Raft, dict[int, int]] = {}
-
-    def init(leader: Leader, raft: Raft) -> None:
-        original(leader, raft)
-        leader.reads._acks = kept.setdefault(raft, {})
-
-    patch.setattr(Leader, "__init__", init)
 
 
 def reads_do_not_wait_to_apply(patch: Patch) -> None:

@@ -5,16 +5,19 @@ killed between which two effects. Time is simulated, so that minutes pass in mil
 same seed gives the same run, event for event, under any hash seed: a failure that is found once can
 be looked at for ever.
 
-- :mod:`kvorum.sim.world`: simulated time and the run itself;
-- :mod:`kvorum.sim.node`: performs a replica's effects on simulated disks, history and network;
+- :mod:`kvorum.sim.world`: simulated time, chance and the trace;
+- :mod:`kvorum.sim.plan`: what a seed decides before the run, as a value;
+- :mod:`kvorum.sim.node`, :mod:`kvorum.sim.boot`: performs a replica's effects on simulated disks,
+  history and network, and starts it from them;
 - :mod:`kvorum.sim.network`, :mod:`kvorum.sim.history`: what lies around a node;
-- :mod:`kvorum.sim.nemesis`: what goes wrong, at rates that each seed picks anew;
+- :mod:`kvorum.sim.nemesis`: what goes wrong, as the plan says;
 - :mod:`kvorum.sim.workload`: clients, and what they remember of their answers;
 - :mod:`kvorum.sim.properties`: raft's five safety properties and equal digests, asserted after
-every event; the clients' memories
-  against the order of the log, at the end.
+  every event; the clients' memories against the order of the log, at the end;
+- :mod:`kvorum.sim.run`: one run; :mod:`kvorum.sim.fleet`: many, on all processors;
+- :mod:`kvorum.sim.shrink`: a failing run made small.
 
 A run has two phases, after TigerBeetle's simulator: in the first everything breaks and nothing may
-be lost; in the second the faults stop and a healthy cluster must converge and serve within a
-bounded time.
+be lost; in the second the faults stop, for a majority first and then for all, and whoever is
+healthy must converge, answer and serve within a bounded time.
 """
