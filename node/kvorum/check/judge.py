@@ -20,8 +20,9 @@ from kvorum.check.watches import NINE, Truth, check_watches
 FINDINGS_PER_RULE = 20
 _STRIDE = 512
 
-# What can be found, and the promise that it breaks.
+# What can be found, the gravest first, and the promise that it breaks.
 RULES: dict[str, str] = {
+    "lost_write": "An acknowledged write is in the applied order.",
     "stale_read": "A linearizable read sees everything that was known before it was asked for.",
     "write_order": "A write comes after everything that was known before it was asked for.",
     "revision_shared": "No two writes make one revision.",
@@ -29,7 +30,6 @@ RULES: dict[str, str] = {
     "unexplained": "Every revision is the work of a recorded operation or of a lease's end, once.",
     "wrong_answer": "A write is answered what it did.",
     "wrong_read": "A read is answered the state at its revision.",
-    "lost_write": "An acknowledged write is in the applied order.",
     "members_differ": "Members that applied as much are equal.",
     "member_went_back": "A member's answers do not go back in revision while it runs.",
     "term_went_back": "A member's answers never go back in term.",
@@ -47,6 +47,8 @@ RULES: dict[str, str] = {
     "lock_shared": "A lock has one holder while his lease surely lives.",
     "undecided": "The history tells enough to be judged.",
 }
+
+_WEIGHT = {rule: place for place, rule in enumerate(RULES)}
 
 Progress = Callable[[str, int, int], None]
 
@@ -88,9 +90,9 @@ def judge(history: History, progress: Progress = _silent) -> Verdict:
     )
 
 
-def _first(finding: Finding) -> tuple[int, str]:
-    """Findings are shown in the order of the revisions they are about."""
-    return (min(finding.revisions, default=1 << 62), finding.rule)
+def _first(finding: Finding) -> tuple[int, int]:
+    """The gravest rules come first, and of one rule the lowest revisions."""
+    return (_WEIGHT[finding.rule], min(finding.revisions, default=1 << 62))
 
 
 def _beyond_dumps(evidence: Evidence, findings: Findings) -> None:

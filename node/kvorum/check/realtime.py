@@ -78,16 +78,29 @@ def check_real_time(history: History, findings: Findings) -> None:
 def _stale(
     history: History, findings: Findings, late: Operation, source: int, newest: int, made: bool
 ) -> None:
-    """Name the pair: what was known, and who was told less afterwards."""
-    known = f"watch {-1 - source}" if source < 0 else f"operation {history.operations[source].id}"
-    operations = (late.id,) if source < 0 else (history.operations[source].id, late.id)
+    """Name the pair: the last operation before it that proves it wrong, or a watch."""
+    rule = "write_order" if made else "stale_read"
+    proofs = [
+        (op.returned, op.revision, op.id)
+        for op in (history.operations if findings.has_room(rule) else ())
+        if op.answer is not None
+        and op.returned < late.called
+        and op.revision > late.revision - made
+        and op.id != late.id
+    ]
+    known = f"watch {-1 - source}"
+    operations: tuple[int, ...] = (late.id,)
+    watches: tuple[int, ...] = (-1 - source,)
+    if proofs:
+        _, newest, proof = max(proofs)
+        known, operations, watches = f"operation {proof}", (proof, late.id), ()
     verb = "made" if made else "was answered at"
     findings.add(
-        "write_order" if made else "stale_read",
+        rule,
         f"operation {late.id} ({late.request}) {verb} revision {late.revision}, though {known} had "
         f"known of revision {newest} before it was called",
         operations,
-        (-1 - source,) if source < 0 else (),
+        watches,
         (late.revision, newest),
     )
 

@@ -68,6 +68,10 @@ class Findings:
         self._limit = limit
         self._counts: dict[str, int] = {}
 
+    def has_room(self, rule: str) -> bool:
+        """Whether one more finding of a rule would be kept, so that its proof is worth finding."""
+        return self._counts.get(rule, 0) < self._limit
+
     def add(
         self,
         rule: str,
