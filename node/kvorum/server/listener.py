@@ -21,6 +21,7 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import cast
+from weakref import WeakSet
 
 from kvorum.errors import ConfigError
 from kvorum.http2.server import KvorumServer
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _BACKLOG = 1024
-_SWEEP_MIN = 64  # Connections remembered before those that have ended are forgotten.
 # How a TLS connection begins: a record of the handshake, of some version 3.
 _CLIENT_HELLO = b"\x16\x03"
 
@@ -145,8 +145,8 @@ class Listener:
         self.http = http
         self._ongoing = ongoing
         self._servers: list[asyncio.AbstractServer] = []
-        self._transports: set[asyncio.Transport] = set()
-        self._sweep_at = _SWEEP_MIN
+        # The loop keeps the open ones alive; who is gone is gone from here by itself.
+        self._transports: WeakSet[asyncio.Transport] = WeakSet()
         self._held = False
         self._tls = tls
         self._secure = tuple(secure)
@@ -176,10 +176,6 @@ class Listener:
 
     def made(self, transport: asyncio.Transport) -> None:
         """A connection was accepted."""
-        if len(self._transports) >= self._sweep_at:
-            # Seldom enough that a crowd costs each newcomer little.
-            self._transports = {x for x in self._transports if not x.is_closing()}
-            self._sweep_at = max(_SWEEP_MIN, 2 * len(self._transports))
         self._transports.add(transport)
         if self._held:
             transport.pause_reading()
@@ -246,7 +242,7 @@ class Listener:
         """Hear nothing and say nothing until ``release``: a paused node."""
         self._held = True
         self._server.hold()
-        for transport in self._transports:
+        for transport in tuple(self._transports):
             if not transport.is_closing():
                 transport.pause_reading()
 
@@ -256,7 +252,7 @@ class Listener:
             return
         self._held = False
         self._server.release()
-        for transport in self._transports:
+        for transport in tuple(self._transports):
             if not transport.is_closing():
                 transport.resume_reading()
 
@@ -271,7 +267,7 @@ class Listener:
         for task in tuple(self._handshakes.values()):
             if task is not None:
                 task.cancel()
-        for transport in self._transports:
+        for transport in tuple(self._transports):
             transport.abort()
 
     async def _finish(self, grace_s: float) -> None:

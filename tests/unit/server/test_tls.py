@@ -1,5 +1,7 @@
 """TLS of a node's ports: rotation, agreed protocols, self-signed certificates, revocation, holds;
 on asyncio's loop and on uvloop.
+
+Long because every test wants the same port, with the same authority and clients, on both loops.
 """
 
 from __future__ import annotations
