@@ -118,9 +118,9 @@ def show_message(message: messages.Message) -> str:
         elif value is False:
             if name == "granted":
                 parts.append("refused")
-        elif name == "data" and EntryKind.CONF_CHANGE is getattr(message, "kind", None):
-            parts.append(show_change(value))
-        elif name == "data" and isinstance(message, messages.ProposalRefused):
+        elif (name == "data" and EntryKind.CONF_CHANGE is getattr(message, "kind", None)) or (
+            name == "data" and isinstance(message, messages.ProposalRefused)
+        ):
             parts.append(show_change(value))
         elif name == "data":
             parts.append(value.decode(errors="replace"))
