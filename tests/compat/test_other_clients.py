@@ -63,9 +63,13 @@ def told_by(client: str, endpoints: list[str]) -> list[list[object]]:
     command, extra = command_of(client, endpoints)
     # The program's libraries are its own: nothing of this environment's.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | extra
-    done = subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired as expired:
+        said = (expired.stdout or b"").decode()
+        pytest.fail(f"{client} at {endpoints} went no further than\n{said[-2000:]}")
     assert done.returncode == 0, f"{client} after\n{done.stdout}\n{done.stderr[-4000:]}"
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -214,11 +214,11 @@ class PeerLink:
             method: StreamStreamMethod[Any, v1.PeerAck] = StreamStreamMethod(
                 channel, EXCHANGE_PATH, v1.PeerFrame, v1.PeerAck
             )
-            async with method.open() as stream:
-                async with asyncio.timeout(PEER_DIAL_TIMEOUT_S):
-                    await stream.send_message(self._frame([]))
-                    ack = await stream.recv_message()
-                self._accept(ack)
+            # Opening and a refusal's end are bounded too: a link must never wait for ever.
+            async with asyncio.timeout(PEER_DIAL_TIMEOUT_S) as dialling, method.open() as stream:
+                await stream.send_message(self._frame([]))
+                self._accept(await stream.recv_message())
+                dialling.reschedule(None)
                 self.url = url
                 log.info(
                     "established peer stream",
