@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from compat.real_etcd import free_ports
 from kvorum.cluster.probe import Answer, ask_all
 from kvorum.cluster.process import Process
 from support.clusters import outside_loop, wait_until
+from support.ports import free_ports
 
 HEARTBEAT_MS, ELECTION_MS = 50, 500
 

