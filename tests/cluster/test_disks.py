@@ -152,6 +152,9 @@ def test_a_full_disk_and_its_recovery(
                 found = await client.member(endpoint).get("k1", serializable=True)
                 assert found.kv is not None and found.kv.value == b"1"
             ballast.unlink()
+            raised = '"alarm raised", "alarm": "NOSPACE"'
+            for each in cluster.names:
+                await patiently(lambda each=each: raised in cluster.log(each), f"{each}: {raised}")
             for alarm in alarms:
                 await client.maintenance.disarm(alarm)
             for number in range(50, 100):
@@ -169,5 +172,4 @@ def test_a_full_disk_and_its_recovery(
             assert {kv.key: kv.value for kv in held.kvs} == acknowledged
 
     asyncio.run(run())
-    assert "NOSPACE raised" in "".join(cluster.log(each) for each in cluster.names)
     asyncio.run(equal_everywhere(cluster.endpoints))

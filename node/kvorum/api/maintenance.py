@@ -27,13 +27,11 @@ from kvorum.history.reader import HistoryBusy
 from kvorum.history.selects import hash_at
 from kvorum.machine import commands
 from kvorum.machine.digest import HashResult
-from kvorum.machine.operations import ALARM_CORRUPT, ALARM_NOSPACE
+from kvorum.machine.operations import ALARM_NAMES
 from kvorum.machine.results import AlarmResult
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
-
-_ALARM_NAMES = {ALARM_NOSPACE: "NOSPACE", ALARM_CORRUPT: "CORRUPT"}
 
 
 class Maintenance:
@@ -61,7 +59,7 @@ class Maintenance:
         statistics = node.statistics()
         errors = [] if node.leader else [Condition.NO_LEADER.message]
         errors += [
-            f"memberID:{alarm.member_id} alarm:{_ALARM_NAMES[alarm.alarm]} "
+            f"memberID:{alarm.member_id} alarm:{ALARM_NAMES[alarm.alarm]} "
             for alarm in node.machine.alarms.all()
         ]
         return pb.StatusResponse(

@@ -9,7 +9,8 @@ from pathlib import Path
 from kvorum.cluster.places import default_run_dir, samples_dir
 from kvorum.errors import ConfigError
 
-_RUN = re.compile(r"(\d{4})-")
+# A run folder's name: number, drill, stage.
+RUN_FOLDER = re.compile(r"(\d{4,})-")
 
 
 def drills_dir() -> Path:
@@ -46,7 +47,7 @@ def new_run_folder(parent: Path, name: str, stage: str) -> Path:
     """Create the folder of a run: numbered, so that runs sort by age. Raises ConfigError."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        numbers = [int(m[1]) for entry in parent.iterdir() if (m := _RUN.match(entry.name))]
+        numbers = [int(m[1]) for entry in parent.iterdir() if (m := RUN_FOLDER.match(entry.name))]
         folder = parent / f"{max(numbers, default=0) + 1:04d}-{name}-{stage}"
         folder.mkdir()
     except OSError as error:

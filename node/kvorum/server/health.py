@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from kvorum.errors import KvorumError
 from kvorum.machine.commands import Range
-from kvorum.machine.operations import ALARM_CORRUPT, ALARM_NOSPACE
+from kvorum.machine.operations import ALARM_CORRUPT, ALARM_NAMES
 
 if TYPE_CHECKING:
     from kvorum.server.runtime import Node
 
-_ALARM_NAMES = {ALARM_NOSPACE: "NOSPACE", ALARM_CORRUPT: "CORRUPT"}
 # Alarms and no leader are told at once; a read takes as long as a request may.
 _PROBE = Range(b"health", limit=1)
 
@@ -44,7 +43,7 @@ async def ailment(node: Node, excluded: frozenset[str], serializable: bool) -> s
     are names of alarms to pass over.
     """
     for alarm in node.machine.alarms.all():
-        name = _ALARM_NAMES.get(alarm.alarm, "UNKNOWN")
+        name = ALARM_NAMES.get(alarm.alarm, "UNKNOWN")
         if name not in excluded:
             return f"ALARM {name}"
     if not serializable and not node.leader:

@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 
 from kvorum import ETCD_VERSION
 from kvorum.config import NodeConfig
-from kvorum.machine.operations import ALARM_CORRUPT, ALARM_NOSPACE
+from kvorum.machine.operations import ALARM_NAMES
 from kvorum.replica.tally import Totals
 from kvorum.server import metrics_net, metrics_store
 from kvorum.server.callcounts import CallCounts
@@ -39,7 +39,6 @@ BARE = (
     "etcd_server_health_failures",
     "etcd_server_learner_promote_successes",
 )
-_ALARM_NAMES = {ALARM_NOSPACE: "NOSPACE", ALARM_CORRUPT: "CORRUPT"}
 # What Go's client says of a limit that is none.
 _UNLIMITED = float(2**64 - 1)
 
@@ -125,7 +124,7 @@ def _server(node: Node, s: NodeStatistics, totals: Totals) -> Iterator[Metric]:
         "1 for every alarm that is raised.",
         ("server_id", "alarm_type"),
         [
-            ((f"{alarm.member_id:x}", _ALARM_NAMES.get(alarm.alarm, "UNKNOWN")), 1.0)
+            ((f"{alarm.member_id:x}", ALARM_NAMES.get(alarm.alarm, "UNKNOWN")), 1.0)
             for alarm in node.machine.alarms.all()
         ],
     )

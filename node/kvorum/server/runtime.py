@@ -46,6 +46,7 @@ from kvorum.replica.inputs import (
 from kvorum.replica.replica import Replica
 from kvorum.replica.requests import Done, ReadQuery
 from kvorum.replica.statistics import ReplicaStatistics
+from kvorum.server.alarmlog import AlarmLog
 from kvorum.server.callers import Callers
 from kvorum.server.clock import Ticker, WallClock
 from kvorum.server.crash import Crash, Exit, FatalError
@@ -109,6 +110,7 @@ class Node:
         self._scheduled = False
         self._stopped = False
         self._quota: Quota | None = None
+        self._alarm_log = AlarmLog(lambda: self.machine.alarms.all())
         self._raising = False
         self._to_disk: list[fx.Persist] = []
         self._guarded_turn = crash.guard(self._turn)
@@ -244,6 +246,7 @@ class Node:
         self.slow.woke(late_s, self.is_leader)
 
     def _ticks(self, count: int) -> None:
+        self._alarm_log.look()
         for _ in range(count):
             self.post(Tick())
 
@@ -338,11 +341,12 @@ class Node:
 
     async def _raise(self, alarm: AlarmSet) -> None:
         try:
+            log.warning("the data outgrew the quota or the disk: asking for alarm NOSPACE")
             await self.propose(alarm)
-            log.warning("the data outgrew the quota or the disk: alarm NOSPACE raised")
         except KvorumError as error:
-            # The next write that is refused tries again.
-            log.warning("cannot raise alarm NOSPACE", extra={"error": str(error)})
+            # It may be raised nevertheless (AlarmLog tells); if not, the next write that is refused
+            # tries again.
+            log.warning("no answer about alarm NOSPACE", extra={"error": str(error)})
         finally:
             self._raising = False
 
