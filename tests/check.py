@@ -4,6 +4,8 @@
     python tests/check.py --quick         under two minutes: without what is slow
     python tests/check.py --only lint     one stage, or one kind of tests (unit, sim, cluster, ...)
     python tests/check.py -- -k lease -x  what follows -- goes to pytest; -n0 is one process
+    python tests/check.py --release       the release gate instead: hours, in slices that go on
+                                          where they were stopped (--release --help)
 
 It stops before the tests when an earlier stage fails (``--keep-going`` does not) and exits with
 1 then. Needs nothing but the ``dev`` extra; tests of programs that are not installed are
@@ -43,6 +45,11 @@ class Result:
 
 def main() -> int:
     """Run the stages asked for; the exit status is 0 only if all of them passed."""
+    if "--release" in sys.argv[1:]:
+        # Only the gate needs kvorum itself.
+        from release.command import main as release
+
+        return release([word for word in sys.argv[1:] if word != "--release"])
     options = parse()
     stages = ["format", "lint", "types", "contracts", "tests"]
     kinds = [kind for kind in all_kinds() if not (options.quick and kind in SLOW_KINDS)]
@@ -78,6 +85,7 @@ def parse() -> argparse.Namespace:
         choices=["format", "lint", "types", "contracts", "tests", *all_kinds()],
         help="one stage, or one kind of tests",
     )
+    parser.add_argument("--release", action="store_true", help="the release gate: see its --help")
     parser.add_argument("pytest", nargs="*", help="after --: what pytest gets besides")
     return parser.parse_args()
 
