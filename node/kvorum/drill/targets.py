@@ -65,7 +65,7 @@ def cut_links(
     """The directed links (from, to) that a step bends. Raises NoTarget."""
     names = list(view.names)
     if word == "ring":
-        return _outside_ring(names)
+        return ring_cuts(names)
     if word in ("majority", "minority"):
         side = _side(word, view, rng)
         return between(side, [n for n in names if n not in side])
@@ -95,7 +95,7 @@ def _side(word: str, view: View, rng: random.Random) -> list[str]:
     return [*_meant("leader", view, rng, ()), *followers[: few - 1]]
 
 
-def _outside_ring(names: list[str]) -> tuple[Link, ...]:
+def ring_cuts(names: list[str]) -> tuple[Link, ...]:
     """Links that are no ring's; of three nodes one link is cut, so that one is a bridge."""
     count = len(names)
     if count == 3:
