@@ -2,8 +2,9 @@
 
 The gate only knows which faults are in force. Where they bite: the peers ask it for the rule of a
 link, the disk thread for a delay, and the runtime is told of pauses and clocks. Every fault is
-lifted by a timer of this node's monotonic clock, whatever became of whoever asked for it. A node
-without ``--enable-faults`` has no gate.
+lifted by a timer of this node's monotonic clock, whatever became of whoever asked for it. When one
+ends the log says how often it bit: messages lost or held back, fsyncs that waited. A node without
+``--enable-faults`` has no gate.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -126,12 +127,17 @@ class ActiveFault(NamedTuple):
     remaining_ms: int
 
 
-class LinkRule(NamedTuple):
-    """What all faults on one way of one link come to."""
+@dataclass(frozen=True)
+class LinkRule:
+    """What all faults on one way of one link come to. ``losing``, ``delaying``: the faults that it
+    is made of.
+    """
 
     loss: float
     delay_s: float
     jitter_s: float
+    losing: tuple[int, ...] = field(default=(), compare=False)
+    delaying: tuple[int, ...] = field(default=(), compare=False)
 
 
 class _Timed(NamedTuple):
@@ -167,6 +173,9 @@ class FaultGate:
         self.rate_ppm = 0
         self.jump_ms = 0
         self._links: dict[tuple[int, Direction], LinkRule | None] = {}
+        self._slow: tuple[int, ...] = ()  # The faults that make fsyncs slow.
+        # How often each fault in force has bitten; the disk thread counts, too.
+        self._bites: dict[int, int] = {}
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` on the loop whenever the faults in force change."""
@@ -186,6 +195,7 @@ class FaultGate:
         seconds = duration_ms / 1000
         timer = self._loop.call_later(seconds, self._end, id_)
         self._faults[id_] = _Timed(fault, self._loop.time() + seconds, timer)
+        self._bites[id_] = 0
         log.warning(
             "fault injected",
             extra={"fault": fault.words, "fault-id": id_, "duration-ms": duration_ms},
@@ -217,6 +227,7 @@ class FaultGate:
         for timed in self._faults.values():
             timed.timer.cancel()
         self._faults.clear()
+        self._bites.clear()
         self._changed()
 
     def link(self, peer: int, direction: Direction) -> LinkRule | None:
@@ -230,15 +241,31 @@ class FaultGate:
 
     def passes(self, rule: LinkRule) -> bool:
         """Draw whether a message gets through."""
-        return rule.loss <= 0.0 or self._rng.random() >= rule.loss
+        through = rule.loss <= 0.0 or self._rng.random() >= rule.loss
+        if not through:
+            self._bit(rule.losing)
+        return through
 
     def delay_s(self, rule: LinkRule) -> float:
         """Draw how long a message is held back."""
+        self._bit(rule.delaying)
         return rule.delay_s + (self._rng.uniform(0.0, rule.jitter_s) if rule.jitter_s else 0.0)
+
+    def fsync_waits_s(self) -> float:
+        """How long the fsync that comes now has to wait. From the disk thread."""
+        if self.fsync_delay_s:
+            self._bit(self._slow)
+        return self.fsync_delay_s
+
+    def _bit(self, ids: Iterable[int]) -> None:
+        for id_ in ids:
+            if id_ in self._bites:
+                self._bites[id_] += 1
 
     def _combine(self, peer: int, direction: Direction) -> LinkRule | None:
         passing, delay, jitter, found = 1.0, 0, 0, False
-        for timed in self._faults.values():
+        losing, delaying = [], []
+        for id_, timed in self._faults.items():
             fault = timed.fault
             if not isinstance(fault, LinkFault) or fault.peer not in (0, peer):
                 continue
@@ -247,7 +274,12 @@ class FaultGate:
                 passing *= 1.0 - fault.loss
                 delay += fault.delay_ms
                 jitter += fault.jitter_ms
-        return LinkRule(1.0 - passing, delay / 1000, jitter / 1000) if found else None
+                losing += [id_] * bool(fault.loss)
+                delaying += [id_] * bool(fault.delay_ms or fault.jitter_ms)
+        if not found:
+            return None
+        loss, parts = 1.0 - passing, (tuple(losing), tuple(delaying))
+        return LinkRule(loss, delay / 1000, jitter / 1000, *parts)
 
     def _end(self, id_: int) -> int:
         timed = self._faults.pop(id_, None)
@@ -256,12 +288,18 @@ class FaultGate:
         timed.timer.cancel()
         if self._failpoints is not None:
             self._failpoints.disarm(id_)
-        log.warning("fault lifted", extra={"fault": timed.fault.words, "fault-id": id_})
+        said = {"fault": timed.fault.words, "fault-id": id_}
+        bites = self._bites.pop(id_)
+        if isinstance(timed.fault, LinkFault | SlowFsyncFault):
+            said["bites"] = bites
+        log.warning("fault lifted", extra=said)
         self._changed()
         return 1
 
     def _changed(self) -> None:
         faults = [timed.fault for timed in self._faults.values()]
+        slow = [i for i, timed in self._faults.items() if isinstance(timed.fault, SlowFsyncFault)]
+        self._slow = tuple(slow)
         self._links.clear()
         self.paused = any(isinstance(fault, PauseFault) for fault in faults)
         self.fsync_delay_s = sum(f.delay_ms for f in faults if isinstance(f, SlowFsyncFault)) / 1000

@@ -222,7 +222,7 @@ class Member:
             found.wal,
             lambda ticket: node.post(Persisted(ticket)),
             crash.die,
-            lambda: gate.fsync_delay_s,
+            gate.fsync_waits_s,
         )
         self._history = HistoryDesk(
             self._places.history,

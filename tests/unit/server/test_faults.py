@@ -93,6 +93,27 @@ def test_links_are_cut_by_peer_and_direction() -> None:
     with_gate(test)
 
 
+def test_the_log_says_how_often_a_fault_bit(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(gate: FaultGate) -> None:
+        cut = gate.inject(LinkFault(7, Direction.OUTBOUND), LONG_MS)
+        late = gate.inject(LinkFault(7, Direction.BOTH, 100), LONG_MS)
+        slow = gate.inject(SlowFsyncFault(10), LONG_MS)
+        idle = gate.inject(LinkFault(8), LONG_MS)
+        inbound, outbound = (gate.link(7, way) for way in (Direction.INBOUND, Direction.OUTBOUND))
+        assert inbound is not None and outbound is not None
+        assert gate.passes(inbound)
+        assert gate.delay_s(inbound) == 0.1
+        assert [gate.passes(outbound) for _ in range(3)] == [False] * 3
+        assert [gate.fsync_waits_s() for _ in range(2)] == [0.01] * 2
+        gate.lift()
+        assert gate.fsync_waits_s() == 0.0
+        said = [vars(x) for x in caplog.records if x.message == "fault lifted"]
+        bites = {each["fault-id"]: each["bites"] for each in said}
+        assert bites == {cut: 3, late: 1, slow: 2, idle: 0}
+
+    with_gate(test)
+
+
 def test_faults_of_one_link_add_up() -> None:
     async def test(gate: FaultGate) -> None:
         gate.inject(LinkFault(7, Direction.BOTH, 100, 50, 500_000), LONG_MS)
