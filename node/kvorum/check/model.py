@@ -108,12 +108,10 @@ class Store:
         self.revision -= 1
 
     def at(self, key: bytes, revision: int) -> Kv | None:
-        """A key's version as of a revision."""
-        versions = self._versions.get(key)
-        if versions is None:
-            return None
-        place = bisect_right(versions[0], revision)
-        return versions[1][place - 1] if place else None
+        """The version as of a revision of a key that ever was."""
+        revisions, kvs = self._versions[key]
+        place = bisect_right(revisions, revision)
+        return kvs[place - 1] if place else None
 
     def select(self, key: bytes, end: bytes) -> Sequence[bytes]:
         """Every key of the range that ever was, in order."""
@@ -126,9 +124,8 @@ class Store:
 class _Run:
     """One request under way: what it has changed so far lies over the store."""
 
-    def __init__(self, store: Store, at: int) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
-        self.at = at  # The revision that is read where nothing is changed.
         self.changes: dict[bytes, Kv | None] = {}
         self.events: list[Event] = []
         self.next = store.revision + 1
@@ -137,9 +134,7 @@ class _Run:
         """The key as this request sees it."""
         if key in self.changes:
             return self.changes[key]
-        if self.at == self.store.revision:
-            return self.store.live.get(key)
-        return self.store.at(key, self.at)
+        return self.store.live.get(key)
 
     def present(self, key: bytes, end: bytes) -> list[Kv]:
         """The range's live keys as this request sees them, in order."""
@@ -163,16 +158,16 @@ class _Run:
             return DeleteAnswer(len(gone), tuple(gone) if request.prev_kv else ())
         if isinstance(request, Txn):
             return self._branch(request, self._path(request))
-        if isinstance(request, Revoke):
-            if request.lease in self.store.dead:
-                raise Impossible(f"lease {request.lease:x} had ended before")
-            keys = sorted(self.store.leased.get(request.lease, ()))
-            self._delete([kv for kv in map(self.get, keys) if kv is not None])
+        assert isinstance(request, Revoke), "the others leave the keys alone, and nobody asks"
+        if request.lease in self.store.dead:
+            raise Impossible(f"lease {request.lease:x} had ended before")
+        keys = sorted(self.store.leased.get(request.lease, ()))
+        self._delete([kv for kv in map(self.get, keys) if kv is not None])
         return Done()
 
     def _range(self, request: Range) -> RangeAnswer:
         if request.revision > 0:
-            if request.revision > self.at:
+            if request.revision > self.store.revision:
                 raise Impossible(f"revision {request.revision} was not there yet")
             kvs = [
                 kv
@@ -264,16 +259,9 @@ def execute(store: Store, request: Request) -> tuple[tuple[Event, ...], Answer]:
     Raises:
         Impossible: the store would refuse it.
     """
-    run = _Run(store, store.revision)
+    run = _Run(store)
     answer = run.run(request)
     return tuple(run.events), answer
-
-
-def read(store: Store, request: Request, revision: int) -> tuple[bool, Answer]:
-    """Whether a request would change something at ``revision``, and its answer there."""
-    run = _Run(store, revision)
-    answer = run.run(request)
-    return bool(run.events), answer
 
 
 def changes(answer: Answer | None, request: Request) -> bool | None:

@@ -131,11 +131,12 @@ class Replay:
         return False
 
     def _go_back(self, revision: int) -> None:
-        """A contradiction: try another choice, the newest first. With none left, go again to where
-        it went furthest, and say what is wrong there."""
+        """A contradiction: try another choice, the newest first; the last of all stands, whatever
+        is wrong with it. After too many, go again to where it went furthest, and say what is wrong
+        there."""
         if revision > self._best[0]:
             self._best = (revision, dict(self._decided))
-        while self._choices and self._left:
+        while self._left:
             self._left -= 1
             at, options = self._choices.pop()
             while self.store.revision >= at:
@@ -143,16 +144,15 @@ class Replay:
             self._decided = {r: c for r, c in self._decided.items() if r < at}
             if self._take(at, options):
                 return
-        if self._choices:
-            self._findings.add(
-                "undecided",
-                f"too many ways to explain the revisions up to {self._best[0]} from operations of "
-                f"unknown fate; dump a member's applied order to decide",
-                revisions=(self._best[0],),
-            )
-            while self.store.revision >= self._choices[0][0]:
-                self._uncommit()
-            self._choices.clear()
+        self._findings.add(
+            "undecided",
+            f"too many ways to explain the revisions up to {self._best[0]} from operations of "
+            f"unknown fate; dump a member's applied order to decide",
+            revisions=(self._best[0],),
+        )
+        while self.store.revision >= self._choices[0][0]:
+            self._uncommit()
+        self._choices.clear()
         self._decided = self._best[1]
         self._forced = True
 
@@ -262,19 +262,19 @@ class Replay:
         readers = self._evidence.readers.get(revision, ())
         maybe = self._evidence.maybe.get(revision, ())
         for operation in (*readers, *(op for op in maybe if op.id not in self._used)):
-            problem = self._misread(operation, revision)
+            problem = self._misread(operation)
             if problem:
                 wrong.append((operation, problem))
         return wrong
 
-    def _misread(self, operation: Operation, revision: int) -> str:
+    def _misread(self, operation: Operation) -> str:
         request = operation.request
         if 0 < _asked(operation) < self.store.first:
             return ""
         if not isinstance(request, Range | Delete | Txn | Revoke):
             return ""
         try:
-            changed, answer = model.read(self.store, request, revision)
+            changed, answer = model.execute(self.store, request)
         except Impossible as error:
             return str(error)
         if changed:

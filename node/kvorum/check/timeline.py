@@ -8,6 +8,7 @@ rest, if asked for, in grey around it. Faults are bands behind everything.
 from __future__ import annotations
 
 from html import escape
+from itertools import count
 
 from kvorum.check.records import (
     NEVER,
@@ -226,11 +227,8 @@ class _Picture:
 
 def _step(span: int) -> int:
     """A round distance between ticks, about eight in the picture."""
-    step = 1
-    for step in (10**power * factor for power in range(20) for factor in (1, 2, 5)):
-        if span // step <= 8:
-            break
-    return step
+    steps = (10**power * factor for power in count() for factor in (1, 2, 5))
+    return next(step for step in steps if span // step <= 8)
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -133,6 +133,32 @@ def test_every_kind_of_line_has_one_form() -> None:
             "line 2: watch.key: half a surrogate pair is no text",
         ),
         ([HEAD, '{"expiry":{"lease":1}}'], "line 2: expiry.at: is missing"),
+        (["[" * 100_000], "line 1: not JSON: nested too deeply"),
+        ([HEAD, '{"op":1,"quiet":2}'], "line 2: must be an object with one kind as its only field"),
+        ([HEAD, '{"quiet":[]}'], "line 2: quiet: must be an object, not a list"),
+        ([HEAD, OP % '"unknown":1'], "line 2: op.unknown: must be true or false, not a number"),
+        ([HEAD, OP % '"error":true'], "line 2: op.error: must be a string, not a flag"),
+        (
+            [HEAD, '{"watch":{"id":1,"client":1,"called":1,"key":{"base64":1}}}'],
+            'line 2: watch.key: must be a string or {"base64": "..."}, not an object',
+        ),
+        (
+            [HEAD, '{"state":{"revision":1,"kvs":[[]]}}'],
+            "line 2: state.kvs[0]: must be a list of key, value, create, mod, version, lease",
+        ),
+        (
+            [HEAD, '{"state":{"revision":1,"kvs":{}}}'],
+            "line 2: state.kvs: must be a list, not an object",
+        ),
+        (
+            [HEAD, '{"seen":{"watch":1,"at":2,"events":[{"kind":"EAT","kv":["k"]}]}}'],
+            "line 2: seen.events[0].kind: must be one of PUT, DELETE",
+        ),
+        (
+            [HEAD, '{"sleep":{}}'],
+            "line 2: sleep: no such kind; there are run, state, op, watch, "
+            "seen, expiry, hold, fault, dump, applied, digest, quiet",
+        ),
         (
             [HEAD, '{"hold":{"lock":"","client":1,"asked":3,"since":2,"until":4,"revision":1}}'],
             "line 2: hold: asked, since and until must follow one another",
