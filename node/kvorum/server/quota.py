@@ -58,6 +58,9 @@ class Quota:
         now = self._now()
         if now >= self._next_look_s:
             self._look(now)
+        if self._is_full:
+            # Room that was made since is there at once.
+            self._look(now)
         if self._is_full or not self._quota_bytes:
             return self._is_full
         if self._size_bytes + cost < self._quota_bytes:

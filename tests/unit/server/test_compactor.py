@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kvorum.config import CompactionConfig
 from kvorum.errors import Condition, KvorumError
+from kvorum.limits import DISK_RESERVE_BYTES
 from kvorum.machine.commands import (
     AlarmSet,
     Compact,
@@ -201,6 +202,17 @@ def test_the_size_is_not_measured_at_every_write() -> None:
     size = 50_000
     assert not quota.refuses(command), "room came back"
     assert not Quota(0, measured).refuses(command)
+
+
+def test_a_disk_that_was_full_has_room_as_soon_as_there_is_some() -> None:
+    free = 0
+    quota = Quota(0, lambda: 0, lambda: 0.0, free_bytes=lambda: free)
+    command = Put(b"k", b"v")
+    assert quota.refuses(command)
+    free = DISK_RESERVE_BYTES
+    assert not quota.refuses(command)
+    free = 0
+    assert not quota.refuses(command), "it is looked at twice a second, not at each write"
 
 
 def test_what_others_write_counts_too() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from kvorum.config import NodeConfig
 from kvorum.errors import Condition, KvorumError
+from kvorum.machine.alarms import AlarmTable
 from kvorum.machine.auth import Caller
 from kvorum.machine.commands import Put, Range
 from kvorum.raft.types import Role
@@ -38,7 +39,7 @@ class FakeReplica:
         self.leader = 1
         self.term = 2
         self.role = Role.LEADER
-        self.machine: Any = SimpleNamespace(applied_index=0)
+        self.machine: Any = SimpleNamespace(applied_index=0, alarms=AlarmTable())
         self.raft: Any = SimpleNamespace(conf=SimpleNamespace(voters=()))
 
     def handle_all(self, batch: Sequence[i.Input]) -> list[fx.Effect]:
