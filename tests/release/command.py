@@ -19,7 +19,6 @@ from release.gate import SLICES, TOP, State
 # What git ignores already; evidence may hold databases of some hundred MB.
 DIRECTORY = TOP / ".kvorum" / "release"
 MINUTES = 75.0
-FRAME = {"command", "gate", "goals", "table"}
 
 EPILOG = """\
 Exit status: 0 every goal met, 1 a violation (or a bound that does not hold), 3 not finished: the
@@ -30,10 +29,9 @@ same command goes on. Ctrl-C keeps what was done. After a violation a slice does
 
 
 def load() -> None:
-    """Import every module with slices, so that they are registered."""
+    """Import every module here, so that the slices are registered."""
     for module in pkgutil.iter_modules(release.__path__):
-        if module.name not in FRAME:
-            importlib.import_module(f"release.{module.name}")
+        importlib.import_module(f"release.{module.name}")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -13,7 +13,8 @@ A slice is a function that does its work piece by piece::
 What it adds is kept in ``DIR/NAME.json`` and merged over runs. Whatever it raises is a violation
 (an AssertionError is how one is usually said), and so is every :meth:`State.violation`; both keep
 the directory they happened in. Names of counters may be ``group/name``, which the table shows
-together; the unit of samples is the end of their name (``_s``, ``_ms``, ``_mib``).
+together, and ``_name``, which is the slice's own affair; the unit of samples is the end of their
+name (``_s``, ``_ms``, ``_mib``, ``_percent``).
 """
 
 from __future__ import annotations
@@ -167,6 +168,11 @@ class State:
         found = {k[len(start) :]: v for k, v in self.counters.items() if k.startswith(start)}
         return dict(sorted(found.items()))
 
+    def plain(self) -> dict[str, int]:
+        """The counters that are in no group and not a slice's own affair (``_name``)."""
+        shown = [name for name in self.counters if "/" not in name and not name.startswith("_")]
+        return {name: self.counters[name] for name in sorted(shown)}
+
     def quantile(self, name: str, q: float) -> float | None:
         """The value that a share ``q`` of the samples does not exceed; None without samples."""
         held = sorted(self.samples.get(name, ()))
@@ -225,13 +231,9 @@ class State:
         now_s = time.monotonic()
         if now_s > self._told_s + _TELL_S:
             self._told_s = now_s
-            self.say(self.progress())
+            self.say(", ".join(f"{spoken(name)} {n:,}" for name, n in self.plain().items()))
         if now_s > self._saved_s + _SAVE_S:
             self.save()
-
-    def progress(self) -> str:
-        """The counters in one line."""
-        return ", ".join(f"{name} {number}" for name, number in sorted(self.counters.items()))
 
     def save(self) -> None:
         """Write the result file; whoever reads it sees the old one or the new one."""
@@ -256,6 +258,11 @@ class State:
     def missed(self) -> list[str]:
         """The bounds that do not hold."""
         return [said for goal in self.part.goals if (said := goal.missed(self))]
+
+
+def spoken(name: str) -> str:
+    """A name of a counter as words."""
+    return name.replace("_", " ")
 
 
 def again(name: str) -> str:

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from release.gate import TOP, State
+from release.gate import TOP, State, spoken
 
 README = TOP / "tests" / "README.md"
 _MARKS = re.compile(r"(<!-- release: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
@@ -64,7 +64,7 @@ def reached(state: State) -> str:
     """Counters outside groups, sums of groups, distributions and facts, in one cell."""
     if not state.runs:
         return "not run"
-    said = [f"{number:,} {spoken(name)}" for name, number in plain(state).items()]
+    said = [f"{number:,} {spoken(name)}" for name, number in state.plain().items()]
     for group in grouped(state):
         counts = state.group(group)
         said.append(
@@ -126,11 +126,6 @@ def mended(states: Sequence[State]) -> str:
     return "\n".join([heading, "", *rows]) if rows else ""
 
 
-def plain(state: State) -> dict[str, int]:
-    """Counters that are in no group."""
-    return {name: n for name, n in sorted(state.counters.items()) if "/" not in name}
-
-
 def grouped(state: State) -> list[str]:
     """The names of the groups of counters."""
     return sorted({name.partition("/")[0] for name in state.counters if "/" in name})
@@ -142,11 +137,6 @@ def measured(name: str) -> tuple[str, str]:
         if name.endswith(ending):
             return spoken(name.removesuffix(ending)), unit
     return spoken(name), ""
-
-
-def spoken(name: str) -> str:
-    """A name as words."""
-    return name.replace("_", " ")
 
 
 def cell(text: str) -> str:
