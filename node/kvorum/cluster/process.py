@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kvorum import limits
+from kvorum.cluster.leash import Leash
 
 # What a node has to say when it ends fits in here, also etcd's farewell to each of its peers.
 LOG_END_BYTES = 65_536
@@ -114,15 +115,23 @@ class Process:
         self._child = child
 
     @classmethod
-    def start(cls, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
-        """Start ``argv`` with its output appended to ``log``, in a session of its own.
+    def start(
+        cls,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        leash: Leash | None = None,
+    ) -> Process:
+        """Start ``argv`` with its output appended to ``log``, in a session of its own; on a leash
+        it ends with this process at the latest.
 
         The session keeps a Ctrl-C in the supervisor's terminal away from the nodes: the
         supervisor stops them in order. Raises OSError when the program cannot be started.
         """
         with log.open("ab") as output:
             child = subprocess.Popen(
-                list(argv),
+                list(argv) if leash is None else leash.argv(argv),
+                pass_fds=() if leash is None else (leash.fd,),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

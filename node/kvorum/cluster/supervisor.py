@@ -24,6 +24,7 @@ from kvorum.client.errors import ClientError
 from kvorum.cluster import accounts, command, keys, probe
 from kvorum.cluster.certificates import Certificates
 from kvorum.cluster.file import ClusterSpec, NodeSpec
+from kvorum.cluster.leash import Leash
 from kvorum.cluster.links import Links
 from kvorum.cluster.process import Process, log_tail, rotate_log
 from kvorum.cluster.rundir import (
@@ -74,7 +75,9 @@ def _quiet(text: str) -> None:
 
 
 class Supervisor:
-    """Runs the nodes of ``spec`` in ``run``. ``say`` is told, in one line each, what happens."""
+    """Runs the nodes of ``spec`` in ``run``. ``say`` is told, in one line each, what happens.
+    ``bound``: the nodes end with this process, also when it is killed, and nobody adopts them.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Supervisor:
         say: Callable[[str], None] = _quiet,
         stopping: threading.Event | None = None,
         hurry: threading.Event | None = None,
+        bound: bool = False,
     ) -> None:
         self.spec = spec
         self.run = run
@@ -94,6 +98,8 @@ class Supervisor:
         self.state: RunState | None = None
         self.certificates = Certificates(run.certs_dir)
         self._links = Links(spec.links, self.tls)
+        self._bound = bound
+        self._leash: Leash | None = None
 
     @property
     def tls(self) -> TLS | None:
@@ -134,6 +140,8 @@ class Supervisor:
         with self._guard:
             command.program(self.spec)
             self.run.acquire()
+            if self._bound and self._leash is None:
+                self._leash = Leash()
             if fresh:
                 self._end(self.run.leftovers())
                 self.run.forget(self.spec)
@@ -241,6 +249,9 @@ class Supervisor:
             last = {n: p for n, p in running.items() if n == leader}
             self._wait_alone(last)
             self._end(last, timeout_s)
+            if self._leash is not None:
+                self._leash.close()
+                self._leash = None
             self.run.release()
 
     def _leader_to_stop(self, running: dict[str, Process]) -> str | None:
@@ -365,7 +376,9 @@ class Supervisor:
         rotate_log(self.run.log(name))
         self.run.note_start(name)
         try:
-            node.process = Process.start(node.argv, command.node_env(self.spec), self.run.log(name))
+            node.process = Process.start(
+                node.argv, command.node_env(self.spec), self.run.log(name), self._leash
+            )
         except OSError as error:
             raise ClusterError(f"{name}: {node.argv[0]} cannot be started: {error}") from error
         self.run.write_identity(name, node.process.identity)

@@ -83,7 +83,7 @@ class ProcessStage:
         self._proxied: dict[str, tuple[int, int]] = {}
         self._supervisor: Supervisor | None = None
         if not self._given:
-            self._supervisor = Supervisor(self._spec(), RunDir(folder), say, stopping)
+            self._supervisor = Supervisor(self._spec(), RunDir(folder), say, stopping, bound=True)
         self._eye = Eye(tls, self._state)
         self._proxies = Proxies(self._name_of)
         self._client: Client | None = None
