@@ -72,6 +72,11 @@ A vote, an acknowledged entry, a term in an answer speak of what is on disk, so 
 for their ticket (3.8); so do the candidate's vote for itself and the leader's count of itself. If
 entries are overwritten while an old report is under way, that report is lowered (L9).
 
+A commit index is only knowledge, and a crash may forget it: whatever is committed can be found out
+again. The exception is a membership change (see Membership), which is told, applied and answered
+for only when the commit index that covers it is durable here (`Log.settled`). The module `messages`
+says of every kind what it waits for.
+
 Reads
 =====
 
@@ -93,7 +98,10 @@ Learners receive the log and do not count (4.2.1), but they answer vote requests
 voters by a change they have yet to hear of. A leader that applies its own removal counts itself no
 more, and leads on until a quorum of the rest knows that the change is committed (4.2.2): counting
 by the old configuration, they could otherwise be left without any log that can win. For the same
-reason a refused vote tells the candidate what is committed (`Raft._learn_commit`).
+reason a refused vote tells the candidate what is committed (`Raft._learn_commit`). And because who
+is removed may be gone for good as soon as anybody knows, no member tells of a change, applies it or
+answers a heartbeat that told it before its own disk knows that the change is committed: of two
+members that remained one, the one would otherwise count with the other's vote for ever.
 
 A cluster begins with its first voters as the configuration at index 0, which is no entry. A
 member that joins later knows no configuration at all; it refuses entries and votes as asked, and
@@ -112,7 +120,8 @@ Where this leaves the thesis
 Configurations at apply instead of append; pre-vote grants do not reset timers; refusals carry a
 hint with a term, and refused votes a commit index; heartbeats are messages of their own; entries
 leave in windows, not one by one; the joiner's refusal of index 0; the removed leader's farewell.
-etcd does all of this but the last two and the commit index in refused votes.
+etcd does all of this but the last two and the commit index in refused votes; nor does it wait for
+the disk before it tells of a membership change.
 
 Code names
 ==========

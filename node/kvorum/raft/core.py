@@ -243,6 +243,8 @@ class Raft:
         if self.term != handed.term or self.vote != handed.vote:
             must_sync = True
             self._unconfirmed.append((ticket, self.term, self.vote))
+        # A crash may forget a commit index, unless it covers a change of members.
+        must_sync = must_sync or log.must_sync_commit(handed.commit)
         if must_sync or log.commit != handed.commit:
             hard = self._handed_hard = HardState(self.term, self.vote, log.commit)
         if self.leader != self._handed_soft.leader or self.state.kind() != self._handed_soft.role:
@@ -254,11 +256,9 @@ class Raft:
         if snapshot is not None or log.handed < log.last_index:
             must_sync = True
             entries = log.take_unhanded(ticket)
+        if must_sync:
+            log.hand_commit(ticket)
         committed = log.take_committed(self.config.max_committed_bytes)
-        # The members a change removes may be gone for good soon after; that it is committed must
-        # not be forgotten with a crash here, or their votes would be needed again.
-        if not must_sync and any(entry[2] is EntryKind.CONF_CHANGE for entry in committed):
-            must_sync = True
         self.out = Outbox()
         return Ready(
             ticket=ticket,
@@ -432,7 +432,7 @@ class Raft:
 
     def _refuse_vote(self, m: VoteRequest) -> None:
         """Say no, in the own term, and how far the log is known to be committed."""
-        commit = self.log.commit
+        commit = self.log.settled
         commit_term = self.log.term_at(commit) or 0
         self.send_once_term_durable(
             VoteResponse(m.sender, self.id, self.term, False, m.pre, commit, commit_term)

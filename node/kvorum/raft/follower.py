@@ -131,7 +131,12 @@ class Follower(RoleState):
         self._heard_from(m.sender)
         raft = self.raft
         raft.commit_to(m.commit)
-        raft.send_once_term_durable(HeartbeatResponse(m.sender, raft.id, raft.term, m.round))
+        answer = HeartbeatResponse(m.sender, raft.id, raft.term, m.round)
+        if raft.log.settled < raft.log.commit:
+            # A leader that was removed leaves once it knows by this that the others know.
+            raft.out.after_persist.append(answer)
+        else:
+            raft.send_once_term_durable(answer)
 
     def on_snapshot(self, m: SnapshotOffer) -> None:
         """Take the snapshot if it brings something new (rules S1 to S3)."""

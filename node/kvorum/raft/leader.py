@@ -122,7 +122,7 @@ class Leader(RoleState):
         self.heartbeat_elapsed = 0
         round_ = self.reads.round if departure is None else self.reads.next_round()
         for member, progress in self.progress.items():
-            commit = min(progress.match, raft.log.commit)
+            commit = min(progress.match, raft.log.settled)
             raft.out.at_once.append(Heartbeat(member, raft.id, raft.term, commit, round_))
             if departure is not None:
                 departure.sent(member, commit, round_)
@@ -282,13 +282,14 @@ class Leader(RoleState):
 
     def persisted(self) -> None:
         self._advance_commit()
+        self._dirty = True  # what is settled may now be told
 
     # ---- replication -------------------------------------------------------------------------
 
     def has_work(self) -> bool:
         if self._dirty:
             log = self.raft.log
-            last, commit = log.last_index, log.commit
+            last, commit = log.last_index, log.settled
             if self._round_is_due():
                 return True
             for progress in self.progress.values():
@@ -305,7 +306,7 @@ class Leader(RoleState):
             self._begin_round()
         log = self.raft.log
         for member, progress in self.progress.items():
-            while progress.wants_append(log.last_index, log.commit):
+            while progress.wants_append(log.last_index, log.settled):
                 self._send_append(member, progress)
 
     def _send_append(self, member: int, progress: Progress) -> None:
@@ -319,10 +320,10 @@ class Leader(RoleState):
         entries = log.slice_bytes(next_index, log.last_index + 1, raft.config.max_message_bytes)
         raft.out.at_once.append(
             AppendRequest(
-                member, raft.id, raft.term, next_index - 1, prev_term, entries, log.commit
+                member, raft.id, raft.term, next_index - 1, prev_term, entries, log.settled
             )
         )
-        progress.sent(next_index - 1, len(entries), log.commit)
+        progress.sent(next_index - 1, len(entries), log.settled)
 
     def _offer_snapshot(self, member: int, progress: Progress) -> None:
         """The log cannot help this member: ask the driver to send it the applied state (S4, S6).
@@ -487,9 +488,9 @@ class Leader(RoleState):
             raft.out.at_once.append(TimeoutNow(transfer.target, raft.id, raft.term))
 
     def _abort_transfer(self, because: str) -> None:
-        if self.transfer is not None:
-            self.raft.note(TraceKind.TRANSFER, aborted=self.transfer.target, because=because)
-            self.transfer = None
+        assert self.transfer is not None, "only what was begun is given up"
+        self.raft.note(TraceKind.TRANSFER, aborted=self.transfer.target, because=because)
+        self.transfer = None
 
     # ---- others' claims ----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ Five indexes walk along it, and these hold at all times:
   applied; known to be committed.
 - applying <= stable <= handed <= last: durable here; handed out to be made durable.
 - Only what is stable is handed out to be applied, so applying <= min(commit, stable).
+- applying <= settled <= commit: of membership changes even the commitment must be durable first.
 - Terms never fall from one entry to the next, indexes rise by one.
 - Nothing at or below commit is ever replaced.
 
@@ -16,6 +17,12 @@ applied and stable still lie below; `stable_to` ends that.
 Durability is reported later than it is asked for, in order, by ticket. A truncation in between must
 not let an old report vouch for new entries in the same slots (rule L9), so the log keeps the
 outstanding reports itself and lowers them when it truncates.
+
+That an entry is committed may be forgotten in a crash, with one exception. Whom a membership change
+removes may leave for good as soon as anybody tells it, applies the change or answers for it; a
+member that forgets it then would count with the vote of one that is gone, of two members for ever.
+So such an entry is *settled* only once the commit index that covers it is durable here, and
+`settled` is all that is told to others and applied.
 """
 
 from __future__ import annotations
@@ -25,7 +32,7 @@ from collections import deque
 from collections.abc import Sequence
 from operator import itemgetter
 
-from kvorum.raft.types import ENTRY_OVERHEAD_BYTES, Entry, InvariantViolation
+from kvorum.raft.types import ENTRY_OVERHEAD_BYTES, Entry, EntryKind, InvariantViolation
 
 _term_of = itemgetter(1)
 
@@ -34,8 +41,10 @@ class Log:
     """The entries after (base_index, base_term) and the stages they have reached."""
 
     __slots__ = (
+        "_commit_reports",
         "_entries",
         "_reports",
+        "_unsettled",
         "applied",
         "applying",
         "base_index",
@@ -61,6 +70,9 @@ class Log:
         self.last_term = term
         self.commit = self.applying = self.applied = base_index
         self._reports: deque[tuple[int, int]] = deque()
+        # Membership changes whose commitment a crash may still forget, and which tickets end that.
+        self._unsettled: deque[int] = deque()
+        self._commit_reports: deque[tuple[int, int]] = deque()
 
     # ---- reading -----------------------------------------------------------------------------
 
@@ -161,6 +173,7 @@ class Log:
         self.commit = self.applying = self.handed = index
         self.stable = 0
         self._reports = deque((ticket, 0) for ticket, _ in self._reports)
+        self._unsettled.clear()  # the snapshot becomes durable with all that it covers
 
     def compact(self, index: int) -> None:
         """Release the entries up to `index` (<= applied), keeping the term at it.
@@ -183,11 +196,21 @@ class Log:
         self._reports.append((ticket, self.last_index))
         return entries
 
+    def hand_commit(self, ticket: int) -> None:
+        """The commit index becomes durable with this ticket."""
+        if self._unsettled:
+            self._commit_reports.append((ticket, self.commit))
+
     def stable_to(self, ticket: int) -> None:
         """Everything handed out up to `ticket` is durable, as far as it is still in the log."""
         reports = self._reports
         while reports and reports[0][0] <= ticket:
             self.stable = max(self.stable, reports.popleft()[1])
+        reports = self._commit_reports
+        while reports and reports[0][0] <= ticket:
+            durable_commit = reports.popleft()[1]
+            while self._unsettled and self._unsettled[0] <= durable_commit:
+                self._unsettled.popleft()
 
     # ---- commitment --------------------------------------------------------------------------
 
@@ -200,16 +223,28 @@ class Log:
                 f"told that {index} is committed, but the log ends at {self.last_index}: "
                 "entries that were acknowledged are gone"
             )
+        for entry in self._entries[self.commit - self.base_index : index - self.base_index]:
+            if entry[2] is EntryKind.CONF_CHANGE:
+                self._unsettled.append(entry[0])
         self.commit = index
         return True
 
+    @property
+    def settled(self) -> int:
+        """How far others may be told that the log is committed; the module says why."""
+        return self._unsettled[0] - 1 if self._unsettled else self.commit
+
+    def must_sync_commit(self, handed: int) -> bool:
+        """Whether the commit index, handed out as `handed` before, has to be made durable now."""
+        return bool(self._unsettled) and self._unsettled[-1] > handed
+
     def has_committed(self) -> bool:
         """Whether something can be handed out to be applied."""
-        return self.applying < self.commit and self.applying < self.stable
+        return self.applying < self.settled and self.applying < self.stable
 
     def take_committed(self, max_bytes: int) -> tuple[Entry, ...]:
-        """The next durable, committed entries in order, a page of about `max_bytes` (L13)."""
-        high = min(self.commit, self.stable)
+        """The next durable, settled entries in order, a page of about `max_bytes` (L13)."""
+        high = min(self.settled, self.stable)
         if high <= self.applying:
             return ()
         entries = self.slice_bytes(self.applying + 1, high + 1, max_bytes)

@@ -5,6 +5,34 @@ of the term the sender would enter, and a granted pre-vote echoes it (thesis 9.6
 
 The bodies of snapshots do not travel here: a SnapshotOffer names one, and the driver moves the
 bytes by its own road before it steps the offer at the receiver.
+
+What each waits for before it may leave (thesis 3.8, 10.2.1; rules E1, L6). *At once* means beside
+the fsync, as one of `Ready.messages`; the others are `messages_after_persist` of their Ready:
+
+==================  ==============================================================================
+AppendRequest       At once: it claims nothing about the sender's disk, and the leader does not
+                    count its own copy before it is durable. Its term is durable since the election.
+Heartbeat           At once, likewise.
+AppendResponse      Accepted: until all it accepts is durable, and the term. Refused, or in answer
+                    to an older term: until the term is; a hint is a guess that costs nothing.
+VoteRequest         Until term and own vote are durable, and the log it claims. A pre-vote, too: a
+                    later life of the sender could not take part in what it asks for.
+VoteResponse        Granted: until the vote is durable. Granted pre-vote, or refused: until the
+                    term is.
+HeartbeatResponse   Until the term is durable; and when the heartbeat told that a membership change
+                    is committed, until that is, because a removed leader leaves on the strength of
+                    it.
+SnapshotOffer       At once: what is applied is durable here and committed.
+TimeoutNow          At once: it is a wish.
+ForwardProposal     At once, as are ReadIndexRequest and TransferRequest: they ask.
+ReadIndexResponse   At once: a quorum has confirmed the term, and durable entries of a quorum are
+                    what the index counts.
+ProposalRefused     At once: nothing has been done.
+==================  ==============================================================================
+
+A term that a message merely carries need not be durable: a member that forgets it may hear of it
+again, and has given no vote in it. Commit indexes of any message stop short of a membership change
+whose commitment is not durable at the sender yet (`Log.settled`).
 """
 
 from __future__ import annotations
@@ -85,7 +113,8 @@ class Heartbeat(NamedTuple):
 
 
 class HeartbeatResponse(NamedTuple):
-    """Echoes the round: when it was sent, the sender still followed this leader."""
+    """Echoes the round: when it heard it, the sender still followed this leader, and what it heard
+    of membership changes is durable at the sender."""
 
     to: int
     sender: int

@@ -6,7 +6,8 @@
 2. `messages` may leave at once, beside the fsync: a leader's appends go to the others' disks while
    its own still turns (thesis 10.2.1).
 3. Once this Ready and all before it are durable: call `persisted(ticket)` and only now let
-   `messages_after_persist` leave. They speak of a term, vote or entry that must survive (3.8).
+   `messages_after_persist` leave. They speak of a term, vote or entry that must survive (3.8); the
+   module `messages` says what each kind waits for.
 4. Apply `committed` in order, calling `apply_conf_change` for every CONF_CHANGE entry (with None
    for one the application refuses) and `applied_to` behind it, before the next `ready()`.
 5. Serve each of `read_states` once applied >= its index; fail or retry `reads_dropped`.

@@ -111,6 +111,11 @@ class Node:
         )
         self.pump()
 
+    @property
+    def durable_commit(self) -> int:
+        """How far this member's disk knows the log to be committed."""
+        return max(self.disk.hard_state.commit, self.disk.snapshot.index)
+
     def crash(self) -> None:
         """Lose everything that is not on the disk."""
         self.raft = None

@@ -16,11 +16,12 @@ from kvorum.raft import (
     ConfChangeOp,
     ConfState,
     Entry,
+    EntryKind,
     ProposalDropped,
     Raft,
     Role,
 )
-from kvorum.raft.messages import SnapshotOffer
+from kvorum.raft.messages import Heartbeat, HeartbeatResponse, Message, SnapshotOffer
 from kvorum.raft.quorum import has_quorum
 from kvorum.raft.trace import TraceEvent, TraceKind
 from unit.raft.harness import Cluster, Envelope, Node
@@ -37,6 +38,7 @@ class Watchdog(Cluster):
         self.applied: dict[int, Entry] = {}
         self.read_floor: dict[tuple[int, int], int] = {}
         self.reads_served = 0
+        self.beats: dict[tuple[int, int, int, int], int] = {}  # a heartbeat heard -> its commit
         super().__init__(voters, tracing=True, **more)
 
     def check(self, node: Node) -> None:
@@ -91,8 +93,31 @@ class Watchdog(Cluster):
         holders = [n.id for n in self.nodes.values() if n.disk.holds(index, term)]
         assert has_quorum(raft.conf, holders), f"{index}/{term} committed but only on {holders}"
 
+    def deliver(self, envelope: Envelope) -> str:
+        message = envelope.message
+        if isinstance(message, Heartbeat):
+            beat = (message.to, message.sender, message.term, message.round)
+            self.beats[beat] = min(self.beats.get(beat, message.commit), message.commit)
+        return super().deliver(envelope)
+
+    def send(self, node: Node, messages: Sequence[Message]) -> None:
+        """Of a change of members nobody hears before the teller's disk knows that it is committed;
+        nor does the leader that tells of it get an answer before the answerer's disk does (M5)."""
+        log = node.raft.log if node.raft is not None else None
+        for message in messages if log is not None else ():
+            if isinstance(message, HeartbeatResponse):
+                told = self.beats[(node.id, message.to, message.term, message.round)]
+            else:
+                told = getattr(message, "commit", 0)
+            for entry in log.slice(node.durable_commit + 1, told + 1):
+                assert entry.kind is not EntryKind.CONF_CHANGE, f"{message} tells of {entry} early"
+        super().send(node, messages)
+
     def on_apply(self, member: int, entries: Sequence[Entry]) -> None:
         for entry in entries:
+            if entry.kind is EntryKind.CONF_CHANGE:
+                durable = self.nodes[member].durable_commit
+                assert entry.index <= durable, f"n{member} applies {entry} early"
             known = self.applied.setdefault(entry.index, entry)
             assert known == entry, f"n{member} applies {entry}, others applied {known}"
             assert self.nodes[member].disk.holds(entry.index, entry.term), "applied before durable"

@@ -297,8 +297,37 @@ def test_a_committed_conf_change_is_synced_before_it_can_be_forgotten() -> None:
     raft.persisted(raft.ready().ticket)
     acknowledge(raft, 2, 2)
     ready = raft.ready()
+    assert ready.hard_state == HardState(1, 1, 2) and ready.must_sync
+    assert not ready.committed and not any(m.commit > 1 for m in ready.messages)
+    raft.step(VoteRequest(1, 3, 1, 1, 1))
+    (refused,) = raft.ready().messages
+    assert refused.commit == 1, "nor does a candidate hear of it"
+    raft.persisted(ready.ticket)
+    ready = raft.ready()
     assert [e.kind for e in ready.committed] == [EntryKind.CONF_CHANGE]
-    assert ready.hard_state is not None and ready.must_sync
+    assert [m.commit for m in ready.messages] == [2, 2]
+    assert not ready.must_sync
+
+
+def test_a_heartbeat_is_answered_once_a_change_it_tells_of_is_durable() -> None:
+    raft = member()
+    removal = membership.encode(ConfChange(((ConfChangeOp.REMOVE, 2),)))
+    change = Entry(1, 1, EntryKind.CONF_CHANGE, removal)
+    raft.step(AppendRequest(1, 2, 1, 0, 0, (change, entry(2, 1)), 0))
+    settle(raft)
+    raft.step(Heartbeat(1, 2, 1, 1, 7))
+    ready = raft.ready()
+    assert ready.must_sync and not ready.messages and not ready.committed
+    answer = HeartbeatResponse(2, 1, 1, 7)
+    assert ready.messages_after_persist == (answer,)
+    raft.step(Heartbeat(1, 2, 1, 1, 8))
+    late = raft.ready()
+    assert late.messages_after_persist == (answer._replace(round=8),) and not late.must_sync
+    raft.persisted(ready.ticket)
+    raft.persisted(late.ticket)
+    assert [e.index for e in raft.ready().committed] == [1]
+    raft.step(Heartbeat(1, 2, 1, 2, 9))
+    assert raft.ready().messages == (answer._replace(round=9),), "other entries hold nothing up"
 
 
 def test_S6_an_offer_names_the_applied_state_and_the_members_there() -> None:
@@ -412,7 +441,9 @@ def test_R4_a_change_of_members_can_complete_a_round() -> None:
     raft.read_index(5)
     ready = raft.ready()
     assert not ready.read_states
-    raft.apply_conf_change(membership.decode(ready.committed[0].data))
+    raft.persisted(ready.ticket)
+    (committed,) = raft.ready().committed
+    raft.apply_conf_change(membership.decode(committed.data))
     raft.applied_to(2)
     assert [read.context for read in raft.ready().read_states] == [5]
 
@@ -422,6 +453,7 @@ def test_M5_without_an_answer_a_removed_leader_ends_by_check_quorum() -> None:
     raft.propose_conf_change(ConfChange(((ConfChangeOp.REMOVE, 1),)))
     raft.persisted(raft.ready().ticket)
     acknowledge(raft, 2, 2, 3)
+    raft.persisted(raft.ready().ticket)
     (committed,) = raft.ready().committed
     raft.apply_conf_change(membership.decode(committed.data))
     raft.applied_to(2)
