@@ -7,6 +7,7 @@ rest, if asked for, in grey around it. Faults are bands behind everything.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from itertools import count
 
@@ -227,7 +228,7 @@ class _Picture:
 
 def _step(span: int) -> int:
     """A round distance between ticks, about eight in the picture."""
-    steps = (10**power * factor for power in count() for factor in (1, 2, 5))
+    steps: Iterator[int] = (10**power * factor for power in count() for factor in (1, 2, 5))
     return next(step for step in steps if span // step <= 8)
 
 

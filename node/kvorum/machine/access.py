@@ -18,7 +18,6 @@ from kvorum.machine.leases import Lease, LeaseTable
 from kvorum.machine.operations import (
     Command,
     DeleteRange,
-    LeaseRevoke,
     Operation,
     Put,
     Range,
@@ -76,11 +75,11 @@ class LeaseVerdicts:
 
 
 def needs_of(command: Command | Range, leases: LeaseTable) -> Iterator[Need | LeaseNeed]:
-    """All that a command touches; nothing for one that touches no keys."""
+    """All keys that a command names; nothing for one that names none. (The revocation of a lease
+    names a lease: see :func:`lease_needs`.)
+    """
     if isinstance(command, Put | DeleteRange | Range | Txn):
         yield from _of_operation(command, leases)
-    elif isinstance(command, LeaseRevoke):
-        yield from lease_needs(leases.get(command.id), writes=True)
 
 
 def lease_needs(lease: Lease | None, writes: bool) -> Iterator[LeaseNeed]:

@@ -184,8 +184,7 @@ class Accounts:
 
     def _grant_permission(self, change: ops.RoleGrantPermission) -> Condition | None:
         permission = change.permission
-        if permission is None:
-            return Condition.PERMISSION_NOT_GIVEN
+        assert permission is not None, "a grant without one has no form in the log"
         if not permission.valid:
             return Condition.INVALID_AUTH_MANAGEMENT
         role = self._roles.get(change.role)

@@ -90,7 +90,8 @@ def run(change: Change, path: Path, outer: bool = True) -> TxnResult:
             responses.append(change.range(op))
         elif isinstance(op, DeleteRange):
             responses.append(change.delete(op))
-        elif nested is not None:
+        else:
+            assert nested is not None, "an operation is one of four, and what is none was left out"
             responses.append(run(change, nested, outer=False))
     return TxnResult(change.revision if outer else 0, path.succeeded, tuple(responses))
 

@@ -6,6 +6,7 @@ earlier leadership or candidacy can be read later. The defaults here refuse or d
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from kvorum.raft.core import Raft
 
 
-class RoleState:
+class RoleState(ABC):
     """The part of a member that depends on its role."""
 
     __slots__ = ("elapsed", "raft")
@@ -33,9 +34,9 @@ class RoleState:
         """The role to show to observers."""
         return self.role
 
+    @abstractmethod
     def tick(self) -> None:
-        """One tick has passed."""
-        raise AssertionError("every role counts time in its own way")
+        """One tick has passed; every role counts time in its own way."""
 
     def propose(self, kind: EntryKind, data: bytes) -> None:
         """Take in a proposal, or pass it on, or refuse it with ProposalDropped."""
