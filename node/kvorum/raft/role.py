@@ -6,7 +6,6 @@ earlier leadership or candidacy can be read later. The defaults here refuse or d
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from kvorum.raft.core import Raft
 
 
-class RoleState(ABC):
+class RoleState:
     """The part of a member that depends on its role."""
 
     __slots__ = ("elapsed", "raft")
@@ -34,7 +33,6 @@ class RoleState(ABC):
         """The role to show to observers."""
         return self.role
 
-    @abstractmethod
     def tick(self) -> None:
         """One tick has passed; every role counts time in its own way."""
 

@@ -1,6 +1,4 @@
-"""What the API refuses before a machine hears of it, asked of the machine itself: whatever is in the
-log is judged alike by every member.
-"""
+"""What the API refuses before a machine hears of it, asked of the machine itself."""
 
 from __future__ import annotations
 
