@@ -44,6 +44,7 @@ TOP = Path(__file__).resolve().parents[2]
 SAMPLES_MAX = 100_000  # Of one name; beyond, a fair choice of them is kept.
 _SAVE_S = 5.0
 _TELL_S = 10.0
+_WHAT_CHARS = 300  # The whole of an error is in the evidence.
 
 Run = Callable[["State", "Deadline"], Awaitable[None] | None]
 
@@ -202,13 +203,14 @@ class State:
             said = "".join(traceback.format_exception(error))
             (place / "traceback.txt").write_text(said, encoding="utf-8")
             last = traceback.extract_tb(error.__traceback__)[-1]
-            what = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
-            self.violation(what, again(self.part.name), place)
+            first = f"{type(error).__name__}: {error}".partition("\n")[0][:_WHAT_CHARS]
+            where = f"{Path(last.filename).name}:{last.lineno}"
+            self.violation(f"{first} ({where})", again(self.part.name), place)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
         else:
-            if len(self.violations) == before:
+            if len(self.violations) == before or not any(place.iterdir()):
                 shutil.rmtree(place, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -231,9 +233,19 @@ class State:
         now_s = time.monotonic()
         if now_s > self._told_s + _TELL_S:
             self._told_s = now_s
-            self.say(", ".join(f"{spoken(name)} {n:,}" for name, n in self.plain().items()))
+            self.say(self.progress())
         if now_s > self._saved_s + _SAVE_S:
             self.save()
+
+    def progress(self) -> str:
+        """The counters in one line, groups by what all of them have."""
+        said = [f"{spoken(name)} {n:,}" for name, n in self.plain().items()]
+        for group in sorted({name.partition("/")[0] for name in self.counters if "/" in name}):
+            counts = self.group(group).values()
+            said.append(
+                f"{spoken(group)} {sum(counts):,} ({len(counts)} x {min(counts):,} at least)"
+            )
+        return ", ".join(said)
 
     def save(self) -> None:
         """Write the result file; whoever reads it sees the old one or the new one."""
@@ -271,8 +283,8 @@ def again(name: str) -> str:
 
 
 def commit() -> str:
-    """The tree that runs, in short; "" outside a repository."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
+    """The tree that runs, in short, with a word if it is changed; "" outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
