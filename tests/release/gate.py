@@ -300,19 +300,18 @@ def run_slice(part: Slice, directory: Path, minutes: float, say: Callable[[str],
     with _alone(directory / f"{part.name}.lock"):
         state = State(part, directory, say)
         state.say(f"{part.goal}; {state.verdict()} so far")
-        began_s = time.monotonic()
-        state.runs.append({"commit": commit(), "minutes": 0.0})
-        try:
-            _perform(state, Deadline(minutes))
-        finally:
-            state.runs[-1]["minutes"] = round((time.monotonic() - began_s) / 60, 2)
-            state.save()
+        if state.wanting():
+            began_s = time.monotonic()
+            state.runs.append({"commit": commit(), "minutes": 0.0})
+            try:
+                _perform(state, Deadline(minutes))
+            finally:
+                state.runs[-1]["minutes"] = round((time.monotonic() - began_s) / 60, 2)
+                state.save()
     return state
 
 
 def _perform(state: State, until: Deadline) -> None:
-    if not state.wanting():
-        return
     with state.scratch():
         done = state.part.run(state, until)
         if inspect.isawaitable(done):
