@@ -310,6 +310,8 @@ QUERY_MEMORY_MB = 256  # DuckDB's own bound in the query process, which it may o
 QUERY_ADDRESS_SPACE_MB = 4_096  # the system's bound on the whole process.
 QUERY_SQL_BYTES = 65_536
 QUERIES_RUNNING = 2  # Query processes at once: each may keep a core busy.
+QUERIES_WAITING = 8  # Behind them; more are refused at once.
+QUERY_MESSAGE_BYTES = 256 * 1024  # Rows go out in messages of about this size.
 
 # --- drills ---------------------------------------------------------------------------------------
 DRILL_NODES_MAX = 9  # As in a cluster file.
@@ -317,3 +319,4 @@ DRILL_STEPS_MAX = 500  # After repetition: a step each 0.1 s for most of a minut
 DRILL_LENGTH_S_MAX = 3_600.0  # Longer runs are for load tests; a recording is held in memory.
 DRILL_CLIENTS_MAX = 50
 DRILL_RATE_MAX = 1_000.0  # Operations a second; more than three nodes of one machine can answer.
+DRILL_JOURNAL_LINES = 10_000  # Recorded and not yet on disk: ten seconds of the highest rate.

@@ -39,6 +39,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("stale_reads", "stale reads", "", _LESS),
     Figure("lost_acknowledgements", "lost acknowledgements", "", _LESS),
     Figure("watch_gaps", "watch gaps", "", _LESS),
+    Figure("wrong_answers", "wrong answers", "", _LESS),
     Figure("other_violations", "other violations", "", _LESS),
     Figure("digests_equal", "digests equal after heal"),
     Figure("leader_changes", "leader changes", "", _LESS),

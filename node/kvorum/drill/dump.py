@@ -37,7 +37,7 @@ async def complete(client: Client, crowd: Crowd, urls: Mapping[str, str], whole:
         if time.monotonic() > end:
             break  # The recording says how far each came: a gap, for the judge.
         await asyncio.sleep(_LOOK_S)
-    history.quiet = r.Quiet(recorder.now(), last)
+    history.add(r.Quiet(recorder.now(), last))
     for name, url in urls.items():
         await _dump(client, crowd, name, url, last, whole)
 

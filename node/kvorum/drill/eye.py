@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kvorum.client import TLS, Client
@@ -29,12 +29,14 @@ class _Heard:
 
 
 class Eye:
-    """``state``: running, paused or dead, as whoever runs the processes knows it."""
+    """``states``: running, paused or dead by name, as whoever runs the processes knows it; who is
+    not in it is dead, and None stands for nobody who runs them.
+    """
 
-    def __init__(self, tls: TLS | None, state: Callable[[str], str]) -> None:
+    def __init__(self, tls: TLS | None, states: Callable[[], Mapping[str, str] | None]) -> None:
         self._client: Client | None = None
         self._tls = tls
-        self._state = state
+        self._states = states
         self._urls: dict[str, str] = {}
         self._heard: dict[str, _Heard] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -94,8 +96,10 @@ class Eye:
         """The cluster as last heard of."""
         now = time.monotonic()
         nodes, led = [], []
+        states = self._states()
         for name in self._urls:
-            state, heard = self._state(name), self._heard.get(name)
+            state = "running" if states is None else states.get(name, "dead")
+            heard = self._heard.get(name)
             if heard is None or now - heard.at_s > _FRESH_S or state == "dead":
                 nodes.append(NodeView(name, state != "dead", state == "paused"))
                 continue

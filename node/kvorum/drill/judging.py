@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from kvorum.check.judge import judge
 from kvorum.check.records import History
+from kvorum.check.verdict import Finding
 
 # A verdict's figures, and the checkers' rules that count into each; what is in none counts as
 # another violation.
 KINDS: dict[str, tuple[str, ...]] = {
-    "lost_acknowledgement": ("lost_write", "wrong_answer"),
-    "stale_read": ("stale_read", "wrong_read"),
+    "lost_acknowledgement": ("lost_write",),
+    "stale_read": ("stale_read",),
+    "wrong_answer": ("wrong_answer", "wrong_read"),
     "watch": (),
 }
 
@@ -27,8 +29,10 @@ class Violation:
     text: str
 
 
-def violations(history: History) -> tuple[Violation, ...]:
-    """Everything that is wrong with a recording, as far as the checkers list it."""
+def judged(history: History) -> tuple[tuple[Violation, ...], Finding | None]:
+    """Everything that is wrong with a recording, as far as the checkers list it, and the gravest of
+    it as they have it.
+    """
     verdict = judge(history)
     found = [
         Violation(_kind(finding.rule), finding.rule, f"{finding.rule}: {finding.text}")
@@ -36,7 +40,12 @@ def violations(history: History) -> tuple[Violation, ...]:
     ]
     if verdict.more:
         found.append(Violation("", "more", f"{verdict.more} more findings were left out"))
-    return tuple(found)
+    return tuple(found), verdict.findings[0] if verdict.findings else None
+
+
+def violations(history: History) -> tuple[Violation, ...]:
+    """Everything that is wrong with a recording."""
+    return judged(history)[0]
 
 
 def _kind(rule: str) -> str:

@@ -26,11 +26,11 @@ from kvorum.drill.changes import Changes
 from kvorum.drill.damage import flip_a_bit
 from kvorum.drill.dump import complete
 from kvorum.drill.eye import Eye
+from kvorum.drill.facts import Stopped
 from kvorum.drill.gates import Gates
 from kvorum.drill.liveload import Crowd, kept
 from kvorum.drill.proxies import Proxies
 from kvorum.drill.recorder import Recorder
-from kvorum.drill.runner import Stopped
 from kvorum.drill.scenario import Scenario, Step
 from kvorum.drill.stage import Digest, Fault, StageError, View
 from kvorum.drill.words import LINK_WORDS
@@ -84,7 +84,7 @@ class ProcessStage:
         self._supervisor: Supervisor | None = None
         if not self._given:
             self._supervisor = Supervisor(self._spec(), RunDir(folder), say, stopping, bound=True)
-        self._eye = Eye(tls, self._state)
+        self._eye = Eye(tls, self._states)
         self._proxies = Proxies(self._name_of)
         self._client: Client | None = None
         self._gates: Gates | None = None
@@ -199,13 +199,18 @@ class ProcessStage:
         """The members as last heard of."""
         return self._eye.view()
 
-    def _state(self, name: str) -> str:
+    def _states(self) -> dict[str, str] | None:
+        """What the supervisor knows of its processes; None where they are somebody else's."""
         if self._supervisor is None:
-            return "running"
-        for view in self._supervisor.nodes():
-            if view.name == name:
-                return "dead" if view.state == "removed" else view.state
-        return "dead"
+            return None
+        if self._supervisor.state is None:
+            return {}
+        views = self._supervisor.nodes()
+        return {view.name: "dead" if view.state == "removed" else view.state for view in views}
+
+    def _state(self, name: str) -> str:
+        states = self._states()
+        return "running" if states is None else states.get(name, "dead")
 
     def _name_of(self, hexadecimal: str) -> str:
         try:
@@ -224,7 +229,7 @@ class ProcessStage:
         prefix = b"drill/" if not self._given else b"drill/%08x/" % self._rng.getrandbits(32)
         there = await self._client.range(prefix, prefix=True)
         revision, load = there.header.revision, self._scenario.load
-        self.recorder.history.state = r.State(revision, tuple(kept(kv) for kv in there.kvs))
+        self.recorder.history.add(r.State(revision, tuple(kept(kv) for kv in there.kvs)))
         self._crowd = Crowd(
             list(self._eye.urls.values()),
             self._tls,

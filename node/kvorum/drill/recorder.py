@@ -13,11 +13,29 @@ NS = 1_000_000_000
 _WRITES = (r.Put, r.Delete, r.Txn)
 
 
+class Recording(r.History):
+    """A history that tells each line that is added to it. ``on_line``: whom."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_line: Callable[[r.Line], None] | None = None
+
+    def add(self, line: r.Line) -> None:
+        """Sort one line in."""
+        super().add(line)
+        if self.on_line is not None:
+            self.on_line(line)
+
+
 class Recorder:
-    """Collects a :class:`kvorum.check.records.History`. ``now_s``: the stage's clock."""
+    """Collects a :class:`kvorum.check.records.History`. ``now_s``: the stage's clock.
+
+    ``acknowledged``, ``refused``, ``unknown``: how many operations ended so, up to now.
+    """
 
     def __init__(self, now_s: Callable[[], float]) -> None:
-        self.history = r.History()
+        self.history = Recording()
+        self.acknowledged = self.refused = self.unknown = 0
         self._now_s = now_s
         self._next = 0
         # When the newest acknowledged write was asked for, in seconds; -1: there was none.
@@ -47,6 +65,7 @@ class Recorder:
             self.id(), client, called, request, self.now(), answer, revision, term, member
         )
         self.history.add(made)
+        self.acknowledged += 1
         if isinstance(request, _WRITES):
             self.write_called_s = max(self.write_called_s, called / NS)
 
@@ -61,6 +80,10 @@ class Recorder:
     ) -> None:
         """An operation was refused, or given up without knowing what becomes of it."""
         returned = r.NEVER if unknown else self.now()
+        if unknown:
+            self.unknown += 1
+        else:
+            self.refused += 1
         self.history.add(
             r.Operation(
                 self.id(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvorum.drill.runner import Facts, Moment
+from kvorum.drill.facts import Facts, Moment
 from kvorum.drill.scenario import Scenario
 from kvorum.drill.verdict import Figures, Verdict
 
@@ -40,8 +40,10 @@ def figure_lines(figures: Figures) -> list[tuple[str, str]]:
         ("operations", f"{figures.operations} ({figures.acknowledged} acknowledged)"),
         ("failed, unknown", f"{figures.failed}, {figures.unknown}"),
         ("writes", f"{figures.writes} ({figures.writes_per_s:g} a second)"),
-        ("time to new leader", _seconds(figures.new_leader_s)),
+        ("time to new leader", _leaders(figures)),
         ("write stall", _seconds(figures.write_stall_s)),
+        ("read stall", _seconds(figures.read_stall_s)),
+        ("write latency", _latency(figures)),
         ("time to converge", _seconds(figures.converge_s)),
         ("leader changes, terms", f"{figures.leader_changes}, {figures.terms}"),
         ("faults that bit", f"{figures.faults_bitten} of {figures.faults}"),
@@ -49,8 +51,24 @@ def figure_lines(figures: Figures) -> list[tuple[str, str]]:
         ("stale reads", str(figures.stale_reads)),
         ("lost acknowledgements", str(figures.lost_acknowledgements)),
         ("watch gaps", str(figures.watch_gaps)),
+        ("wrong answers", str(figures.wrong_answers)),
+        ("other violations", str(figures.other_violations)),
         ("digests", "equal" if figures.digests_equal else "NOT EQUAL"),
     ]
+
+
+def _leaders(figures: Figures) -> str:
+    """The longest, and each where there were several."""
+    if len(figures.new_leaders_s) < 2:
+        return "never" if None in figures.new_leaders_s else _seconds(figures.new_leader_s)
+    each = ", ".join("never" if s is None else f"{s:.2f}" for s in figures.new_leaders_s)
+    return f"{_seconds(figures.new_leader_s)} (each: {each})"
+
+
+def _latency(figures: Figures) -> str:
+    if figures.write_p50_ms is None:
+        return "-"
+    return f"p50 {figures.write_p50_ms:g} ms, p99 {figures.write_p99_ms:g} ms"
 
 
 def _seconds(value: float | None) -> str:

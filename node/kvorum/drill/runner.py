@@ -11,58 +11,25 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kvorum.check import records as r
+from kvorum.drill.facts import Facts, Moment, Progress, Stopped, unheard
 from kvorum.drill.recorder import NS
 from kvorum.drill.scenario import Scenario, Step
-from kvorum.drill.stage import Digest, Fault, Stage, StageError, View
+from kvorum.drill.stage import Fault, Stage, StageError, View
 from kvorum.drill.targets import NoTarget, cut_links, resolve
 from kvorum.drill.words import LINK_WORDS, WORDS
 
+__all__ = ["Facts", "Moment", "Progress", "Runner", "Stopped", "unheard"]
+
 _POLL_S = 0.02
+_TELL_S = 0.2  # Between two words about progress.
 _TARGET_S = 10.0  # How long a step waits for somebody who fits its role.
 _CONVERGE_MORE_S = 30.0  # Waited beyond what is expected: how late it was is a figure as well.
+# A member that was killed for good is back after these, or none any more.
+_BACK = ("restart", "remove_member", "replace_member", "rejoin_member")
 _DIGESTS_S = 15.0  # After the last write every member applies it within a heartbeat or two.
-
-
-class Stopped(Exception):
-    """The drill was interrupted."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Something that happened, for the timeline. ``kind``: step, proof, lift, leader, failed,
-    note.
-    """
-
-    at_s: float
-    kind: str
-    text: str
-
-
-@dataclass
-class Facts:
-    """What the runner saw; the verdict is made of it and of the recording.
-
-    ``new_leader_s``: for each step that took the leader away, seconds until another led (None:
-    nobody did). ``converged_s``: after the end of all faults, None when it never came to that.
-    ``failed_steps``: those that could not be done or did not bite.
-    """
-
-    moments: list[Moment] = field(default_factory=list)
-    leaders: list[tuple[float, str, int]] = field(default_factory=list)
-    new_leader_s: list[float | None] = field(default_factory=list)
-    failed_steps: list[str] = field(default_factory=list)
-    injected: int = 0
-    bitten: int = 0
-    first_term: int = 0
-    last_term: int = 0
-    ended_s: float = 0.0
-    healed_s: float = 0.0
-    converged_s: float | None = None
-    digests: dict[str, Digest] = field(default_factory=dict)
-    broken: str = ""
 
 
 @dataclass
@@ -77,7 +44,7 @@ class Runner:
 
     Args:
         seed: chooses among nodes that fit a role.
-        say: told each moment as it comes.
+        say: told each moment as it comes. progress: told every so often how far it is.
         stopping: set from anywhere to end the drill early; :meth:`run` then raises Stopped.
     """
 
@@ -88,6 +55,7 @@ class Runner:
         seed: int,
         say: Callable[[Moment], None],
         stopping: threading.Event,
+        progress: Callable[[Progress], None] = unheard,
     ) -> None:
         self.facts = Facts()
         self._scenario = scenario
@@ -95,6 +63,9 @@ class Runner:
         self._rng = random.Random(seed)
         self._say = say
         self._stopping = stopping
+        self._progress = progress
+        self._phase, self._told_s = "starting", 0.0
+        self._dead: dict[str, int] = {}  # Killed until somebody starts them: the fault's line.
         self._active: list[_Active] = []
         self._before: tuple[str, ...] = ()
         self._mark = View()  # The cluster as it was at the step before,
@@ -108,16 +79,23 @@ class Runner:
     async def run(self) -> Facts:
         """The whole drill. Raises Stopped, and StageError when the stage cannot even begin."""
         try:
+            self._enter("starting")
             await self._stage.open()
             await self._stage.begin()
             view = self._stage.view()
             self.facts.first_term = view.term
             self._mark = view
             try:
+                self._enter("steps")
                 await self._steps()
+                self._enter("healing")
                 await self._heal()
+                self._enter("converging")
                 await self._converge()
+                self._enter("reading")
+                self.facts.finished_s = self._stage.now_s()
                 await self._stage.finish()
+                self._enter("comparing")
                 await self._compare()
             except StageError as error:
                 self.facts.broken = str(error)
@@ -125,7 +103,30 @@ class Runner:
             self.facts.last_term = max(self._stage.view().term, self.facts.first_term)
         finally:
             await self._stage.close()
+            for active in self._active:
+                self._over(active.line)
         return self.facts
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        self._tell()
+
+    def _tell(self) -> None:
+        recorder, view = self._stage.recorder, self._stage.view()
+        self._told_s = self._stage.now_s()
+        self._progress(
+            Progress(
+                at_s=self._told_s if self._phase != "starting" else 0.0,
+                length_s=self._scenario.length_s,
+                phase=self._phase,
+                acknowledged=recorder.acknowledged,
+                failed=recorder.refused,
+                unknown=recorder.unknown,
+                leader=view.leader,
+                term=view.term,
+                faults=tuple(active.fault.words for active in self._active),
+            )
+        )
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -150,6 +151,8 @@ class Runner:
         for active in [a for a in self._active if a.ends_s <= self._stage.now_s()]:
             await self._lift(active)
         self._observe()
+        if self._stage.now_s() >= self._told_s + _TELL_S:
+            self._tell()
         if self._agreed_s is None and not self._active and self._agree(self._clear_s):
             self._agreed_s = self._stage.now_s()
             self._note("note", f"all agree, {self._agreed_s - self._clear_s:.2f} s after that")
@@ -251,11 +254,12 @@ class Runner:
         self._stir()
         self._note("proof", proof)
         self._before = names or self._before
+        line = self._record(fault, began_s)
         if step.for_s:
             # At the moment of the injection: what the stage took for it is part of its time.
-            self._active.append(_Active(fault, began_s + step.for_s, self._record(fault)))
+            self._active.append(_Active(fault, began_s + step.for_s, line))
         else:
-            self._record(fault)
+            self._dead.update(dict.fromkeys(names, line))
         if _takes_leader(fault, view):
             self._lost(view, began_s)
 
@@ -272,6 +276,8 @@ class Runner:
             r.Fault(step.do, int(began_s * NS), int(began_s * NS), ",".join(names))
         )
         proof = await self._stage.order(step, names)
+        if step.do in _BACK:
+            self._risen(names)
         self._before = names or self._before
         self._stir()
         self._note("proof", proof)
@@ -280,25 +286,38 @@ class Runner:
         self._losses.append((len(self.facts.new_leader_s), since_s, view.term))
         self.facts.new_leader_s.append(None)
 
-    def _record(self, fault: Fault) -> int:
-        """A line about the fault; its end is written when it is lifted."""
-        faults = self._stage.recorder.history.faults
-        faults.append(
+    def _record(self, fault: Fault, began_s: float) -> int:
+        """A line about the fault, with the end that is planned; the true one comes when it is
+        over.
+        """
+        history = self._stage.recorder.history
+        ends_s = began_s + fault.step.for_s
+        history.add(
             r.Fault(
                 fault.step.do,
-                self._stage.recorder.now(),
-                r.NEVER,
+                int(began_s * NS),
+                int(ends_s * NS) if fault.step.for_s else r.NEVER,
                 ",".join(fault.names) or ",".join(sorted({a for a, _ in fault.links})),
                 fault.words,
             )
         )
-        return len(faults) - 1
+        return len(history.faults) - 1
+
+    def _over(self, line: int) -> None:
+        """The fault of that line has ended now."""
+        faults = self._stage.recorder.history.faults
+        faults[line] = faults[line]._replace(until=self._stage.recorder.now())
+
+    def _risen(self, names: tuple[str, ...]) -> None:
+        """Members that were killed for good are started again, or are no members any more."""
+        for line in sorted({self._dead.pop(name) for name in names if name in self._dead}):
+            if line not in self._dead.values():
+                self._over(line)
 
     async def _lift(self, active: _Active) -> None:
         self._active.remove(active)
         await self._stage.lift(active.fault)
-        faults = self._stage.recorder.history.faults
-        faults[active.line] = faults[active.line]._replace(until=self._stage.recorder.now())
+        self._over(active.line)
         self._stir()
         self._note("lift", f"over: {active.fault.words}")
 
@@ -309,6 +328,7 @@ class Runner:
             for active in list(self._active):
                 await self._lift(active)
             await self._stage.heal()
+            self._risen(tuple(self._dead))
             self._stir()
         self.facts.healed_s = self._stage.now_s()
         self._note("lift", "no fault is in force, every member is started")

@@ -1,26 +1,19 @@
-"""One drill from file to verdict, with everything kept in a run folder.
-
-The folder of a run: ``scenario.toml`` as it was read, ``history.ndjson`` (the recording, for
-``kvorum check``), ``timeline.json``, ``verdict.json``, ``report.txt``, and below ``cluster/`` the
-data and logs of the drill's own cluster.
-"""
+"""One drill from file to verdict; :mod:`kvorum.drill.kept` has what is kept of it."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from kvorum.check import records as r
-from kvorum.check.lines import encode_line
 from kvorum.client import TLS
-from kvorum.drill.judging import violations
-from kvorum.drill.report import report
-from kvorum.drill.runner import Facts, Moment, Runner
+from kvorum.drill.facts import Moment, Progress, unheard
+from kvorum.drill.judging import judged
+from kvorum.drill.kept import Kept
+from kvorum.drill.runner import Runner
 from kvorum.drill.scenario import Scenario
-from kvorum.drill.stage import Stage
+from kvorum.drill.stage import Stage, StageError
 from kvorum.drill.verdict import Verdict, judge
 from kvorum.errors import ConfigError
 
@@ -63,37 +56,45 @@ async def run_drill(
     folder: Path,
     stopping: threading.Event,
     say: Callable[[Moment], None] = quiet,
+    progress: Callable[[Progress], None] = unheard,
+    cluster: str = "",
 ) -> Verdict:
-    """Run, judge, keep. Raises :class:`kvorum.drill.runner.Stopped` when it was interrupted (what
-    was recorded until then is kept) and StageError when the cluster does not start.
+    """Run, judge, keep. ``say`` is told each moment as it comes, ``progress`` a few times a second
+    how far the run is; both in this event loop. ``cluster``: what it runs on, in words, where that
+    is not a cluster of the drill's own.
+
+    Raises :class:`kvorum.drill.facts.Stopped` when it was interrupted (what was recorded until then
+    is kept), and StageError when the cluster does not start or the run cannot be kept.
     """
-    (folder / "scenario.toml").write_text(scenario.text, encoding="utf-8")
-    runner = Runner(scenario, stage, seed, say, stopping)
+    try:
+        return await _run_drill(scenario, stage, seed, folder, stopping, say, progress, cluster)
+    except OSError as error:
+        raise StageError(f"{folder}: the run cannot be kept: {error}") from error
+
+
+async def _run_drill(
+    scenario: Scenario,
+    stage: Stage,
+    seed: int,
+    folder: Path,
+    stopping: threading.Event,
+    say: Callable[[Moment], None],
+    progress: Callable[[Progress], None],
+    cluster: str,
+) -> Verdict:
+    kept = Kept(folder, scenario, stage, seed, cluster)
+
+    def told(moment: Moment) -> None:
+        kept.moment(moment)
+        say(moment)
+
+    runner = Runner(scenario, stage, seed, told, stopping, progress)
     try:
         facts = await runner.run()
     finally:
-        history = stage.recorder.history
-        history.run = _run(scenario, stage, seed)
-        _keep(folder, runner.facts, history)
-    verdict = judge(scenario, stage.kind, seed, facts, history, violations(history))
-    text = json.dumps(verdict.as_json(), indent=2) + "\n"
-    (folder / "verdict.json").write_text(text, encoding="utf-8")
-    (folder / "report.txt").write_text(report(scenario, verdict, facts), encoding="utf-8")
+        await asyncio.to_thread(kept.close, runner.facts)
+    history = stage.recorder.history
+    found, gravest = await asyncio.to_thread(judged, history)
+    verdict = judge(scenario, stage.kind, seed, facts, history, found)
+    await asyncio.to_thread(kept.conclude, verdict, facts, gravest)
     return verdict
-
-
-def _run(scenario: Scenario, stage: Stage, seed: int) -> r.Run:
-    """The recording's first line. Locks write keys that no recorded operation wrote."""
-    names = stage.view().names
-    closed = scenario.load.locks == 0 and stage.own
-    skews = [step.percent for step in scenario.steps if step.do == "skew"]
-    rate = 100 + int(max([0.0, *skews]))
-    return r.Run(scenario.name, stage.kind, seed, closed, rate, members=names)
-
-
-def _keep(folder: Path, facts: Facts, history: r.History) -> None:
-    with (folder / "history.ndjson").open("w", encoding="utf-8") as out:
-        for line in history.lines():
-            out.write(encode_line(line) + "\n")
-    moments = [asdict(moment) for moment in facts.moments]
-    (folder / "timeline.json").write_text(json.dumps(moments, indent=1) + "\n", encoding="utf-8")

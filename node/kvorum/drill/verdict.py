@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kvorum.check import records as r
+from kvorum.drill.facts import Facts
 from kvorum.drill.judging import Violation
 from kvorum.drill.recorder import NS, acknowledged_writes
-from kvorum.drill.runner import Facts
 from kvorum.drill.scenario import Expect, Scenario
 
 FORMAT = 1
@@ -21,7 +21,15 @@ _SHOWN = 5  # Violations told in full; all of them are counted.
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured. Times in seconds; None: there was nothing to measure."""
+    """What was measured. Times in seconds; None: there was nothing to measure.
+
+    ``write_stall_s``: the longest time without an acknowledged write, from the clients' beginning
+    until writes flow after the last fault; ``read_stall_s`` the same of linearizable reads.
+    ``new_leader_s``: the longest of ``new_leaders_s``, which has, for each step that took the
+    leader away, the time until another led, None where none ever did. ``write_p50_ms``,
+    ``write_p99_ms``: how long acknowledged writes took. ``stale_reads`` to ``other_violations``:
+    what the checkers found.
+    """
 
     length_s: float
     operations: int
@@ -30,8 +38,12 @@ class Figures:
     unknown: int
     writes: int
     writes_per_s: float
+    write_p50_ms: float | None
+    write_p99_ms: float | None
     write_stall_s: float | None
+    read_stall_s: float | None
     new_leader_s: float | None
+    new_leaders_s: tuple[float | None, ...]
     leader_changes: int
     terms: int
     converge_s: float | None
@@ -41,6 +53,7 @@ class Figures:
     stale_reads: int
     lost_acknowledgements: int
     watch_gaps: int
+    wrong_answers: int
     other_violations: int
     digests_equal: bool
 
@@ -91,7 +104,8 @@ def _figures(facts: Facts, history: r.History, violations: tuple[Violation, ...]
     writes = acknowledged_writes(history)
     kinds = [violation.kind for violation in violations]
     took = [seconds for seconds in facts.new_leader_s if seconds is not None]
-    length_s = facts.ended_s or max((o.returned for o in operations), default=0) / NS
+    last_s = max((o.returned for o in operations), default=0) / NS
+    length_s = facts.ended_s or last_s
     return Figures(
         length_s=round(length_s, 3),
         operations=len(operations),
@@ -100,8 +114,12 @@ def _figures(facts: Facts, history: r.History, violations: tuple[Violation, ...]
         unknown=sum(o.unknown for o in operations),
         writes=len(writes),
         writes_per_s=round(len(writes) / length_s, 1) if length_s else 0.0,
-        write_stall_s=_stall_s(writes, facts.healed_s),
+        write_p50_ms=_percentile_ms(writes, 0.50),
+        write_p99_ms=_percentile_ms(writes, 0.99),
+        write_stall_s=_stall_s(writes, facts, last_s),
+        read_stall_s=_stall_s(_reads(history), facts, last_s),
         new_leader_s=round(max(took), 3) if took else None,
+        new_leaders_s=tuple(None if s is None else round(s, 3) for s in facts.new_leader_s),
         leader_changes=max(0, len(facts.leaders) - 1),
         terms=facts.last_term - facts.first_term,
         converge_s=None if facts.converged_s is None else round(facts.converged_s, 3),
@@ -111,22 +129,56 @@ def _figures(facts: Facts, history: r.History, violations: tuple[Violation, ...]
         stale_reads=kinds.count("stale_read"),
         lost_acknowledgements=kinds.count("lost_acknowledgement"),
         watch_gaps=kinds.count("watch"),
+        wrong_answers=kinds.count("wrong_answer"),
         other_violations=kinds.count(""),
         digests_equal=len(facts.digests) > 0 and len(set(facts.digests.values())) == 1,
     )
 
 
-def _stall_s(writes: list[r.Operation], until_s: float) -> float | None:
-    """The longest time between two acknowledgements, up to the first one after all faults."""
-    if not writes:
+def _reads(history: r.History) -> list[r.Operation]:
+    """Linearizable reads that were answered, in the order of their answers."""
+    found = [
+        o
+        for o in history.operations
+        if o.acknowledged and isinstance(o.request, r.Range) and not o.request.serializable
+    ]
+    return sorted(found, key=lambda operation: operation.returned)
+
+
+def longest_gap(
+    answered: list[r.Operation], facts: Facts, end_s: float
+) -> tuple[float, float] | None:
+    """The longest time between two answers, as (since, until) in seconds: from the beginning up to
+    the first answer after all faults; where none came any more, up to the end of the run.
+    """
+    if not answered:
         return None
-    before, longest = 0, 0
-    for write in writes:
-        longest = max(longest, write.returned - before)
-        before = write.returned
+    until_s = facts.healed_s or facts.ended_s
+    before, longest = 0, (0, 0)
+    for operation in answered:
+        longest = max(longest, (before, operation.returned), key=_length)
+        before = operation.returned
         if before / NS > until_s:
             break
-    return round(longest / NS, 3)
+    else:
+        longest = max(longest, (before, int((facts.finished_s or end_s) * NS)), key=_length)
+    return longest[0] / NS, longest[1] / NS
+
+
+def _length(gap: tuple[int, int]) -> int:
+    return gap[1] - gap[0]
+
+
+def _stall_s(answered: list[r.Operation], facts: Facts, end_s: float) -> float | None:
+    gap = longest_gap(answered, facts, end_s)
+    return None if gap is None else round(gap[1] - gap[0], 3)
+
+
+def _percentile_ms(answered: list[r.Operation], share: float) -> float | None:
+    took = sorted(operation.returned - operation.called for operation in answered)
+    if not took:
+        return None
+    return round(took[min(len(took) - 1, int(len(took) * share))] / 1e6, 2)
 
 
 def _findings(
@@ -147,6 +199,7 @@ def _safety(figures: Figures, violations: tuple[Violation, ...]) -> list[Finding
         "lost_acknowledgement": "acknowledged writes that are lost",
         "stale_read": "stale reads",
         "watch": "gaps, repeats or disorder in watches",
+        "wrong_answer": "answers that are wrong",
         "": "other violations",
     }
     for kind, title in titles.items():
