@@ -136,6 +136,11 @@ class State:
                 held[place] = round(value, 6)
         self._tick()
 
+    def forget(self, name: str) -> None:
+        """Samples that no longer count."""
+        for kept in (self.samples, self.sampled, self.largest):
+            kept.pop(name, None)
+
     def fact(self, name: str, text: str) -> None:
         """Something the table should say in words, such as why a part cannot be done here. The
         newest text of a name holds; "" takes it away.
