@@ -71,6 +71,7 @@ class FakeSession:
         self.fail: SessionError | None = None
         self.before_save: Callable[[], None] | None = None
         self.faults_enabled = True
+        self.user_name: str | None = None
         self.silent = False
         self._changed = asyncio.Event()
         self._next_fault = 1
@@ -142,6 +143,14 @@ class FakeSession:
     @property
     def read_only(self) -> bool:
         return self.read_only_flag
+
+    @property
+    def tls(self) -> None:
+        return None
+
+    @property
+    def user(self) -> str | None:
+        return self.user_name
 
     async def open(self) -> None:
         self.calls.append(("open",))

@@ -1,5 +1,5 @@
 """Every action of the terminal, once: keys, footer, help and command palette all read this
-table.
+table. Long because it is that table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TABS: tuple[tuple[str, str], ...] = (
 @dataclass(frozen=True, slots=True)
 class Action:
     """One thing a user can do. ``target`` is a tab or "app"; ``key`` lists keys, the first is the
-    one shown.
+    one shown. ``views``: where a tab has several views, those that it belongs to, apart by blanks.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Action:
     shown: bool = True
     changes: bool = False  # needs a session that may write
     destroys: bool = False  # asks before it does it
+    views: str = ""
 
     @property
     def labels(self) -> list[str]:
@@ -166,12 +167,109 @@ ACTIONS: tuple[Action, ...] = (
     ),
     # Drills.
     Action(
+        "drill_list",
+        "drills",
+        "d",
+        "drills",
+        "Choose a scenario: what it breaks, what is left, what it teaches; then run it",
+        views="links run runs",
+    ),
+    Action(
+        "drill_start",
+        "drills",
+        "enter",
+        "run",
+        "Run the chosen drill on the chosen stage",
+        views="list",
+    ),
+    Action(
+        "drill_stage",
+        "drills",
+        "s",
+        "stage",
+        "Where to run it: this cluster, one of its own, simulated, real etcd",
+        views="list",
+    ),
+    Action(
+        "drill_filter",
+        "drills",
+        "slash",
+        "filter",
+        "Show only drills with these words",
+        views="list",
+    ),
+    Action("drill_open", "drills", "o", "file", "Read a scenario file of your own", views="list"),
+    Action(
+        "drill_show",
+        "drills",
+        "v",
+        "run view",
+        "The drill that runs, or the last one: timeline, scorecard, verdict",
+        views="links list runs",
+    ),
+    Action(
+        "drill_stop",
+        "drills",
+        "x",
+        "stop",
+        "Stop the drill that runs; everything is healed first",
+    ),
+    Action(
+        "drill_again",
+        "drills",
+        "a",
+        "again",
+        "Run the same drill once more, with the same seed",
+        views="run runs",
+    ),
+    Action(
+        "drill_new_seed",
+        "drills",
+        "n",
+        "new seed",
+        "Run it once more with another seed: other members, other moments",
+        views="run runs",
+    ),
+    Action(
+        "drill_etcd",
+        "drills",
+        "E",
+        "on etcd",
+        "Run the same drill with the same seed on real etcd, to compare with",
+        views="run runs",
+    ),
+    Action(
+        "drill_compare",
+        "drills",
+        "c",
+        "compare",
+        "Runs of this drill side by side: earlier ones, and those on other stages",
+        views="list run",
+    ),
+    Action(
+        "drill_export",
+        "drills",
+        "e",
+        "export",
+        "Write the run as JSON, its timeline as SVG, its report as text",
+        views="run",
+    ),
+    Action(
+        "drill_links",
+        "drills",
+        "m",
+        "links",
+        "The matrix of links, to break by hand",
+        views="list run runs",
+    ),
+    Action(
         "link_one",
         "drills",
         "space",
         "cut",
         "Cut or heal the link under the cursor, in this direction",
         changes=True,
+        views="links",
     ),
     Action(
         "link_both",
@@ -180,6 +278,7 @@ ACTIONS: tuple[Action, ...] = (
         "cut both ways",
         "Cut or heal the link in both directions",
         changes=True,
+        views="links",
     ),
     Action(
         "isolate",
@@ -189,6 +288,7 @@ ACTIONS: tuple[Action, ...] = (
         "Cut the row's member off from all others",
         changes=True,
         destroys=True,
+        views="links",
     ),
     Action(
         "heal_all",
@@ -206,6 +306,7 @@ ACTIONS: tuple[Action, ...] = (
         "Hand leadership to the row's member",
         changes=True,
         destroys=True,
+        views="links",
     ),
     Action(
         "node_pause",
@@ -215,6 +316,7 @@ ACTIONS: tuple[Action, ...] = (
         "Let the row's node stand still, or go on",
         changes=True,
         destroys=True,
+        views="links",
     ),
     Action(
         "node_kill",
@@ -224,6 +326,7 @@ ACTIONS: tuple[Action, ...] = (
         "End the row's node at once",
         changes=True,
         destroys=True,
+        views="links",
     ),
     Action(
         "node_restart",
@@ -233,8 +336,16 @@ ACTIONS: tuple[Action, ...] = (
         "Start the row's node again",
         changes=True,
         destroys=True,
+        views="links",
     ),
-    Action("fault_longer", "drills", "plus", "longer", "Faults last longer from now on"),
+    Action(
+        "fault_longer",
+        "drills",
+        "plus",
+        "longer",
+        "Faults last longer from now on",
+        views="links",
+    ),
     Action(
         "fault_shorter",
         "drills",
@@ -242,6 +353,7 @@ ACTIONS: tuple[Action, ...] = (
         "shorter",
         "Faults last shorter from now on",
         shown=False,
+        views="links",
     ),
     # Leases.
     Action("lease_grant", "leases", "g", "grant", "Make a new lease", changes=True),

@@ -14,7 +14,7 @@ from textual.binding import BindingType
 from textual.widgets import ContentSwitcher, Input
 
 from kvorum_tui import actions, keymap
-from kvorum_tui.actions import BY_NAME, TABS, Action
+from kvorum_tui.actions import BY_NAME, TABS
 from kvorum_tui.control import NodeControl
 from kvorum_tui.feeds import ClusterFeed, Pulse
 from kvorum_tui.model.cluster_model import ClusterModel
@@ -175,9 +175,7 @@ class KvorumApp(App[None]):
         if not self._running:
             return
         pane = self.pane
-        items: list[tuple[Action, bool]] = [
-            (action, not pane.reason(action)) for action in actions.of(pane.tab) if action.shown
-        ]
+        items = [(a, not pane.reason(a)) for a in actions.of(pane.tab) if pane.offers(a)]
         items += [(action, True) for action in actions.of("app") if action.shown]
         self.bar.show_actions(items)
 
@@ -253,11 +251,13 @@ class KvorumApp(App[None]):
             return  # It is asked already.
         held = self.pane_of(LeasesPane).table.held()
         unsaved = any(isinstance(s, EditScreen) and s.edited for s in self.screen_stack)
-        lines = help_text.losses(held, self.cluster, self.clock(), unsaved)
+        drill = self.pane_of(DrillsPane)
+        lines = help_text.losses(held, self.cluster, self.clock(), unsaved, drill.running)
         if lines and not await self.push_screen_wait(
             Confirm("Leave?", lines, "Leave", danger=False, id=LEAVE)
         ):
             return
+        await drill.end_drill()
         self.exit()
 
     async def action_quit(self) -> None:

@@ -95,6 +95,7 @@ class LiveSession:
         }
         self._given = tuple(endpoints)
         self._read_only = read_only
+        self.tls, self.user = tls, user
         self._client: Client | None = None
         self._alone_until = 0.0
 

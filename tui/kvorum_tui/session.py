@@ -5,7 +5,7 @@ see ``live``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kvorum_tui.model.records import (
     KeyLife,
@@ -17,6 +17,9 @@ from kvorum_tui.model.records import (
     Saved,
     WatchBatch,
 )
+
+if TYPE_CHECKING:
+    from kvorum.client import TLS
 
 FAULT_MS_DEFAULT = 30_000
 
@@ -64,6 +67,14 @@ class Session(Protocol):
     @property
     def read_only(self) -> bool:
         """Whether every mutating call is refused on this side."""
+
+    @property
+    def tls(self) -> TLS | None:
+        """The files of ``https`` endpoints, for whoever connects on its own."""
+
+    @property
+    def user(self) -> str | None:
+        """Whoever is logged in; None without a login."""
 
     async def open(self) -> None:
         """Connect. Does not fail when no member answers: that is for the reports to say."""

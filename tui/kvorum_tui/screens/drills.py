@@ -10,16 +10,17 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
 from kvorum_tui import keymap
+from kvorum_tui.actions import Action
 from kvorum_tui.model import words
 from kvorum_tui.model.cluster_model import MemberState
 from kvorum_tui.screens.drill_deeds import quorum_lines, transfer_leader, why_no_transfer
-from kvorum_tui.screens.pane import Pane
+from kvorum_tui.screens.drill_runs import DrillRuns
 from kvorum_tui.session import FAULT_MS_DEFAULT, SessionError
 from kvorum_tui.widgets.dialogs import Confirm, Rich
 from kvorum_tui.widgets.link_matrix import LinkMatrix
@@ -33,8 +34,8 @@ NO_FAULTS_ETCD = (
 NO_CONTROL = "this terminal does not run the nodes; kvorum demo and kvorum up do"
 
 
-class DrillsPane(Pane):
-    """Matrix, nodes, ribbon."""
+class DrillsPane(DrillRuns):
+    """Matrix, nodes, ribbon; beside them the views of drills with a verdict."""
 
     tab = "drills"
     about = (
@@ -43,7 +44,10 @@ class DrillsPane(Pane):
         "lost while the other works, as in real networks. A fault always ends by itself: the node "
         "that inflicts it on itself holds the clock. The ribbon tells what happened and how many "
         "milliseconds passed from the loss of a leader until another member led in a higher term. "
-        "Without a quorum nothing can be written until the links are healed."
+        "Without a quorum nothing can be written until the links are healed. d lists the drills: "
+        "scenarios that break a cluster step by step while clients work on it, and end with a "
+        "verdict. Each says first what it breaks and what is left of the quorum; it can run on "
+        "this cluster, on one of its own, in simulation, and on real etcd to compare with."
     )
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("drills")
     DEFAULT_CSS = """
@@ -58,6 +62,8 @@ class DrillsPane(Pane):
     DrillsPane #score {
         height: 1; padding: 0 1; background: $background; color: $success; text-style: bold;
     }
+    DrillsPane #view-list, DrillsPane #view-run, DrillsPane #view-runs { display: none; }
+    DrillsPane #view-links { height: 1fr; }
     """
 
     def __init__(self) -> None:
@@ -72,16 +78,20 @@ class DrillsPane(Pane):
         self.dead: set[str] = set()
 
     def compose(self) -> ComposeResult:
-        """Matrix and state above, ribbon below."""
-        with Horizontal(id="top"):
-            yield self.links
-            with Vertical(classes="box", id="state") as box:
-                box.border_title = "Now"
-                yield self.now_lines
-        with Vertical(classes="box", id="ribbon-box") as box:
-            box.border_title = "What happened"
-            yield self.ribbon
-        yield self.score
+        """Matrix and state above, ribbon below; the other views wait behind."""
+        with Container(id="view-links"):
+            with Horizontal(id="top"):
+                yield self.links
+                with Vertical(classes="box", id="state") as box:
+                    box.border_title = "Now"
+                    yield self.now_lines
+            with Vertical(classes="box", id="ribbon-box") as box:
+                box.border_title = "What happened"
+                yield self.ribbon
+            yield self.score
+        yield self.list_view
+        yield self.run_view
+        yield self.compare_view
 
     def on_mount(self) -> None:
         """Widgets that are painted again and again."""
@@ -90,11 +100,26 @@ class DrillsPane(Pane):
             self.run_worker(self._watch_nodes(), group="nodes")
 
     def first_focus(self) -> Widget:
-        """The matrix."""
-        return self.matrix
+        """What the view in front is for."""
+        views = {
+            "links": self.matrix,
+            "list": self.list_view.first_focus(),
+            "run": self.run_view.first_focus(),
+            "runs": self.compare_view.first_focus(),
+        }
+        return views[self.view]
+
+    def offers(self, action: Action) -> bool:
+        """What belongs to the view in front; a drill is stopped only while one runs."""
+        if action.name == "drill_stop":
+            return self.running is not None
+        return action.shown and (not action.views or self.view in action.views.split())
 
     def refresh_at(self, now: float) -> None:
         """Everything here is the present."""
+        if self.view != "links":
+            self.refresh_view(now)
+            return
         self.matrix.refresh_at(now)
         self.ribbon.arrived()
         self.links.border_title = Content(f"Links · a fault lasts {self.duration_s} s (+ −)")
@@ -151,8 +176,9 @@ class DrillsPane(Pane):
     def why_not(self, name: str) -> str:
         """What a drill needs: the fault service, or the processes."""
         source, target = self.matrix.source, self.matrix.target
-        if name in ("fault_longer", "fault_shorter"):
-            return ""
+        elsewhere = self.why_not_drill(name)
+        if elsewhere or name.startswith("drill_") or name in ("fault_longer", "fault_shorter"):
+            return elsewhere
         if source is None:
             return "no member is known yet"
         if name == "transfer":

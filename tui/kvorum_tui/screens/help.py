@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from kvorum_tui.actions import TABS, Action, of
 from kvorum_tui.model import words
 from kvorum_tui.model.cluster_model import ClusterModel
+from kvorum_tui.model.drill_run import DrillRun
 from kvorum_tui.screens.pane import Pane
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Rich
@@ -78,9 +79,18 @@ def errors_help(errors: Iterable[tuple[float, SessionError]]) -> Rich:
     return lines or [[("no error so far", "dim")]]
 
 
-def losses(held: list[int], cluster: ClusterModel, now: float, unsaved: bool = False) -> Rich:
+def losses(
+    held: list[int],
+    cluster: ClusterModel,
+    now: float,
+    unsaved: bool = False,
+    drill: DrillRun | None = None,
+) -> Rich:
     """What leaving would end or leave behind; empty when nothing."""
     lines: Rich = []
+    if drill is not None:
+        name = drill.scenario.name
+        lines.append([(f"The drill {name} is running: it is stopped, and healed, first.", "warn")])
     if unsaved:
         lines.append([("What you typed in the editor is not saved.", "warn")])
     if held:

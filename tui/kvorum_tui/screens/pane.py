@@ -42,6 +42,10 @@ class Pane(Container):
             return READ_ONLY
         return self.why_not(action.name)
 
+    def offers(self, action: Action) -> bool:
+        """Whether the foot shows an action of this tab now."""
+        return action.shown
+
     def do(self, name: str) -> None:
         """Do an action. Methods that wait run beside the screen, never in front of it."""
         result = getattr(self, f"do_{name}")()

@@ -1,0 +1,360 @@
+"""What the Drills tab does with scenarios: choose, preview, run, stop, repeat, compare, export.
+
+One drill at a time, in a process of its own (:mod:`kvorum_tui.drill_process`); it goes on while
+other tabs are looked at, and is stopped and healed when the terminal is left.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kvorum.drill.places import runs_dir
+from kvorum.drill.preview import preview
+from kvorum.drill.scenario import Scenario
+from textual import on
+
+from kvorum_tui.actions import BY_NAME
+from kvorum_tui.drill_export import export
+from kvorum_tui.drill_process import DrillProcess, Process, Take
+from kvorum_tui.feeds import Pulse
+from kvorum_tui.model.drill_choice import WORDS, Place, scenario_path
+from kvorum_tui.model.drill_plan import planned, resolved, worst
+from kvorum_tui.model.drill_run import DrillRun
+from kvorum_tui.screens.drill_compare import DrillCompareView
+from kvorum_tui.screens.drill_list import DrillListView
+from kvorum_tui.screens.drill_run import DrillRunView
+from kvorum_tui.screens.pane import Pane
+from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Reader, Rich
+from kvorum_tui.widgets.paint import LineList
+
+SEEDS = 1 << 31
+REPORT_FILE = "report.txt"
+# Views of the tab, and how a sentence calls them.
+VIEWS = {
+    "links": "the matrix of links (m)",
+    "list": "the list of drills (d)",
+    "run": "the view of a run (v)",
+    "runs": "the comparison of runs (c)",
+}
+_ENDS = {"passed": ("passed", "information"), "failed": ("FAILED", "error")}
+_ENDS |= {"stopped": ("stopped", "warning"), "broken": ("could not be run", "error")}
+
+
+class DrillRuns(Pane):
+    """The tab's views and what is done in three of them; the matrix is the subclass's."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.view = "links"
+        self.list_view = DrillListView()
+        self.run_view = DrillRunView()
+        self.compare_view = DrillCompareView()
+        self.current: DrillRun | None = None
+        self.place: Place | None = None
+        self.process: Process | None = None
+        self.new_process: Callable[[Mapping[str, Any], Take], Process] = DrillProcess
+        self.stopping = False
+        self._pulse = Pulse(self._changed)
+
+    # --- views ------------------------------------------------------------------------------------
+
+    def show_view(self, view: str) -> None:
+        """Bring a view to the front."""
+        self.view = view
+        for name in VIEWS:
+            self.query_one(f"#view-{name}").display = name == view
+        self.refresh_view(self.kv.clock())
+        first = self.first_focus()
+        if first is not None and self.kv.pane is self:
+            first.focus()
+        self.kv.refresh_actions()
+
+    def refresh_view(self, now: float) -> None:
+        """The view in front, as of now."""
+        if self.view == "list":
+            self.list_view.refresh_at(now)
+        elif self.view == "run":
+            self.run_view.show(self.current, self.stopping)
+
+    def back(self) -> bool:
+        """Escape: a view up."""
+        if self.view == "links":
+            return False
+        if self.view == "list" and self.list_view.clear_filter():
+            self.list_view.drills.focus()
+            return True
+        up = {"list": "links", "run": "list", "runs": "run" if self.current else "list"}
+        self.show_view(up[self.view])
+        return True
+
+    def _changed(self) -> None:
+        if self.is_mounted and self.view == "run" and self.kv.pane is self:
+            self.refresh_view(self.kv.clock())
+            self.kv.refresh_actions()
+
+    # --- can it be done ---------------------------------------------------------------------------
+
+    @property
+    def running(self) -> DrillRun | None:
+        """The drill that runs now."""
+        run = self.current
+        return run if run is not None and not run.over else None
+
+    def why_not_drill(self, name: str) -> str:
+        """Why something about drills cannot be done now."""
+        views = BY_NAME[name].views.split()
+        if views and self.view not in views:
+            return f"that belongs to {VIEWS[views[0]]}"
+        if name == "drill_stop":
+            return "" if self.running else "no drill is running"
+        if name == "drill_start":
+            return self._why_not_start()
+        if name == "drill_show":
+            return "" if self.current else "no drill has run yet"
+        if name in ("drill_again", "drill_new_seed", "drill_etcd", "drill_export"):
+            if self.current is None and self.view == "run":
+                return "no drill has run yet"
+            if name == "drill_export":
+                return ""
+            return self._busy() or self._why_not_again(name)
+        return ""
+
+    def _busy(self) -> str:
+        running = self.running
+        return f"{running.scenario.name} is running: v shows it, x stops it" if running else ""
+
+    def _why_not_start(self) -> str:
+        chosen = self.list_view.chosen
+        if chosen is None:
+            return "no drill is chosen"
+        return self._busy() or chosen.place.why_not
+
+    def _why_not_again(self, name: str) -> str:
+        found = self._to_repeat()
+        if found is None:
+            return "the scenario of that run is not in the list"
+        scenario, place_name, _ = found
+        wanted = "etcd" if name == "drill_etcd" else place_name
+        there = {place.name: place for place in self.list_view.places(scenario)}
+        return there[wanted].why_not
+
+    def _to_repeat(self) -> tuple[Scenario, str, int] | None:
+        """The run that a repetition means: the chosen column, or the one in view."""
+        if self.view == "runs":
+            run = self.compare_view.table.current
+            if run is None:
+                return None
+            mine = (one for one in self.list_view.scenarios if one.name == run.name)
+            scenario = next(mine, None)
+            return (scenario, run.stage, run.seed) if scenario else None
+        if self.current is None or self.place is None:
+            return None
+        return self.current.scenario, self.place.name, self.current.seed
+
+    # --- running ----------------------------------------------------------------------------------
+
+    async def do_drill_start(self) -> None:
+        """The chosen drill, with a seed drawn."""
+        chosen = self.list_view.chosen
+        if chosen is not None:
+            await self._begin(chosen.scenario, chosen.place, random.SystemRandom().randrange(SEEDS))
+
+    async def do_drill_again(self) -> None:
+        """The same once more."""
+        await self._repeat()
+
+    async def do_drill_new_seed(self) -> None:
+        """The same with another seed."""
+        await self._repeat(seed=random.SystemRandom().randrange(SEEDS))
+
+    async def do_drill_etcd(self) -> None:
+        """The same on real etcd."""
+        await self._repeat(place_name="etcd")
+
+    async def _repeat(self, place_name: str = "", seed: int | None = None) -> None:
+        found = self._to_repeat()
+        if found is None:
+            return
+        scenario, name, old_seed = found
+        places = {place.name: place for place in self.list_view.places(scenario)}
+        await self._begin(scenario, places[place_name or name], old_seed if seed is None else seed)
+
+    async def _begin(self, scenario: Scenario, place: Place, seed: int) -> None:
+        if place.name == "connected" and not await self._agreed(scenario):
+            return
+        where = self.kv.cluster_title if place.name == "connected" else WORDS[place.name]
+        run = DrillRun(scenario, place.kind, seed, where, place.name == "connected")
+        request: dict[str, Any] = {
+            "scenario": scenario_path(scenario),
+            "stage": place.kind,
+            "seed": seed,
+            "parent": str(runs_dir()),
+        }
+        if run.connected:
+            session = self.kv.session
+            request["endpoints"] = list(session.endpoints)
+            if session.tls is not None:
+                files = asdict(session.tls)
+                request["tls"] = {k: str(v) if isinstance(v, Path) else v for k, v in files.items()}
+            self._tell_ribbon("fault", f"drill {scenario.name} begins")
+
+        def take(told: Mapping[str, Any]) -> None:
+            run.take(told)
+            self._pulse.mark()
+
+        self.current, self.place, self.stopping = run, place, False
+        self.process = process = self.new_process(request, take)
+        self.aside(lambda: self._follow(run, process), group="drill")
+        self.show_view("run")
+
+    async def _follow(self, run: DrillRun, process: Process) -> None:
+        try:
+            await process.run()
+        except OSError as error:
+            run.take({"t": "error", "text": str(error)})
+        word, severity = _ENDS[run.state]
+        text = f"{run.scenario.name} on {run.where}: {word}"
+        self.kv.tell(text, severity)
+        if run.connected:
+            self._tell_ribbon("note", f"drill {run.scenario.name}: {word}")
+        self.stopping = False
+        self._changed()
+
+    def _tell_ribbon(self, kind: str, text: str) -> None:
+        self.kv.cluster.note(self.kv.clock(), kind, text)
+
+    async def _agreed(self, scenario: Scenario) -> bool:
+        """Say what a drill does to the cluster in use; to break its quorum, its name is typed."""
+        now, cluster = self.kv.clock(), self.kv.cluster
+        leader = cluster.leader(now)
+        lines: Rich = []
+        for one, line in zip(
+            planned(scenario), preview(scenario, len(cluster.voters())), strict=True
+        ):
+            words = resolved(one.step, leader.name if leader else "")
+            left = f"{line.left} of {line.voters} left"
+            lines.append(
+                [(f"{line.when}: {words}  ", "text"), (left, "text" if line.quorum else "bad")]
+            )
+        low, kept = worst(preview(scenario, len(cluster.voters())))
+        missing = len(cluster.voters()) - len(cluster.up(now))
+        if missing:
+            lines.append([(f"{missing} of its voters do not answer even now.", "bad")])
+        kept = kept and low is not None and low.left - missing >= cluster.quorum
+        lines.append([])
+        if kept:
+            lines.append([("The quorum is kept; writes may wait for elections.", "good")])
+        else:
+            lines.append([("NO QUORUM at times: writes and linearizable reads stop.", "bad")])
+        load = scenario.load
+        writes = f"Its clients write keys below drill/ ({load.rate:g} operations a second)."
+        lines += [[(writes, "dim")], [("x stops it; every fault ends by itself, too.", "dim")]]
+        title = f"Run {scenario.name} on {self.kv.cluster_title}?"
+        typed = "" if kept else scenario.name
+        dialog = Confirm(title, lines, "Run", typed, danger=not kept)
+        return await self.app.push_screen_wait(dialog) is True
+
+    def do_drill_stop(self) -> None:
+        """Lift everything and end."""
+        if self.process is not None:
+            self.stopping = True
+            self.process.stop()
+            self.kv.tell("stopping the drill: everything is healed first")
+            self._changed()
+
+    async def end_drill(self) -> None:
+        """Stop what runs, and wait until nothing is broken any more."""
+        if self.process is not None and self.running:
+            await self.process.end()
+
+    async def on_unmount(self) -> None:
+        """The terminal is left."""
+        await self.end_drill()
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def do_drill_list(self) -> None:
+        """The list."""
+        self.show_view("list")
+
+    def do_drill_links(self) -> None:
+        """The matrix."""
+        self.show_view("links")
+
+    def do_drill_show(self) -> None:
+        """The run."""
+        self.show_view("run")
+
+    def do_drill_stage(self) -> None:
+        """The next stage."""
+        self.list_view.next_stage()
+        self.kv.refresh_actions()
+
+    def do_drill_filter(self) -> None:
+        """Words to filter by."""
+        self.list_view.open_filter()
+
+    async def do_drill_open(self) -> None:
+        """A file by its path."""
+        field = Field("path", "A scenario file (TOML)", hint="my-drill.toml", check=self._readable)
+        given = await self.app.push_screen_wait(Form("Open a scenario", [field], "Open"))
+        if given is not None:
+            self.list_view.open_file(given["path"])
+
+    def _readable(self, text: str) -> str:
+        return self.list_view.open_file(text)
+
+    async def do_drill_compare(self) -> None:
+        """Runs side by side."""
+        if self.view == "run" and self.current is not None:
+            name = self.current.scenario.name
+        else:
+            chosen = self.list_view.chosen
+            if chosen is None:
+                return
+            name = chosen.scenario.name
+        self.show_view("runs")
+        await self.compare_view.load(name, runs_dir())
+        self.kv.refresh_actions()
+
+    @on(LineList.Chosen, "#runs")
+    async def _report(self) -> None:
+        run = self.compare_view.table.current
+        if run is not None:
+            self.aside(lambda: self._read_report(run.folder))
+
+    async def _read_report(self, folder: Path) -> None:
+        path = folder / REPORT_FILE
+        text = path.read_text("utf-8") if path.is_file() else "It has no verdict, so no report."
+        lines: Rich = [[(line, "text")] for line in text.splitlines()]
+        await self.app.push_screen_wait(Reader(folder.name, lines))
+
+    async def do_drill_export(self) -> None:
+        """To files of the user's choice."""
+        run = self.current
+        if run is None:
+            return
+        stem = Path.cwd() / f"{run.scenario.name}-{run.stage}-{run.seed}"
+        label = "Where to; .json, .svg and .txt are written, or only the one that you name"
+        form = Form("Export the run", [Field("path", label, str(stem), check=_writable)], "Write")
+        given = await self.app.push_screen_wait(form)
+        if given is not None:
+            written = export(run, _path(given["path"]))
+            self.kv.tell(f"written: {', '.join(str(path) for path in written)}")
+
+
+def _path(text: str) -> Path:
+    return Path(text.strip() or ".").expanduser()
+
+
+def _writable(text: str) -> str:
+    path = _path(text)
+    if not path.name or path.is_dir():
+        return "a file's name is needed"
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent}"
+    return f"{path} exists already" if path.exists() else ""
