@@ -77,7 +77,7 @@ def reached(state: State) -> str:
         if p50 is not None and p99 is not None:
             figures = f"p50 {p50:.3g}, p99 {p99:.3g}, largest {state.largest[name]:.3g} {unit}"
             said.append(f"{stem} {figures}")
-    said += [text for name, text in sorted(state.facts.items()) if "\n" not in text]
+    said += [text for name, text in sorted(state.facts.items()) if is_short(name, text)]
     return cell("; ".join(said))
 
 
@@ -110,7 +110,7 @@ def plots(states: Sequence[State]) -> str:
     told = []
     for state in states:
         for name, text in sorted(state.facts.items()):
-            if "\n" in text:
+            if "\n" in text and not name.startswith("_"):
                 told.append(f"`{state.part.name}`, {spoken(name)}:\n\n```\n{text.rstrip()}\n```")
     return "\n\n".join(told)
 
@@ -129,6 +129,11 @@ def mended(states: Sequence[State]) -> str:
 def grouped(state: State) -> list[str]:
     """The names of the groups of counters."""
     return sorted({name.partition("/")[0] for name in state.counters if "/" in name})
+
+
+def is_short(name: str, text: str) -> bool:
+    """Whether a fact is one line, and not a slice's own affair."""
+    return "\n" not in text and not name.startswith("_")
 
 
 def measured(name: str) -> tuple[str, str]:
