@@ -7,14 +7,19 @@ far as ``NodeStatistics.history_revision`` says, some milliseconds behind what i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 from kvorum_proto.kvorum import v1
 
 from kvorum.api.guards import ServerStream, Who
 from kvorum.api.rules import require
 from kvorum.errors import Condition, KvorumError
+from kvorum.history.database import HistoryFailed
 from kvorum.history.pages import START, Question
+from kvorum.history.query import Query, QueryRefused, QueryStopped
 from kvorum.history.reader import HistoryBusy, HistoryInterrupted
 from kvorum.history.rows import Row
 from kvorum.limits import (
@@ -22,6 +27,9 @@ from kvorum.limits import (
     INSPECT_HISTORY_ROWS,
     INSPECT_INTERVAL_MS_MIN,
     INSPECT_LOG_TAIL_MAX,
+    QUERY_MESSAGE_BYTES,
+    QUERY_ROWS,
+    QUERY_TIMEOUT_S,
 )
 from kvorum.machine import commands
 from kvorum.raft import membership
@@ -35,14 +43,18 @@ _KEY_SHOWN_BYTES = 48
 
 
 class Inspect:
-    """Statistics at a bounded rate, stretches of the raft log, kept revisions of keys."""
+    """Statistics at a bounded rate, stretches of the raft log, kept revisions of keys, SQL."""
 
     service = "kvorum.v1.Inspect"
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self.unary = {"Log": self.log}
-        self.streams = {"Statistics": self.statistics, "History": self.history}
+        self.streams = {
+            "Statistics": self.statistics,
+            "History": self.history,
+            "Query": self.query,
+        }
 
     async def statistics(self, stream: ServerStream, who: Who) -> None:
         """A report now and then until the client leaves, or may not hear more.
@@ -120,6 +132,50 @@ class Inspect:
             more = page.more and (left > 0 or not request.limit)
             if more:
                 after = (page.rows[-1].revision, page.rows[-1].sub)
+
+    async def query(self, stream: ServerStream, who: Who) -> None:
+        """Read-only SQL over this member's history, of all that it has applied; see
+        :mod:`kvorum.history.query` for what may run and how much.
+        """
+        request = await stream.recv_message()
+        if request is None:
+            return
+        query = Query(
+            request.sql,
+            max_rows=request.max_rows or QUERY_ROWS,
+            timeout_s=request.timeout_ms / 1000 if request.timeout_ms else QUERY_TIMEOUT_S,
+        )
+        try:
+            found = await self._node.queries.run(query)
+        except QueryRefused as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from None
+        except (QueryStopped, HistoryFailed) as error:
+            raise GRPCError(Status.UNAVAILABLE, str(error)) from None
+        # A query is a long call.
+        require(self._node.machine.auth.check_root(who()))
+        columns = [v1.QueryColumn(name=name, type=kind) for name, kind in found.columns]
+        batches = list(_batches(found.rows_json))
+        for number, batch in enumerate(batches):
+            await stream.send_message(
+                v1.QueryRows(
+                    columns=columns if not number else [],
+                    rows_json=batch,
+                    truncated=found.truncated and number == len(batches) - 1,
+                )
+            )
+
+
+def _batches(rows: list[str]) -> Iterator[list[str]]:
+    """Rows in messages of a bounded size; at least one, which may be empty."""
+    batch: list[str] = []
+    size = 0
+    for row in rows:
+        if batch and size + len(row) > QUERY_MESSAGE_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += len(row)
+    yield batch
 
 
 def _revision(row: Row) -> v1.HistoryRevision:

@@ -3,12 +3,12 @@
 Standard output carries data and nothing else; standard error carries everything that is said
 about it. The exit codes follow etcdctl's where it has one (contract page "server", section 8):
 
-====
-==================================================================================================
-0     done 1     the cluster refused, or something failed 2     no member could be reached 3
-the input is wrong: a flag, a key, a file's line 4     what was asked for is gone: a compacted
-revision, an expired lease 5     interrupted, or a write whose outcome is not known ====
-==================================================================================================
+- 0: done
+- 1: the cluster refused, or something failed
+- 2: no member could be reached
+- 3: the input is wrong: a flag, a key, a line of a file
+- 4: what was asked for is gone: a compacted revision, an expired lease
+- 5: interrupted, or a write whose outcome is not known
 
 Nothing here imports the client: ``kvorum --help`` may show :data:`EXIT_CODES` without paying for
 it.

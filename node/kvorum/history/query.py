@@ -15,15 +15,15 @@ import shutil
 import subprocess
 import sys
 import threading
-from concurrent.futures import Future
+from collections.abc import Hashable
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kvorum.history import sandbox
 from kvorum.history.copying import remove_history
 from kvorum.history.database import HistoryError
-from kvorum.history.writer import HistoryWriter
 from kvorum.limits import (
     QUERIES_RUNNING,
     QUERY_ADDRESS_SPACE_MB,
@@ -41,6 +41,16 @@ class QueryRefused(HistoryError):
 
 class QueryStopped(HistoryError):
     """The query was cancelled by who asked for it."""
+
+
+class Source(Protocol):
+    """Whose history is asked. Both futures wait for what was queued before."""
+
+    def settle(self) -> Future[Hashable]:
+        """Commit; what comes back is another value whenever the history has changed."""
+
+    def copy_to(self, path: Path) -> Future[Path]:
+        """A private copy of what is committed. OSError when there is no room for it."""
 
 
 class Column(NamedTuple):
@@ -72,11 +82,11 @@ class _Copy:
     """A private copy and how many queries read it."""
 
     path: Path
-    state: tuple[int, int]
+    state: Hashable
     users: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Query:
     """A query to be run once; ``cancel`` may come from any thread at any time."""
 
@@ -106,13 +116,13 @@ class Query:
 
 
 class QueryRunner:
-    """Runs people's SQL against the history of a writer; its copies live in ``directory``.
+    """Runs people's SQL against a history; its copies live in ``directory``.
 
     Bounds of a single query may be asked lower than the limits, never higher.
     """
 
-    def __init__(self, writer: HistoryWriter, directory: Path) -> None:
-        self._writer = writer
+    def __init__(self, source: Source, directory: Path) -> None:
+        self._source = source
         self._directory = directory
         self._slots = threading.BoundedSemaphore(QUERIES_RUNNING)
         self._lock = threading.Lock()
@@ -144,18 +154,21 @@ class QueryRunner:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _take_copy(self) -> _Copy:
-        figures = self._writer.statistics()
-        state = (figures.transactions, figures.compact_revision)
         with self._lock:
-            if not self._copies or self._copies[-1].state != state:
-                self._number += 1
-                path = self._directory / f"copy-{self._number}.duckdb"
-                made: Future[Path] = self._writer.copy_to(path)
-                try:
-                    self._copies.append(_Copy(made.result(), state))
-                except OSError as error:
-                    remove_history(path)
-                    raise QueryRefused(f"the history cannot be copied: {error}") from error
+            try:
+                state = self._source.settle().result()
+                if not self._copies or self._copies[-1].state != state:
+                    self._number += 1
+                    path = self._directory / f"copy-{self._number}.duckdb"
+                    try:
+                        self._copies.append(_Copy(self._source.copy_to(path).result(), state))
+                    except BaseException:
+                        remove_history(path)
+                        raise
+            except OSError as error:
+                raise QueryRefused(f"the history cannot be copied: {error}") from error
+            except CancelledError as error:
+                raise QueryRefused("the history was replaced meanwhile; ask again") from error
             copy = self._copies[-1]
             copy.users += 1
             self._drop_unused()

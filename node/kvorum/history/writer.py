@@ -21,7 +21,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
@@ -129,6 +129,7 @@ class HistoryWriter:
         # What a file holds when it is opened may sit in DuckDB's log alone.
         self._checkpointed_index = 0 if database.log_bytes() else found.applied_index
         self._compact_revision = found.compact_revision
+        self._self = object()
         self._rows_written = self._transactions = self._checkpoints = 0
         self._last_commit_ns = self._last_checkpoint_ns = 0
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
@@ -154,6 +155,10 @@ class HistoryWriter:
     def flush(self) -> Future[Durable]:
         """Done when everything queued before is committed."""
         return self._submit(self._durable)
+
+    def settle(self) -> Future[Hashable]:
+        """The same; another value comes back whenever the history has changed, or is another."""
+        return self._submit(lambda: (self._self, self._transactions, self._compact_revision))
 
     def checkpoint(self) -> Future[Durable]:
         """Done when everything queued before is in the file proper, out of reach of a torn log."""

@@ -66,6 +66,7 @@ class DataDir:
         self.wal = config.wal_dir or member / "wal"
         self.snap = member / "snap"
         self.history = member / "history.duckdb"
+        self.query = member / "query"
         try:
             self.make()
             self.lock = DataDirLock(root)

@@ -309,6 +309,25 @@ class HistoryDesk:
         self.flush(flushed)
         return answer
 
+    def ask_writer(self, ask: Callable[[HistoryWriter], Future[_T]]) -> Future[_T]:
+        """Ask the writer of the file in use, after everything queued so far; any thread.
+
+        The future is cancelled when a snapshot replaces the file meanwhile.
+        """
+        answer: Future[_T] = Future()
+
+        def begin() -> bool:
+            try:
+                asked = ask(self.writer)
+            except HistoryFailed as error:
+                answer.set_exception(error)
+            else:
+                asked.add_done_callback(lambda done: _hand_on(done, answer))
+            return True
+
+        self._call(lambda: self._enqueue(begin))
+        return answer
+
     def _answered(self, effect: ReadHistoryEvents, done: Future[EventsResult]) -> None:
         self._post(events(effect.token, done))
         self._call(self._drain)
@@ -479,6 +498,10 @@ def _cancelled() -> Future[Any]:
 
 def _hand_on(done: Future[_T], answer: Future[_T]) -> None:
     """One future's fate to another."""
+    if done.cancelled():
+        answer.cancel()
+        answer.set_running_or_notify_cancel()
+        return
     error = done.exception()
     if error is not None:
         answer.set_exception(error)

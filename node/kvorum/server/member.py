@@ -66,6 +66,7 @@ from kvorum.server.link import Self
 from kvorum.server.listener import Listener, ProtocolFactory
 from kvorum.server.metrics import Metrics
 from kvorum.server.peers import Peers
+from kvorum.server.querydesk import QueryDesk
 from kvorum.server.runtime import Node
 from kvorum.server.snapshotdesk import SnapshotDesk
 from kvorum.server.tokens import open_tokens
@@ -233,6 +234,7 @@ class Member:
             crash.die,
             failpoint,
         )
+        node.queries = self._queries = QueryDesk(self._history, self._places.query)
         self._snapshots = SnapshotDesk(
             found.store,
             found.snap_disk,
@@ -399,6 +401,7 @@ class Member:
         if node.is_leader:
             await self._hand_over()
         node.leave()
+        self._queries.cancel_all()
         # Clients first (they are last in the list's order of start): their calls need the peers.
         for listener in reversed(self._listeners[1:]):
             await listener.stop(SHUTDOWN_GRACE_S)
@@ -429,6 +432,7 @@ class Member:
             log.warning("could not hand the leadership on", extra={"error": str(error)})
 
     def _close_disks(self) -> None:
+        self._queries.close()
         self._snapshots.close()
         self._disk.close()
         self._history.close()

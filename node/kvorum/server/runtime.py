@@ -61,6 +61,7 @@ from kvorum.server.ports import (
     PeersPort,
     SnapshotsPort,
 )
+from kvorum.server.querydesk import QueryDesk
 from kvorum.server.quota import Quota
 from kvorum.server.slowness import Slowness
 from kvorum.server.statistics import NodeStatistics, collect
@@ -77,8 +78,10 @@ class Node:
     """One member, running.
 
     Made by :func:`kvorum.server.boot.boot`; the ports are attached with :meth:`attach` because they
-    call back.
+    call back. ``queries`` is set by whoever knows the node's places.
     """
+
+    queries: QueryDesk
 
     def __init__(
         self,
