@@ -208,6 +208,7 @@ def test_a_member_that_lost_its_data_is_not_started_again(tmp_path: Path, state:
         assert await c.refusal(lost) == ran_before
         # Removed, it is still refused; added anew, it comes back under another id.
         await c.node(leader).change_members(MemberRemove(id_))
+        await c.applied_everywhere()
         if state == "new":
             assert await c.refusal(lost) == ran_before
         else:
