@@ -1,8 +1,10 @@
 """From simulated disks to what a replica starts from, by the rules of the server's start.
 
-A damaged log is never lived on with: the member stays out. A damaged snapshot file is set aside for
-an older one, as long as the log still follows that. A lost history is built anew from a snapshot's
-live keys, and what was before them is not known on this member any more.
+An empty disk makes a first start: of a member of a new cluster, or of one that joins and knows
+nobody until a leader's snapshot comes. A damaged log is never lived on with: the member stays out.
+A damaged snapshot file is set aside for an older one, as long as the log still follows that. A lost
+history is built anew from a snapshot's live keys, and what was before them is not known on this
+member any more.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kvorum.machine.apply import ImageError, Machine, decode_image, encode_image
 from kvorum.machine.events import PUT, Event
@@ -28,6 +31,7 @@ from kvorum.storage.interface import (
     WalMetadata,
 )
 from kvorum.storage.memory import MemoryDisk
+from kvorum.storage.replay import segment_names
 from kvorum.storage.snapshot_file import Snapshots
 from kvorum.storage.wal import Wal, has_log
 
@@ -55,6 +59,51 @@ class Disks:
             disk.fail_syncs = disk.fail_writes = -1
             disk.capacity_bytes = None
 
+    def flip_log(self, rng: random.Random, settled_bytes: int) -> str:
+        """Flip a bit of the log's older bytes, of its newest segment's first ``settled_bytes``;
+        says which, empty when there was none."""
+        disk = self.log
+        names = segment_names(disk)
+        sizes = [disk.size(name) for name in names]
+        if sizes:
+            sizes[-1] = min(sizes[-1], settled_bytes)
+        if not sum(sizes):
+            return ""
+        at = rng.randrange(sum(sizes))
+        for name, size in zip(names, sizes, strict=True):
+            if at < size:
+                disk.flip_bit(name, at, rng.randrange(8))
+                return f"{name} at {at}"
+            at -= size
+        return ""
+
+    def flip_snapshot(self, rng: random.Random) -> str:
+        """Flip a bit of the newest snapshot file; says which, empty when there is none."""
+        names = [name for name in self.snap.names() if name.endswith(".snap")]
+        if not names:
+            return ""
+        self.snap.flip_bit(names[-1], rng.randrange(self.snap.size(names[-1])))
+        return names[-1]
+
+
+class First(NamedTuple):
+    """The members as a first start is told of them. ``joins``: they run already."""
+
+    members: tuple[Member, ...]
+    joins: bool = False
+
+    @classmethod
+    def of(cls, ids: Sequence[int]) -> First:
+        """The members of a new cluster."""
+        return cls(
+            tuple(Member(v, f"n{v}", (peer_url(v),), (f"http://n{v}:2379",)) for v in ids),
+        )
+
+
+def peer_url(member: int, port: int = 2380) -> str:
+    """Where a member can be reached by its peers."""
+    return f"http://n{member}:{port}"
+
 
 @dataclass
 class Start:
@@ -65,14 +114,15 @@ class Start:
     snapshots: Snapshots
     history: SimHistory
     verdict: Verdict
+    rebuilt: bool = False
 
 
-def start(disks: Disks, member_id: int, voters: Sequence[int], note: Note) -> Start:
+def start(disks: Disks, member_id: int, first: First, note: Note) -> Start:
     """Read the disks, or prepare them for the first start. Raises CannotStart."""
     snapshots = Snapshots(disks.snap, lambda broken: note(f"sets a snapshot aside: {broken}"))
     metadata = WalMetadata(CLUSTER_ID, member_id)
     if not has_log(disks.log):
-        _bootstrap(disks.log, snapshots, metadata, voters)
+        _bootstrap(disks.log, snapshots, metadata, first)
     try:
         wal, recovered = Wal.open(
             disks.log, metadata, segment_bytes=SEGMENT_BYTES, clock_ns=lambda: 0
@@ -83,6 +133,7 @@ def start(disks: Disks, member_id: int, voters: Sequence[int], note: Note) -> St
     # A marker in the log comes after the file is complete; a file without one is a leftover.
     reached = -1 if history is None else history.applied_index
     chosen = _usable(snapshots, recovered, [m for m in recovered.snapshots if m.index <= reached])
+    rebuilt = chosen is None
     if chosen is None:
         chosen = _oldest(snapshots, recovered)
         file, machine = chosen
@@ -99,17 +150,13 @@ def start(disks: Disks, member_id: int, voters: Sequence[int], note: Note) -> St
         max(history.applied_index, file.meta.index),
         max(0, history.compact_revision),
     )
-    return Start(boot, wal, snapshots, history, recovered.verdict)
+    return Start(boot, wal, snapshots, history, recovered.verdict, rebuilt)
 
 
-def _bootstrap(
-    disk: MemoryDisk, snapshots: Snapshots, metadata: WalMetadata, voters: Sequence[int]
-) -> None:
-    members = tuple(
-        Member(v, f"n{v}", (f"http://n{v}:2380",), (f"http://n{v}:2379",)) for v in voters
-    )
-    machine = Machine(CLUSTER_ID, members)
-    meta = SnapshotMeta(0, 0, ConfState(tuple(voters)))
+def _bootstrap(disk: MemoryDisk, snapshots: Snapshots, metadata: WalMetadata, first: First) -> None:
+    voters = () if first.joins else tuple([member.id for member in first.members])
+    machine = Machine(CLUSTER_ID, first.members)
+    meta = SnapshotMeta(0, 0, ConfState(voters))
     snapshots.save(meta, 1, encode_image(machine.image()))
     wal = Wal.create(
         disk, metadata, salt=metadata.member_id, segment_bytes=SEGMENT_BYTES, clock_ns=lambda: 0

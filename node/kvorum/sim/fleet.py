@@ -87,7 +87,10 @@ class Tally:
 
     def struck(self) -> dict[str, int]:
         """Faults that bit, by kind: those of the plan, the network's, the disk's."""
-        roots = ("strike.", "cut.", "network.", "crash.", "disk.", "boot.torn", "boot.refused")
+        roots = (
+            *("strike.", "member.", "cut.", "network.", "crash.", "disk."),
+            *("boot.torn", "boot.refused", "boot.joins"),
+        )
         return {
             name: count
             for name, count in sorted(self.coverage.items())

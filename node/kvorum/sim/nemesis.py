@@ -15,6 +15,7 @@ from kvorum.replica import inputs as i
 from kvorum.sim.network import FAIR, SHAPES, Network, both_ways, shape
 from kvorum.sim.node import SimNode
 from kvorum.sim.plan import Plan, Strike, Traits
+from kvorum.sim.steward import Steward
 from kvorum.sim.world import World
 
 _SECOND_US = 1_000_000
@@ -38,12 +39,14 @@ class Nemesis:
         network: Network,
         nodes: Sequence[SimNode],
         plan: Plan,
+        steward: Steward,
         readers: Sequence[Reader] = (),
     ) -> None:
         self._world = world
         self._network = network
         self._nodes = nodes
         self._plan = plan
+        self._steward = steward
         self._readers = readers
         self._rng = world.dice("nemesis")
         self._active = False
@@ -69,6 +72,7 @@ class Nemesis:
             "compact": self._compact,
             "transfer": self._transfer,
             "stall_watcher": self._stall_watcher,
+            **steward.kinds,
         }
 
     # --- the storm --------------------------------------------------------------------------------
@@ -77,10 +81,15 @@ class Nemesis:
         """Let the plan loose."""
         self._active = True
         self._network.weather = self._plan.weather
-        for node, traits in zip(self._nodes, self._plan.traits, strict=True):
-            self._set(node, traits)
+        for node in self._nodes:
+            self.adopt(node)
         for strike in self._plan.strikes:
             self._schedule(strike)
+
+    def adopt(self, node: SimNode) -> None:
+        """Give a node its traits for as long as the storm lasts, and raise it when it dies."""
+        self._set(node, self._traits(node))
+        node.on_death = self.revive
 
     def _schedule(self, strike: Strike) -> None:
         def act() -> None:
@@ -99,6 +108,7 @@ class Nemesis:
         But for the members ``left_out``: half of these are down, the others cut off.
         """
         self._active = False
+        self._steward.stop()
         self._kept_down = ()
         self._network.heal()
         self._network.weather = FAIR
@@ -114,7 +124,8 @@ class Nemesis:
 
     def _leave_out(self, number: int) -> None:
         if self._rng.random() < 0.5:
-            node = self._nodes[number - 1]
+            node = self._steward.node(number)
+            assert node is not None
             node.crash(power=True)
             self._kept_down += (number,)
         else:
@@ -129,11 +140,16 @@ class Nemesis:
         node.vote_crash_chance = traits.vote_crash_chance
 
     def _traits(self, node: SimNode) -> Traits:
-        return self._plan.traits[node.id - 1] if self._active else _WELL
+        traits = self._plan.traits
+        return traits[(node.id - 1) % len(traits)] if self._active else _WELL
+
+    def _living(self) -> list[SimNode]:
+        """All but those that were removed and have ended."""
+        return [node for node in self._nodes if not node.gone]
 
     def _pick(self, rng: random.Random) -> SimNode:
         """Any node that can live; the leader more often, because that is where it hurts."""
-        able = [n for n in self._nodes if not n.out]
+        able = [n for n in self._nodes if not n.out and not n.gone]
         leaders = [n for n in able if n.alive and n.replica.leader == n.id]
         return rng.choice(leaders) if leaders and rng.random() < 0.4 else rng.choice(able)
 
@@ -159,7 +175,7 @@ class Nemesis:
         return was_alive
 
     def _all_down(self, rng: random.Random) -> bool:
-        for node in self._nodes:
+        for node in self._living():
             node.crash(power=True)
             self.revive(node)
         return True
@@ -170,7 +186,8 @@ class Nemesis:
         """
         node = self._pick(rng)
         node.crash(power=True)
-        rivals = rng.sample(self._nodes, min(2, len(self._nodes)))
+        living = self._living()
+        rivals = rng.sample(living, min(2, len(living)))
         ticks = rng.randint(10, 25)
 
         def start() -> None:
@@ -248,14 +265,9 @@ class Nemesis:
         )
         return node.alive
 
-    def _may_harm(self, node: SimNode) -> bool:
-        """Not so many that no majority could ever be whole again."""
-        lost = [n for n in self._nodes if n is not node and (n.out or n.damaged)]
-        return not node.damaged and len(lost) < (len(self._nodes) - 1) // 2
-
     def _flip_log(self, rng: random.Random) -> bool:
         node = self._pick(rng)
-        if not self._may_harm(node):
+        if not self._steward.may_harm(node):
             return False
         node.crash(power=False)
         self.revive(node)
@@ -263,7 +275,7 @@ class Nemesis:
 
     def _flip_snapshot(self, rng: random.Random) -> bool:
         node = self._pick(rng)
-        if not self._may_harm(node):
+        if not self._steward.may_harm(node):
             return False
         node.crash(power=False)
         self.revive(node)
@@ -279,7 +291,7 @@ class Nemesis:
     # --- links ------------------------------------------------------------------------------------
 
     def _cut(self, rng: random.Random) -> bool:
-        ids = [node.id for node in self._nodes]
+        ids = [node.id for node in self._living()]
         self._network.heal()
         kind = rng.choice(SHAPES)
         pairs = shape(kind, ids, self._pick(rng).id, rng)
@@ -296,9 +308,10 @@ class Nemesis:
 
     def _flap(self, rng: random.Random) -> bool:
         """One link goes and comes again, several times."""
-        if len(self._nodes) < 2:
+        ids = [node.id for node in self._living()]
+        if len(ids) < 2:
             return False
-        one, other = rng.sample([node.id for node in self._nodes], 2)
+        one, other = rng.sample(ids, 2)
         links = both_ways([(one, other)])
 
         def turn(left: int) -> None:
@@ -333,7 +346,7 @@ class Nemesis:
     def _transfer(self, rng: random.Random) -> bool:
         """Whoever leads hands over to somebody."""
         leaders = [n for n in self._nodes if n.alive and n.replica.leader == n.id]
-        target = rng.choice(self._nodes)
+        target = rng.choice(self._living())
         if not leaders or target is leaders[0]:
             return False
         return self._ask(leaders[0], lambda number: i.TransferLeader(number, target.id))

@@ -26,17 +26,19 @@ from kvorum.replica.replica import Replica
 from kvorum.replica.requests import Outcome
 from kvorum.replica.state import ReplicaConfig
 from kvorum.sim import boot
-from kvorum.sim.boot import CLUSTER_ID, Disks
+from kvorum.sim.boot import CLUSTER_ID, Disks, First
+from kvorum.sim.diskthread import DiskThread
 from kvorum.sim.history import SimHistory
+from kvorum.sim.joining import Leaving, Removed, ask_members, keep_links, publish
 from kvorum.sim.network import Network
 from kvorum.sim.properties import Properties
 from kvorum.sim.world import World
-from kvorum.storage.interface import WalFailed
 from kvorum.storage.replay import segment_names
 from kvorum.storage.snapshot_file import Snapshots
-from kvorum.storage.wal import Wal
+from kvorum.storage.wal import Wal, has_log
 
 TICK_US = 100_000
+_FIRST_LOOK_US = 500_000
 
 _NAMED = ("because", "granted", "message", "pre", "result")  # facts that tell one path from another
 
@@ -51,8 +53,11 @@ def _gives_vote(effect: e.Effect) -> bool:
 
 
 class SimNode:
-    """One member. ``alive`` False: its process is gone, its disks remain. ``out``: why it can never
-    start again, empty as long as it can. ``damaged``: its disks were harmed since its last start.
+    """One member; without ``voters`` one that joins a cluster that runs.
+
+    ``alive`` False: its process is gone, its disks remain. ``out``: why it can never start again,
+    empty as long as it can. ``damaged``: its disks were harmed since its last start. ``gone``: it
+    was removed, knows it, and has ended for good.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class SimNode:
         voters: tuple[int, ...],
         snapshot_count: int,
         watch_buffer_bytes: int = WATCH_STREAM_BUFFER_BYTES,
+        lease_checkpoint_ticks: int = 0,
+        lease_checkpoint_persist: bool = False,
     ) -> None:
         self.id = member_id
         self.alive = False
@@ -82,8 +89,14 @@ class SimNode:
         self._voters = voters
         self._snapshot_count = snapshot_count
         self._watch_buffer_bytes = watch_buffer_bytes
+        self._checkpoint_ticks = lease_checkpoint_ticks
+        self._checkpoint_persist = lease_checkpoint_persist
         self.out = ""
         self.damaged = ""
+        self.gone = False
+        # Times at which its history was made anew, and the first revision that it knows since.
+        self.rebuilt: list[tuple[int, int]] = []
+        self.leaving: Leaving | None = None
         self._rng = world.dice(f"node {member_id}")
         self.disks = Disks(self._rng)
         self._history = SimHistory()
@@ -95,8 +108,7 @@ class SimNode:
         self._wal: Wal
         self._snapshots: Snapshots
         self.replica: Replica
-        self._disk_queue: list[Callable[[], None]] = []
-        self._disk_busy = False
+        self._disk: DiskThread
         self._waiting: dict[int, tuple[Answered, int]] = {}
         self._kept: list[i.Input] = []
         self._performers = self._table()
@@ -106,13 +118,16 @@ class SimNode:
     def start(self) -> None:
         """Boot from the disks, as the server does; what cannot be lived on with puts it ``out``."""
         assert not self.alive
-        if self.out:
+        if self.out or self.gone:
             return
-        self.boots += 1
         self.disks.heal()
         world = self._world
+        first = self._first_members()
+        if first is None:
+            return
+        self.boots += 1
         try:
-            begun = boot.start(self.disks, self.id, self._voters, self._say)
+            begun = boot.start(self.disks, self.id, first, self._say)
         except boot.CannotStart as why:
             world.coverage["boot.refused"] += 1
             world.note(f"n{self.id} is out: {why}")
@@ -123,6 +138,11 @@ class SimNode:
         if self.damaged == "log":
             world.fail(f"node {self.id} started from a log with a flipped bit")
         self.damaged = ""
+        if self.id in begun.boot.machine.members.removed:
+            self._end_for_good()
+            return
+        if begun.rebuilt:
+            self.rebuilt.append((world.now_us, begun.boot.history_floor))
         world.coverage[f"boot.{begun.verdict.value}"] += 1
         self._wal, self._snapshots, self._history = begun.wal, begun.snapshots, begun.history
         self._installed_index = self._settled_bytes = 0
@@ -133,15 +153,43 @@ class SimNode:
             snapshot_count=self._snapshot_count,
             catchup_entries=self._snapshot_count // 2,
             watch_buffer_bytes=self._watch_buffer_bytes,
+            lease_checkpoint_ticks=self._checkpoint_ticks,
+            lease_checkpoint_persist=self._checkpoint_persist,
         )
         self.replica = Replica(config, begun.boot, random.Random(self._rng.getrandbits(64)))
         self.replica.raft.trace = self._traced
         self.alive, self.paused = True, False
-        self._disk_queue, self._disk_busy, self._waiting = [], False, {}
-        self._kept = []
+        self._waiting, self._kept = {}, []
+        self._disk = DiskThread(
+            self._later,
+            lambda: self._rng.randint(100, self.sync_us_max),
+            self._disk_died,
+            world.coverage,
+        )
+        self.leaving = None
         applied = self.replica.machine.applied_index
         world.note(f"n{self.id} boots: {begun.boot.hard_state} applied {applied}")
         self._tick(self.boots)
+        self._later(_FIRST_LOOK_US, lambda: keep_links(self, self._network, self._later))
+        if not self._voters:
+            publish(self, self._later)
+
+    def _first_members(self) -> First | None:
+        """Whom a first start is told of. None: it cannot start yet, or never."""
+        if self._voters or has_log(self.disks.log):
+            return First.of(self._voters)
+        try:
+            first = ask_members(self.id, self.nodes.values(), self._network)
+        except Removed:
+            self._end_for_good()
+            return None
+        self._world.coverage["boot.joins"] += first is not None
+        return first
+
+    @property
+    def joined(self) -> bool:
+        """Its process runs and knows who has a vote: only then it serves clients."""
+        return self.alive and bool(self.replica.raft.conf.voters)
 
     def _say(self, what: str) -> None:
         self._world.note(f"n{self.id} {what}")
@@ -171,36 +219,45 @@ class SimNode:
         self._history.crash()
         self._staged.clear()
         self._properties.restarted(self.id)
+        if self.leaving is not None and self.leaving.noted:
+            self._end_for_good()
+
+    # --- removal ----------------------------------------------------------------------------------
+
+    def leave(self, how: str) -> None:
+        """It was removed, and knows it; ``how``, in words."""
+        if self.alive and self.leaving is None:
+            self._say(f"was removed: {how}")
+            self._world.coverage[f"member.left, {how}"] += 1
+            self.leaving = Leaving(self, self._later, self._rng)
+
+    def _end_for_good(self) -> None:
+        self.gone = True
+        self._say("is gone for good")
+
+    def lose_disks(self) -> None:
+        """Everything on its disks is lost: its id must never run again. The node must be dead."""
+        assert not self.alive
+        self._say("loses its disks")
+        self.disks = Disks(self._rng)
+        self.out = "its disks are lost"
 
     def flip_log(self, rng: random.Random) -> bool:
         """Flip a bit of the log that was synced long ago; whether there was one. The node must be
         dead."""
-        disk = self.disks.log
-        names = segment_names(disk)
-        sizes = [disk.size(name) for name in names]
-        if sizes:
-            sizes[-1] = min(sizes[-1], self._settled_bytes)
-        if self.alive or not sum(sizes):
-            return False
-        at = rng.randrange(sum(sizes))
-        for name, size in zip(names, sizes, strict=True):
-            if at < size:
-                disk.flip_bit(name, at, rng.randrange(8))
-                self._say(f"has a bit flipped: {name} at {at}")
-                break
-            at -= size
-        self.damaged = "log"
-        return True
+        return self._damaged(
+            "log", not self.alive and self.disks.flip_log(rng, self._settled_bytes)
+        )
 
     def flip_snapshot(self, rng: random.Random) -> bool:
-        """Flip a bit of the newest snapshot file. The node must be dead."""
-        names = [name for name in self.disks.snap.names() if name.endswith(".snap")]
-        if self.alive or not names:
-            return False
-        self.disks.snap.flip_bit(names[-1], rng.randrange(self.disks.snap.size(names[-1])))
-        self._say(f"has a bit flipped: {names[-1]}")
-        self.damaged = "snapshot"
-        return True
+        """Flip a bit of the newest snapshot file; whether there was one. The node must be dead."""
+        return self._damaged("snapshot", not self.alive and self.disks.flip_snapshot(rng))
+
+    def _damaged(self, what: str, flipped: str | bool) -> bool:
+        if flipped:
+            self._say(f"has a bit flipped: {flipped}")
+            self.damaged = what
+        return bool(flipped)
 
     def lose_history(self) -> None:
         """The history's file is gone, or so broken that it is set aside. The node must be dead."""
@@ -284,7 +341,7 @@ class SimNode:
             e.InstallSnapshot: self._install,
             e.DiscardSnapshot: self._discard,
             e.SaveSnapshot: self._save,
-            e.CutLog: lambda x: self._on_disk(lambda: self._cut(x.through_index)),
+            e.CutLog: lambda x: self._disk.perform(lambda: self._cut(x.through_index)),
             e.Reply: self._reply,
             e.SendLeaseAsk: lambda x: self._to_peer(
                 x.to, i.PeerLeaseAsk(self.id, x.request_id, x.lease_ids, x.renew)
@@ -303,54 +360,35 @@ class SimNode:
             ),
             e.TokensChanged: lambda x: None,
             e.MembersChanged: lambda x: None,
-            e.Removed: lambda x: self._world.fail(f"node {self.id} believes it was removed"),
+            e.Removed: lambda x: self.leave("by its own log"),
             e.Fatal: lambda x: self._world.fail(f"node {self.id} gives up: {x.reason}"),
         }
 
     def _persist(self, effect: e.Persist) -> None:
         self._properties.written(self.id, self.replica, effect.entries)
 
-        def write() -> None:
+        def take() -> None:
             self._settled_bytes = self._newest_bytes()
             self._wal.append(effect.hard_state, effect.entries)
+
+        def write() -> None:
             if effect.sync:
                 self._wal.sync()
             else:
                 self._wal.flush()
             self._later(0, lambda: self.handle(i.Persisted(effect.ticket)))
 
-        self._on_disk(write)
+        self._disk.perform(take, write)
 
     def _newest_bytes(self) -> int:
         return self.disks.log.size(segment_names(self.disks.log)[-1])
 
-    def _on_disk(self, action: Callable[[], None]) -> None:
-        """The disk thread: one thing after another, each taking its time."""
-        self._disk_queue.append(action)
-        if not self._disk_busy:
-            self._disk_busy = True
-            self._disk_next()
-
-    def _disk_next(self) -> None:
-        if not self._disk_queue:
-            self._disk_busy = False
-            return
-
-        def act() -> None:
-            action = self._disk_queue.pop(0)
-            try:
-                action()
-            except (WalFailed, OSError) as error:
-                self._world.note(f"n{self.id} ends: {error}")
-                self._world.coverage["disk.failed"] += 1
-                self.crash(power=False)
-                if self.on_death is not None:
-                    self.on_death(self)
-                return
-            if self.alive:
-                self._disk_next()
-
-        self._later(self._rng.randint(100, self.sync_us_max), act)
+    def _disk_died(self, error: Exception) -> None:
+        self._world.note(f"n{self.id} ends: {error}")
+        self._world.coverage["disk.failed"] += 1
+        self.crash(power=False)
+        if self.on_death is not None:
+            self.on_death(self)
 
     def _send(self, effect: e.Send) -> None:
         # Frames are lost or doubled whole; raft must bear that, and reordering. Only a forwarded
@@ -366,14 +404,30 @@ class SimNode:
             self._to_peer(effect.to, i.Received(self.id, forwarded), once=True)
 
     def _to_peer(self, to: int, happened: i.Input, once: bool = False) -> None:
-        peer = self.nodes[to]
-        if not peer.alive:
+        peer = self.nodes.get(to)
+        if peer is None or not peer.alive:
             self._later(1_000, lambda: self.handle(i.Unreachable(to)))
             return
-        self._network.send(self.id, to, lambda: peer.handle(happened), once)
+        self._network.send(self.id, to, lambda: peer.hear(self, happened), once)
+
+    def hear(self, sender: SimNode, happened: i.Input) -> None:
+        """Something from a peer; one that was removed is told so instead of being heard."""
+        if self._admits(sender):
+            self.handle(happened)
+
+    def _admits(self, sender: SimNode) -> bool:
+        if not self.alive or sender.id not in self.replica.machine.members.removed:
+            return True
+        self.refuse(sender)
+        return False
+
+    def refuse(self, sender: SimNode) -> None:
+        """Tell a peer that it was removed."""
+        self._network.send(self.id, sender.id, lambda: sender.leave("by a peer"), once=True)
 
     def _send_digest(self, effect: e.SendDigest) -> None:
-        for to in self._voters:
+        for member in self.replica.machine.members.all():
+            to = member.id
             if to != self.id:
                 self._to_peer(to, i.PeerDigest(self.id, effect.applied_index, effect.digest))
 
@@ -381,13 +435,15 @@ class SimNode:
         """The body takes its time and may not arrive; the sender learns which."""
         chunks = list(encode_image(effect.image))
         history = self._history.copy(effect.revision, effect.meta.index)
-        peer = self.nodes[effect.to]
+        peer = self.nodes.get(effect.to)
         delay = self._rng.randint(5_000, 200_000)
 
         def arrive() -> None:
-            ok = peer.alive and not peer.paused and self._network.connected(self.id, effect.to)
+            ok = peer is not None and peer.alive and not peer.paused
+            ok = ok and self._network.connected(self.id, effect.to)
             if ok:
-                peer.stage(self.id, effect, chunks, history)
+                assert peer is not None
+                ok = peer.stage(self, effect, chunks, history)
             self._world.coverage[f"snapshot.{'arrived' if ok else 'lost on its way'}"] += 1
             self.handle(i.SnapshotSent(effect.to, ok))
 
@@ -395,33 +451,38 @@ class SimNode:
         self._later(delay, arrive)
 
     def stage(
-        self, sender: int, effect: e.SendSnapshot, chunks: list[bytes], history: SimHistory
-    ) -> None:
-        """A snapshot's body is here, whole."""
+        self, sender: SimNode, effect: e.SendSnapshot, chunks: list[bytes], history: SimHistory
+    ) -> bool:
+        """A snapshot's body is here, whole; False: from somebody who was removed."""
+        if not self._admits(sender):
+            return False
         self._tokens += 1
         self._staged[self._tokens] = (history, chunks, effect.revision)
         machine = decode_image(chunks)
         self.handle(
             i.SnapshotReceived(
-                sender, effect.term, effect.meta, machine, self._tokens, effect.history_floor
+                sender.id, effect.term, effect.meta, machine, self._tokens, effect.history_floor
             )
         )
+        return True
 
     def _install(self, effect: e.InstallSnapshot) -> None:
         history, chunks, revision = self._staged.pop(effect.token)
         # The history is swapped for readers at once and on disk before the log starts anew.
         self._history = self.disks.history = history
 
-        def install() -> None:
+        def save() -> None:
             self._snapshots.save(effect.meta, revision, chunks)
             self._settled_bytes = 0
             self._wal.append(effect.hard_state, (), effect.meta, reset=True)
+
+        def mark() -> None:
             self._wal.sync()
             self._installed_index = effect.meta.index
             self._later(0, lambda: self.handle(i.SnapshotInstalled(effect.token)))
 
         self._world.note(f"n{self.id} installs a snapshot at {effect.meta.index}")
-        self._on_disk(install)
+        self._disk.perform(save, mark)
 
     def _discard(self, effect: e.DiscardSnapshot) -> None:
         self._staged.pop(effect.token, None)
@@ -432,16 +493,22 @@ class SimNode:
                 self._world.fail("a snapshot was cut ahead of the history")
             self._history.flush()
             self._snapshots.save(effect.meta, effect.revision, encode_image(effect.image))
-            self._on_disk(mark)
+            self._disk.perform(mark, settle)
+
+        def overtaken() -> bool:
+            """By a leader's snapshot."""
+            return effect.meta.index <= self._installed_index
 
         def mark() -> None:
-            # A leader's snapshot may have overtaken this one.
-            if effect.meta.index > self._installed_index:
+            if not overtaken():
                 self._wal.append(None, (), effect.meta)
+
+        def settle() -> None:
+            if not overtaken():
                 self._wal.sync()
                 self._later(0, lambda: self.handle(i.SnapshotSaved(effect.meta.index)))
 
-        self._on_disk(save)
+        self._disk.perform(save)
 
     def _cut(self, through_index: int) -> None:
         self._wal.cut(through_index)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -44,6 +44,16 @@ KINDS: Mapping[str, int] = {
     "compact": 1,
     "transfer": 1,
     "stall_watcher": 2,
+}
+# Changes of the members, which a run has some of or none at all.
+MEMBER_KINDS: Mapping[str, int] = {
+    "add_learner": 1,
+    "add_voter": 2,
+    "promote": 1,
+    "remove": 1,
+    "remove_leader": 2,
+    "update_urls": 3,
+    "replace": 2,
 }
 
 
@@ -86,12 +96,14 @@ class Mix:
     compact: int = 3
     keys: int = 6
     kept_revisions: int = 20
+    old_read: int = 0
 
 
 @dataclass(frozen=True)
 class Plan:
     """One run, decided. ``left_out`` are the members that stay broken while the others must already
-    converge; always a minority."""
+    converge; always a minority. ``lease_checkpoint_ticks`` and ``lease_checkpoint_persist`` are
+    settings of every node (see ``replica.state.ReplicaConfig``)."""
 
     seed: int
     nodes: int
@@ -105,6 +117,8 @@ class Plan:
     mix: Mix
     left_out: tuple[int, ...]
     strikes: tuple[Strike, ...]
+    lease_checkpoint_ticks: int = 0
+    lease_checkpoint_persist: bool = False
 
     def to_json(self) -> str:
         """The plan as one line that :meth:`from_json` reads."""
@@ -138,7 +152,9 @@ def draw_plan(seed: int, nodes: int = 0, seconds: float = 30.0) -> Plan:
     rng = random.Random(f"plan {seed}")
     count = rng.choice((1, 3, 3, 3, 5, 5))
     count = nodes or count
-    return Plan(
+    # Dice of its own for each later thought, so that a seed goes on deciding what it decided.
+    more = random.Random(f"plan {seed} leases and reads")
+    plan = Plan(
         seed=seed,
         nodes=count,
         seconds=seconds,
@@ -150,8 +166,13 @@ def draw_plan(seed: int, nodes: int = 0, seconds: float = 30.0) -> Plan:
         traits=tuple(_traits(rng) for _ in range(count)),
         mix=_mix(rng),
         left_out=_left_out(rng, count),
-        strikes=_strikes(rng, seconds),
+        strikes=_strikes(rng, seconds, KINDS, rng.choice((0.1, 0.25, 0.25, 0.5)), (2, 5, 15)),
+        lease_checkpoint_ticks=more.choice((0, 0, 5, 12)),
+        lease_checkpoint_persist=more.random() < 0.5,
     )
+    mix = replace(plan.mix, old_read=more.choice((0, 5, 20)))
+    strikes = (*plan.strikes, *_changes(random.Random(f"plan {seed} members"), seconds))
+    return replace(plan, mix=mix, strikes=tuple(sorted(strikes)))
 
 
 def _weather(rng: random.Random) -> Weather:
@@ -197,11 +218,25 @@ def _left_out(rng: random.Random, count: int) -> tuple[int, ...]:
     return tuple(sorted(rng.sample(range(1, count + 1), rng.randint(1, minority))))
 
 
-def _strikes(rng: random.Random, seconds: float) -> tuple[Strike, ...]:
-    share = rng.choice((0.1, 0.25, 0.25, 0.5))
+def _changes(rng: random.Random, seconds: float) -> tuple[Strike, ...]:
+    """Of the members: in half of the runs, seldom or all the time."""
+    if rng.random() < 0.5:
+        return ()
+    pace_s = rng.choice((1, 3, 10))
+    return _strikes(rng, seconds, MEMBER_KINDS, 0.7, (pace_s,))
+
+
+def _strikes(
+    rng: random.Random,
+    seconds: float,
+    kinds: Mapping[str, int],
+    share: float,
+    means_s: Sequence[int],
+) -> tuple[Strike, ...]:
+    """Strikes of a ``share`` of the kinds, each at a pace of its own."""
     strikes: list[Strike] = []
-    for kind, rarity in KINDS.items():
-        mean_s = rng.choice((2, 5, 15)) * rarity
+    for kind, rarity in kinds.items():
+        mean_s = rng.choice(means_s) * rarity
         at_us = 0
         if rng.random() >= share:
             continue

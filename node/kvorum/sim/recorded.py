@@ -23,17 +23,28 @@ _LOG = "log"
 
 
 def recorded(
-    seed: int, committed: Mapping[int, Entry], operations: Sequence[Operation]
+    seed: int,
+    committed: Mapping[int, Entry],
+    operations: Sequence[Operation],
+    rebuilt: Sequence[tuple[int, int]] = (),
 ) -> r.History:
     """The history of a run's clients, with the order of the log as a dump.
 
-    Writes of the log that no client remembers (those that only ask whether the cluster serves) are
-    operations of unknown fate.
+    Writes of the log that no client remembers (those that only ask whether the cluster serves), and
+    compactions, are operations of unknown fate. So are compactions that never were: ``rebuilt``
+    says when a member lost its history, and below which revision it refuses to read since.
     """
     history = r.History(run=r.Run("sim", "sim", seed, clock_rate_percent=_CLOCK_RATE_PERCENT))
     known = {operation.request_id for operation in operations}
     for number, operation in enumerate(operations, 1):
         history.operations.append(_operation(number, operation))
+
+    def unremembered(request: r.Request, called_us: int = 0) -> None:
+        number = len(history.operations) + 1
+        history.operations.append(r.Operation(number, 0, called_us * _NS, request, unknown=True))
+
+    for at_us, revision in rebuilt:
+        unremembered(r.Compact(revision), at_us)
     store = model.Store(history.state)
     leases: dict[int, None] = {}
     for index in sorted(committed):
@@ -42,14 +53,17 @@ def recorded(
             continue
         envelope = commands.decode(entry.data)
         for request in _requests(envelope.command, entry.term, leases):
+            if isinstance(request, r.Compact):
+                if envelope.request_id not in known:
+                    unremembered(request)
+                continue
             events, _ = model.execute(store, request)
             if not events:
                 continue
             store.commit(store.revision + 1, events)
             history.applied.append(r.Applied(_LOG, store.revision, events))
             if envelope.request_id not in known and not isinstance(request, r.Revoke):
-                number = len(history.operations) + 1
-                history.operations.append(r.Operation(number, 0, 0, request, unknown=True))
+                unremembered(request)
     history.dumps.append(r.Dump(_LOG, 2, store.revision))
     return history
 
@@ -66,7 +80,7 @@ def _requests(command: commands.Command, term: int, leases: dict[int, None]) -> 
     elif isinstance(command, commands.Put):
         if not command.lease or command.lease in leases:
             return [r.Put(command.key, command.value, command.lease)]
-    elif isinstance(command, commands.DeleteRange | commands.Txn):
+    elif isinstance(command, commands.DeleteRange | commands.Txn | commands.Compact):
         return [_request(command)]
     return []
 
@@ -77,7 +91,7 @@ def _request(command: object) -> r.Request:
     if isinstance(command, commands.DeleteRange):
         return r.Delete(command.key, command.range_end)
     if isinstance(command, commands.Range):
-        return r.Range(command.key, command.range_end)
+        return r.Range(command.key, command.range_end, command.revision)
     if isinstance(command, commands.Compact):
         return r.Compact(command.revision)
     if isinstance(command, commands.LeaseGrant):
@@ -105,7 +119,7 @@ def _operation(number: int, operation: Operation) -> r.Operation:
     if operation.returned_us < 0:
         return line._replace(unknown=True)
     if operation.definite_failure:
-        return line._replace(returned=returned, error="REFUSED")
+        return line._replace(returned=returned, error=operation.error)
     answer = _answer(operation.value)
     # Answers about leases and compactions have no revision of their own in the simulation.
     return line._replace(returned=returned, answer=answer, revision=operation.revision)

@@ -15,18 +15,21 @@ from kvorum.machine import commands
 from kvorum.raft.types import EntryKind
 from kvorum.replica import inputs as i
 from kvorum.replica.requests import Done, Outcome
+from kvorum.sim.following import Follower
 from kvorum.sim.nemesis import Nemesis
 from kvorum.sim.network import Network
 from kvorum.sim.node import SimNode
 from kvorum.sim.plan import Plan, draw_plan
 from kvorum.sim.properties import Properties
+from kvorum.sim.steward import Steward
 from kvorum.sim.verify import verify
-from kvorum.sim.workload import Client, Follower, Operation
+from kvorum.sim.workload import Client, Operation
 from kvorum.sim.world import SafetyViolation, World
 
 _SECOND_US = 1_000_000
 CONVERGE_S = 60
 ANSWER_S = 15  # 70 ticks for a request, as much again for a change of leader in between.
+_DEPART_S = 15  # A removed member is told when it campaigns, and lingers for three elections.
 LEASES_S = 15  # The longest TTL of 4 s, granted anew by two leaders, and the scan.
 _CATCH_UP_S = 30
 _CLOCK_RATE_MAX = 1.2
@@ -74,27 +77,42 @@ class Simulation:
         self.count = plan.nodes
         self.network = Network(self.world)
         self.properties = Properties(self.world)
+        self.nodes: list[SimNode] = []
+        self._by_id: dict[int, SimNode] = {}
         ids = tuple(range(1, self.count + 1))
-        self.nodes = [
-            SimNode(
-                self.world,
-                self.network,
-                self.properties,
-                n,
-                ids,
-                plan.snapshot_count,
-                plan.watch_buffer_bytes,
-            )
-            for n in ids
-        ]
-        by_id = {node.id: node for node in self.nodes}
-        for node in self.nodes:
-            node.nodes = by_id
+        for n in ids:
+            self._node(n, ids)
         self.clients = [Client(self.world, self.nodes, n, plan.mix) for n in plan.clients]
         self.watchers = [Follower(self.world, self.nodes, n, n == 2, n == 3) for n in plan.watchers]
-        self.nemesis = Nemesis(self.world, self.network, self.nodes, plan, self.watchers)
+        self.steward = Steward(self.world, self.nodes, self._joiner)
+        self.nemesis = Nemesis(
+            self.world, self.network, self.nodes, plan, self.steward, self.watchers
+        )
         for node in self.nodes:
             node.on_death = self.nemesis.revive
+
+    def _node(self, number: int, voters: tuple[int, ...]) -> SimNode:
+        plan = self.plan
+        node = SimNode(
+            self.world,
+            self.network,
+            self.properties,
+            number,
+            voters,
+            plan.snapshot_count,
+            plan.watch_buffer_bytes,
+            plan.lease_checkpoint_ticks,
+            plan.lease_checkpoint_persist,
+        )
+        node.nodes = self._by_id
+        self._by_id[number] = node
+        self.nodes.append(node)
+        return node
+
+    def _joiner(self, number: int) -> SimNode:
+        node = self._node(number, ())
+        self.nemesis.adopt(node)
+        return node
 
     def run(self) -> Report:
         """Break, heal, converge, verify. Raises SafetyViolation."""
@@ -106,6 +124,7 @@ class Simulation:
             client.start()
         for watcher in self.watchers:
             watcher.start()
+        self.steward.start()
         self.nemesis.start()
         world.run_until(world.now_us + int(self.plan.seconds * _SECOND_US))
         healed_us = world.now_us
@@ -122,8 +141,11 @@ class Simulation:
             world.fail("a watcher is behind for good")
         if not world.run_until(world.now_us + LEASES_S * _SECOND_US, self._no_lease):
             world.fail(f"leases outlive their time: {self._leases()}")
+        if not world.run_until(world.now_us + _DEPART_S * _SECOND_US, self._departed):
+            world.fail(f"removed members run on: {self._lingering()}")
         operations = [op for client in self.clients for op in client.operations]
-        verify(world, self.properties.committed, operations, self.watchers)
+        rebuilt = [moment for node in self.nodes for moment in node.rebuilt]
+        verify(world, self.properties.committed, operations, self.watchers, rebuilt)
         self._check_leases()
         return self._report(operations, converged_s)
 
@@ -149,11 +171,12 @@ class Simulation:
     # --- liveness ---------------------------------------------------------------------------------
 
     def _left_out(self) -> tuple[int, ...]:
-        """The plan's minority, as far as those that are out for good leave room for it."""
-        out = [node.id for node in self.nodes if node.out or node.damaged]
-        room = (self.count - 1) // 2 - len(out)
-        more = [n for n in self.plan.left_out if n not in out]
-        return tuple(sorted(more[: max(0, room)]))
+        """The plan's minority, as far as those that are out for good leave room for it; those that
+        are members no more stand for others."""
+        voters = self.steward.conf().voters
+        meant = [n if n in voters else voters[n % len(voters)] for n in self.plan.left_out]
+        more = [n for n in dict.fromkeys(meant) if not self.steward.lost(n)]
+        return tuple(sorted(more[: max(0, self.steward.spare())]))
 
     def _heal_and_converge(self, left_out: Sequence[int], requests: int) -> None:
         """Without faults every request is answered, a write acknowledged, and all healthy members
@@ -161,22 +184,21 @@ class Simulation:
         world = self.world
         since_us = world.now_us
         self.nemesis.stop(left_out)
-        healthy = [node for node in self.nodes if node.id not in left_out and not node.out]
         world.run_until(since_us + 5 * _SECOND_US)
         if not left_out:
             for client in self.clients:
                 client.stop()
-        self._converge(since_us, healthy, requests)
+        self._converge(since_us, left_out, requests)
         before_us = world.now_us
 
-        def answered() -> bool:
-            return not any(node.overdue(before_us) for node in healthy)
+        def owed() -> dict[int, list[int]]:
+            healthy = self._healthy(left_out)
+            return {n.id: n.overdue(before_us) for n in healthy if n.overdue(before_us)}
 
-        if not world.run_until(before_us + ANSWER_S * _SECOND_US, answered):
-            owed = {node.id: node.overdue(before_us) for node in healthy}
-            world.fail(f"requests are never answered: {owed}")
+        if not world.run_until(before_us + ANSWER_S * _SECOND_US, lambda: not owed()):
+            world.fail(f"requests are never answered: {owed()}")
 
-    def _converge(self, since_us: int, healthy: Sequence[SimNode], requests: int) -> None:
+    def _converge(self, since_us: int, left_out: Sequence[int], requests: int) -> None:
         acknowledged = False
         over = False
 
@@ -186,6 +208,7 @@ class Simulation:
 
         def probe(number: int) -> None:
             if not acknowledged and not over:
+                healthy = self._healthy(left_out)
                 node = healthy[number % len(healthy)]
                 put = commands.Put(b"probe", b"%d" % number)
                 node.ask(i.Propose(requests << 32 | number, put, 0), answered)
@@ -195,18 +218,32 @@ class Simulation:
         limit_us = since_us + CONVERGE_S * _SECOND_US
 
         def agree() -> bool:
-            return acknowledged and _agree(healthy)
+            return acknowledged and _agree(self._healthy(left_out))
 
         if not self.world.run_until(limit_us, agree):
-            state = [
-                (n.id, n.replica.role.value, n.replica.term, n.replica.machine.applied_index)
-                for n in healthy
-            ]
+            state = [_told(node) for node in self._healthy(left_out)]
             self.world.fail(f"no convergence in {CONVERGE_S} s: written {acknowledged}, {state}")
         over = True
 
-    def _healthy(self) -> list[SimNode]:
-        return [node for node in self.nodes if not node.out]
+    def _healthy(self, left_out: Sequence[int] = ()) -> list[SimNode]:
+        """Those of the newest configuration's members that must be well now."""
+        members = self.steward.conf().members()
+        nodes = [self._by_id[n] for n in members if n not in left_out and n in self._by_id]
+        return [node for node in nodes if not node.out]
+
+    def _lingering(self) -> list[int]:
+        """Members that were removed and run on, though one that stayed could tell them so."""
+        members = {node.id for node in self._healthy()}
+        return [
+            node.id
+            for node in self.nodes
+            if node.alive
+            and node.id not in self.steward.conf().members()
+            and any(member.id in members for member in node.replica.machine.members.all())
+        ]
+
+    def _departed(self) -> bool:
+        return not self._lingering()
 
     def _all_seen(self) -> bool:
         """Every watcher has been given everything."""
@@ -244,7 +281,18 @@ class Simulation:
                     )
 
 
+def _told(node: SimNode) -> tuple[object, ...]:
+    if not node.boots:
+        return node.id, "never started"
+    replica = node.replica
+    alive = "" if node.alive else "dead "
+    role = f"{alive}{replica.role.value}"
+    return node.id, role, replica.term, replica.machine.applied_index, replica.raft.conf.voters
+
+
 def _agree(nodes: Sequence[SimNode]) -> bool:
+    if not all(node.joined for node in nodes):
+        return False
     applied = {(n.replica.machine.applied_index, n.replica.machine.digest) for n in nodes}
     return len(applied) == 1
 

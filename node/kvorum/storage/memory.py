@@ -80,10 +80,10 @@ class MemoryFile:
 
     def append(self, data: bytes) -> None:
         self._check()
-        room = self._disk.admit_write(self._name, len(data))
-        self._inode.data += data[:room]
-        if room < len(data):
+        if self._disk.admit_write(self._name, len(data)) < len(data):
+            # Whatever part of it found room goes again, as on a real disk.
             raise OSError(errno.ENOSPC, "simulated disk is full", self._name)
+        self._inode.data += data
 
     def sync(self) -> None:
         self._check()
@@ -101,7 +101,7 @@ class MemoryFile:
 class MemoryDisk:
     """One simulated directory; see ``interface.Disk``.
 
-    ``capacity_bytes`` bounds the sum of all files (ENOSPC beyond it, after writing what fits).
+    ``capacity_bytes`` bounds the sum of all files (ENOSPC for a write that would go beyond it).
     ``fail_syncs`` counts down: when it reaches 0 a sync raises EIO (-1: never). ``fail_writes``
     likewise for writes.
     """
