@@ -27,6 +27,7 @@ WORDS = {
     "sim": "simulated",
     "etcd": "real etcd",
 }
+SHORT = {"connected": "this", "live": "own", "sim": "sim", "etcd": "etcd"}
 ABOUT = {
     "live": "kvorum processes of this machine, started for the drill and stopped after it",
     "sim": "the production replica in simulated time: a second or two, the same for the same seed",

@@ -10,12 +10,13 @@ from kvorum.drill.preview import PreviewLine, preview
 from kvorum.drill.scenario import Scenario, Step
 
 from kvorum_tui.model import words
-from kvorum_tui.model.drill_choice import ABOUT, WORDS, Place
+from kvorum_tui.model.drill_choice import ABOUT, SHORT, WORDS, Place
 from kvorum_tui.model.drill_run import HARD
 
 Rich = list[list[tuple[str, str]]]
 
 MARGIN = 2
+NARROW = 62  # Below it, words are left out.
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ def _place_lines(picture: Picture, width: int) -> Rich:
         sign, ink = ("✗", "faint") if place.why_not else ("○", "text")
         if place.name == picture.chosen:
             sign, ink = ("●", "bad" if place.why_not else "accent")
-        row.append((f" {sign} {WORDS[place.name]} ", ink))
+        word = (SHORT if width < NARROW else WORDS)[place.name]
+        row.append((f" {sign} {word} ", ink))
     chosen = next(place for place in picture.places if place.name == picture.chosen)
     about = ABOUT.get(chosen.name, f"{picture.title}: the cluster that you look at, as it is now")
     rows: Rich = [row]
@@ -106,7 +108,8 @@ def _step_lines(scenario: Scenario, picture: Picture, width: int) -> Rich:
     """
     lines = preview(scenario, picture.nodes)
     times = planned(scenario)
-    bar = max(12, min(40, width - 28))
+    narrow = width < NARROW
+    bar = max(12, min(60, width - (13 if narrow else 28)))
     axis_s = max([scenario.length_s, *(one.end_s for one in times)])
     shown: Rich = [_axis(axis_s, bar)]
     groups: dict[int, list[int]] = {}
@@ -120,8 +123,9 @@ def _step_lines(scenario: Scenario, picture: Picture, width: int) -> Rich:
         text = f"{low.when}: {resolved(step, picture.leader)}{times_word}"
         shown += [[(part, "text")] for part in textwrap.wrap(text, width)]
         row = _bar([times[number] for number in numbers], axis_s, bar)
-        left = f" {low.left} of {low.voters} voters "
-        row += [(left, "text"), ("✓ quorum", "good") if low.quorum else ("✗ NO quorum", "bad")]
+        left = f" {low.left} of {low.voters} " + "voters " * (not narrow)
+        word = "" if narrow else " quorum" if low.quorum else " NO quorum"
+        row += [(left, "text"), (f"✓{word}", "good") if low.quorum else (f"✗{word}", "bad")]
         shown.append(row)
     return shown
 

@@ -46,15 +46,18 @@ def _meanwhile(run: DrillRun) -> Iterator[Score]:
     red = expect.write_stall_s_max is not None and stall > expect.write_stall_s_max
     demand = _at_most(expect.write_stall_s_max, " s")
     yield Score("write stall", value, demand, False if red else None)
-    yield Score("time to converge", LATER, _at_most(expect.converge_within_s, " s"))
+    later = "-" if run.over else LATER
+    yield Score("time to converge", later, _at_most(expect.converge_within_s, " s"))
     last = run.samples[-1] if run.samples else None
     writes = last.writes if last else 0
-    yield Score("acked writes", str(writes), f"≥ {expect.writes_min}", writes >= expect.writes_min)
+    yield Score(
+        "acked writes", str(writes), f"≥ {expect.writes_min}", writes >= expect.writes_min or None
+    )
     yield _bounded("failed", last.failed if last else 0, expect.failed_max, "")
     yield _bounded("unknown", last.unknown if last else 0, expect.unknown_max, "")
     for label in ("stale reads", "lost acks", "watch gaps"):
-        yield Score(label, LATER, "0")
-    yield Score("digests", LATER, "equal")
+        yield Score(label, later, "0")
+    yield Score("digests", later, "equal")
     changes = max(0, len({(r.leader, r.term) for r in run.reigns if r.leader}) - 1)
     demand = "0" if expect.leader_stays else ""
     yield Score("leader changes", str(changes), demand, False if changes and demand else None)

@@ -18,7 +18,7 @@ from textual.widget import Widget
 from kvorum_tui.widgets.paint import Line, LineList
 
 RUNS_SHOWN_MAX = 24  # Columns; older ones stay in their folders.
-LABEL_CELLS = 24
+LABEL_CELLS = 26
 COLUMN_CELLS = 14
 
 
@@ -113,11 +113,11 @@ class DrillCompareView(Container):
     def __init__(self) -> None:
         super().__init__(id="view-runs")
         self.table = RunTable(id="runs")
+        self.box = Vertical(self.table, classes="box", id="runs-box")
 
     def compose(self) -> ComposeResult:
         """One box."""
-        with Vertical(classes="box", id="runs-box"):
-            yield self.table
+        yield self.box
 
     def first_focus(self) -> Widget:
         """The table."""
@@ -126,12 +126,11 @@ class DrillCompareView(Container):
     async def load(self, name: str, directory: Path) -> None:
         """Read the runs of a drill, beside the screen: there may be hundreds."""
         runs = chosen_runs(await asyncio.to_thread(list_runs, directory), name)
-        box = self.query_one("#runs-box", Vertical)
-        box.border_title = Content(f"Runs of {name}, the newest of each stage first")
+        self.box.border_title = Content(f"Runs of {name}, the newest of each stage first")
         stages = {run.stage for run in runs}
         hint = "← → choose a run · enter its report"
         if runs and "etcd" not in stages:
             hint += " · none on etcd yet: E runs it there"
-        box.border_subtitle = Content(hint)
+        self.box.border_subtitle = Content(hint)
         self.table.told = [(f"{name} has not been run yet: esc, then enter runs it", "dim")]
         self.table.show(runs)

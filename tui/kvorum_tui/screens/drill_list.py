@@ -53,6 +53,7 @@ class DrillListView(Container):
         self.drills = DrillList(id="drill-list")
         self.plan = TextLines(id="drill-plan-lines")
         self.filter = Input(placeholder="words of name, title, lesson, steps", id="drill-filter")
+        self.plan_box = Vertical(self.plan, classes="box", id="drill-plan")
         self._wanted: tuple[Scenario, str] | None = None
         self._looked_at = -1.0
 
@@ -68,9 +69,7 @@ class DrillListView(Container):
                 box.border_title = "Drills"
                 yield self.filter
                 yield self.drills
-            with Vertical(classes="box", id="drill-plan") as box:
-                box.border_title = "What it will do"
-                yield self.plan
+            yield self.plan_box
 
     def on_mount(self) -> None:
         """Read what ships; what cannot be read is told."""
@@ -198,8 +197,7 @@ class DrillListView(Container):
         lines = plan_lines(chosen.scenario, picture, width)
         if lines != self.plan.shown_lines:
             self.plan.show(lines)
-        box = self.query_one("#drill-plan", Vertical)
-        box.border_title = Content(chosen.scenario.name)
+        self.plan_box.border_title = Content(chosen.scenario.name)
 
     def first_focus(self) -> Widget:
         """The list."""

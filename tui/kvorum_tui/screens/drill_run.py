@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
@@ -89,12 +91,12 @@ class DrillRunView(Container):
         self.timeline = DrillTimeline(id="timeline")
         self.moments = MomentLines(id="moments")
         self.card = TextLines(id="card")
+        self.top = Vertical(self.timeline, classes="box", id="run-top")
         self._shown: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Three boxes."""
-        with Vertical(classes="box", id="run-top"):
-            yield self.timeline
+        yield self.top
         with Horizontal(id="run-below"):
             with Vertical(classes="box", id="run-moments") as box:
                 box.border_title = "What happened"
@@ -115,12 +117,11 @@ class DrillRunView(Container):
             return
         self._shown = shown
         self.timeline.show(run)
-        top = self.query_one("#run-top", Vertical)
         if run is None:
-            top.border_title = Content("No run yet")
+            self.top.border_title = Content("No run yet")
             return
-        top.border_title = Content(title(run, stopping))
-        top.border_subtitle = Content(legend(run))
+        self.top.border_title = Content(title(run, stopping))
+        self.top.border_subtitle = Content(legend(run))
         self.moments.show(moment_lines(run))
         self.card.show(card_lines(scores(run)))
 
@@ -153,7 +154,8 @@ def moment_lines(run: DrillRun) -> Rich:
         if not finding["ok"]:
             lines.append([("✗ ", "bad"), (f"{finding['name']}: {finding['text']}", "text")])
     if run.folder:
-        lines.append([("kept in ", "dim"), (run.folder, "dim")])
+        folder = Path(run.folder)
+        lines += [[("kept as ", "dim"), (folder.name, "text")], [(f"in {folder.parent}", "dim")]]
     return lines
 
 

@@ -13,6 +13,8 @@ NAME_CELLS = 7
 BLOCKS = "▁▂▃▄▅▆▇█"
 SIGNS = {"step": (">", "warn"), "lift": ("<", "good"), "leader": ("*", "accent")}
 SIGNS |= {"failed": ("!", "bad")}
+TICKS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+TICK_CELLS = 9  # A mark and some air.
 MORE_ROWS = 3  # Axis, writes, steps.
 
 
@@ -54,12 +56,13 @@ class DrillTimeline(Painted):
     def _axis(self, run: DrillRun, line: Line, cells: int) -> Line:
         line.cell("", NAME_CELLS - 1)
         text = [" "] * cells
-        parts = 4 if cells >= 40 else 2
-        for part in range(parts + 1):
-            mark = f"{run.length_s * part / parts:.4g}" + (" s" if part == parts else "")
-            first = min(cells - len(mark), cells * part // parts)
-            text[first : first + len(mark)] = mark
-        return line.add("".join(text[:cells]), "dim")
+        step = next((s for s in TICKS_S if run.length_s / s <= cells / TICK_CELLS), TICKS_S[-1])
+        for number in range(int(run.length_s / step) + 1):
+            mark = f"{number * step:g}" + " s" * (number == 0)
+            first = int(number * step / run.length_s * cells)
+            if first + len(mark) <= cells:
+                text[first : first + len(mark)] = mark
+        return line.add("".join(text), "dim")
 
     def _span(self, run: DrillRun, cell: int, cells: int) -> tuple[float, float]:
         step = run.length_s / cells
