@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from kvorum.replica.inputs import Input, Received
 from kvorum.server import corruption
 from kvorum.server.faults import Direction, FaultGate
 from kvorum.server.leaving import REMOVED
+from kvorum.server.lineage import line_of
 from kvorum.server.link import EXCHANGE_PATH, PeerLink, Self
 from kvorum.server.peers import Peers
 from kvorum.server.peerwire import decode_node, decode_raft
@@ -55,16 +56,25 @@ class _Incoming:
 
 
 class Admission:
-    """Who may speak to this node as a peer."""
+    """Who may speak to this node as a peer.
 
-    def __init__(self, own: Self, removed: Callable[[], Any]) -> None:
+    Args:
+        own: who is spoken to.
+        removed: the ids of members that were removed.
+        line: the line of clusters this node belongs to; None while it knows no configuration.
+    """
+
+    def __init__(
+        self, own: Self, removed: Callable[[], Any], line: Callable[[], int | None]
+    ) -> None:
         self._own = own
         self._removed = removed
+        self._line = line
         self._seldom = Seldom(asyncio.get_running_loop().time)
 
-    def check(self, cluster_id: int, sender: int, to: int) -> None:
-        """GRPCError when these three do not belong together."""
-        own = self._own
+    def check(self, cluster_id: int, sender: int, to: int, terms: Iterable[int] = ()) -> None:
+        """GRPCError when these do not belong together; ``terms`` are those of its messages."""
+        own, line = self._own, self._line()
         why = ""
         if cluster_id != own.cluster_id:
             why = f"cluster ID mismatch: {cluster_id:x} speaks to {own.cluster_id:x}"
@@ -74,6 +84,8 @@ class Admission:
             why = f"member ID mismatch: {sender:x} cannot be a peer of {own.member_id:x}"
         elif sender in self._removed():
             why = REMOVED
+        elif line is not None and any(line_of(term) != line for term in terms):
+            why = "cluster mismatch: one of the two was forced to be a new cluster"
         if why:
             if self._seldom.is_due(why):
                 log.warning("refused a peer", extra={"remote-peer-id": f"{sender:x}", "error": why})
@@ -97,7 +109,11 @@ class PeerService:
         self._gate = gate
         self._install = install
         self._loop = asyncio.get_running_loop()
-        self.admission = Admission(own, lambda: node.machine.members.removed)
+        self.admission = Admission(own, lambda: node.machine.members.removed, self._line)
+
+    def _line(self) -> int | None:
+        node = self._node
+        return line_of(node.term) if node.raft.conf.voters else None
 
     def __mapping__(self) -> dict[str, Handler]:
         """Paths and handlers, for grpclib."""
@@ -152,7 +168,8 @@ class PeerService:
 
     def _take(self, incoming: _Incoming, frame: v1.PeerFrame, size: int) -> None:
         """One frame: checked, through the faults of the link, to the replica."""
-        self.admission.check(frame.cluster_id, frame.sender, frame.to)
+        terms = [message.term for message in frame.raft]
+        self.admission.check(frame.cluster_id, frame.sender, frame.to, terms)
         inputs = self._inputs(frame)
         link = self._peers.get(incoming.sender)
         rule = self._gate.link(incoming.sender, Direction.INBOUND)

@@ -6,21 +6,27 @@ given up, as etcd does, and in its place come entries that remove every other me
 one a voter, should it be a learner), already committed, since nobody is left to agree.
 
 The promise that nothing acknowledged is lost ends here: what the others had acknowledged without
-this member is gone. To be used once, on one member: two survivors forced apart would be two
-clusters of one id. The removed members are told so if they ever come back.
+this member is gone. To be used once, on one member: two survivors forced apart are two clusters of
+one id. The removed members are told so if they ever come back.
+
+etcd goes on in the old term, so that the new entries may look like others' of the same index and
+term. Here they begin a line of terms of their own (see ``lineage``), and what belongs to another
+line is refused: whoever was forced apart, and members that this one has never heard of.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import secrets
 
 from kvorum.machine import commands
 from kvorum.raft import membership
-from kvorum.raft.types import ConfChange, ConfChangeOp, Entry, EntryKind, HardState
+from kvorum.raft.types import NOBODY, ConfChange, ConfChangeOp, Entry, EntryKind, HardState
 from kvorum.replica.state import Boot
 from kvorum.server.boot import FoundState
 from kvorum.server.crash import Exit, FatalError
+from kvorum.server.lineage import first_term
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +44,9 @@ def make_alone(found: FoundState) -> FoundState:
     if not others:
         log.warning("forced a new cluster of one that was one already")
         return found
-    added = _changes(boot, kept, own, sorted(others))
-    hard = HardState(boot.hard_state.term, boot.hard_state.vote, added[-1].index)
+    term = first_term(boot.hard_state.term, secrets.randbelow)
+    added = _changes(boot, kept, own, sorted(others), term)
+    hard = HardState(term, NOBODY, added[-1].index)
     found.wal.append(hard, added)
     found.wal.sync()
     log.warning(
@@ -48,6 +55,7 @@ def make_alone(found: FoundState) -> FoundState:
             "cluster-id": f"{found.metadata.cluster_id:x}",
             "local-member-id": f"{own:x}",
             "commit-index": added[0].index - 1,
+            "term": term,
             "discarded-entries": len(boot.entries) - len(kept),
         },
     )
@@ -93,7 +101,7 @@ def _check_membership(found: FoundState, kept: list[Entry], own: int) -> None:
         )
 
 
-def _changes(boot: Boot, kept: list[Entry], own: int, others: list[int]) -> list[Entry]:
+def _changes(boot: Boot, kept: list[Entry], own: int, others: list[int], term: int) -> list[Entry]:
     """Entries behind ``kept``: this member votes, the others are gone.
 
     Who was a member at that point only shows when the entries are applied; a change too many is
@@ -108,7 +116,7 @@ def _changes(boot: Boot, kept: list[Entry], own: int, others: list[int]) -> list
     for number, (change, command) in enumerate(steps, start=1):
         context = commands.encode(commands.Envelope(0, 0, own, "", 0, command))
         data = membership.encode(change._replace(context=context))
-        added.append(Entry(index + number, boot.hard_state.term, EntryKind.CONF_CHANGE, data))
+        added.append(Entry(index + number, term, EntryKind.CONF_CHANGE, data))
     return added
 
 

@@ -147,11 +147,11 @@ class Member:
             self._client_listeners.append(
                 await self._listener("client", self._doors.http, KvorumServer([]), clients_app)
             )
+        node.recall()
         await peers.start()
         await metrics.start()
         self.node.gate.on_change(self._pause_changed)
-        self.node.start(self._late_ticks(found))
-        node = self.node
+        node.start(self._late_ticks(found))
         self._crash.spawn(quota.watch(node.check_space), "space")
         if self.config.corrupt_check_s > 0:
             checking = corruption.watch(node, self._doors.peer_tls, self.config.corrupt_check_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import Callable, Iterable
 
@@ -34,7 +35,7 @@ class Peers:
         post: hands inputs to the replica.
         members: the member table now.
         snapshots: begins the transfer of a snapshot to the peer at this URL.
-        told_removed: a peer says that this node is no member any more.
+        told_removed: this peer says that this node is no member any more.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Peers:
         gate: FaultGate,
         crash: Crash,
         rng: random.Random,
-        told_removed: Callable[[], None],
+        told_removed: Callable[[int], None],
     ) -> None:
         self._own = own
         self._post = post
@@ -119,7 +120,8 @@ class Peers:
             return
         if link is not None:
             self.drop(id_)
-        link = PeerLink(self._own, id_, urls, self._post, self._gate, self._rng, self._told_removed)
+        told = functools.partial(self._told_removed, id_)
+        link = PeerLink(self._own, id_, urls, self._post, self._gate, self._rng, told)
         self._links[id_] = link
         self._tasks[id_] = self._crash.spawn(link.run(), f"peer {id_:x}")
 

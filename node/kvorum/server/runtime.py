@@ -183,6 +183,12 @@ class Node:
             fx.Fatal: self._fatal,
         }
 
+    def recall(self) -> None:
+        """Apply what the log is known to have committed: who is a member must be known before
+        anybody is spoken to.
+        """
+        self._turn()
+
     def start(self, late_ticks: int = 0) -> None:
         """Begin to tick.
 
@@ -289,9 +295,14 @@ class Node:
             self._joined.set()
         self.peers.members_changed()
 
-    def told_removed(self) -> None:
-        """A peer says that this node was removed for good; it has applied that, so it is so."""
-        self._removed.set()
+    def told_removed(self, teller: int) -> None:
+        """A peer says that this node was removed for good; it has applied that, so it is so.
+
+        But not of one that this node has seen removed: such two were forced apart, and neither has
+        a say in the other's cluster (see ``lone``).
+        """
+        if teller not in self.machine.members.removed:
+            self._removed.set()
 
     def _fatal(self, effect: fx.Fatal) -> None:
         raise FatalError(effect.reason, Exit.FATAL)

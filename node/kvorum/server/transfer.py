@@ -335,7 +335,7 @@ class SnapshotReceiver:
         if head is None:
             raise TransferError("a snapshot begins with its head")
         assert self.admission is not None, "set before the listener starts"
-        self.admission.check(head.cluster_id, head.sender, head.to)
+        self.admission.check(head.cluster_id, head.sender, head.to, (head.term,))
 
         def begin() -> _Arrival:
             # Known even when nobody waits for it any more.

@@ -19,6 +19,7 @@ from kvorum.replica.state import ReplicaConfig
 from kvorum.server.boot import DataDir, FirstMembers, FoundState, find
 from kvorum.server.crash import FatalError
 from kvorum.server.leaving import FAREWELL, REMOVED, is_noted, note_removed, refuse_removed
+from kvorum.server.lineage import first_term, line_of
 from kvorum.server.lone import make_alone
 from kvorum.server.seldom import Seldom
 from kvorum.storage.interface import WalMetadata
@@ -98,7 +99,11 @@ def test_what_was_not_committed_is_given_up_and_the_others_are_gone(disk: Disk) 
     learner = commands.MemberAdd(4, ("http://n4:1",), True)
     write(disk, 3, put(1), change(2, ConfChangeOp.ADD_LEARNER, learner), put(3), put(4), put(5))
     forced = make_alone(disk.open())
-    assert forced.boot.hard_state == HardState(2, 0, 6)
+    term = forced.boot.hard_state.term
+    assert forced.boot.hard_state == HardState(term, 0, 6)
+    # Others may have written entries of these indexes in any term they can reach.
+    assert line_of(term) > line_of(2) == line_of(1_000_000)
+    assert [entry.term for entry in forced.boot.entries] == [2, 2, 2, term, term, term]
     # On the disk, too, and once more changes nothing.
     again = disk.open()
     assert tuple(again.boot.entries) == forced.boot.entries
@@ -109,6 +114,18 @@ def test_what_was_not_committed_is_given_up_and_the_others_are_gone(disk: Disk) 
     assert [member.id for member in replica.machine.members.all()] == [OWN]
     assert replica.machine.members.removed_ids() == (2, 3, 4)
     assert replica.machine.revision == 3, "the third and the first put, not those behind"
+
+
+def test_each_time_a_cluster_is_forced_its_terms_begin_a_line_of_their_own() -> None:
+    def last(choices: int) -> int:
+        return choices - 1
+
+    term = 5
+    for draw in (lambda choices: 0, last, lambda choices: choices // 2, *[last] * 14):
+        forced = first_term(term, draw)
+        assert line_of(forced) == line_of(forced + 1_000_000) > line_of(term)
+        term = forced + 7
+    assert term < 2**53, "every JSON reader can tell it"
 
 
 def test_a_learner_that_survives_becomes_a_voter(disk: Disk) -> None:

@@ -301,6 +301,50 @@ def test_the_survivor_of_a_lost_cluster_goes_on_alone(tmp_path: Path) -> None:
     changing(tmp_path, 3, 3, test)
 
 
+def test_two_survivors_forced_apart_leave_one_another_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each has removed the other. A third, which one of them never heard of, is refused by that
+    one, and neither counts with it nor learns its term.
+    """
+
+    async def test(c: Changing) -> None:
+        await put(c.node(0), "k", "0")
+        await c.applied_everywhere()
+        await c.stop(0)
+        # In the absence of the first survivor a fourth joins.
+        await c.leader()
+        await c.add(3, on=1)
+        c.joins(3, 0, 1, 2, 3)
+        await c.start(3)
+        await c.ready(3)
+        for number in (1, 2, 3):
+            await c.stop(number)
+        for survivor in (0, 1):
+            c.told[survivor] = {"force_new_cluster": True}
+            await c.start(survivor)
+            assert len(c.node(survivor).members()) == 1, "known before anybody is spoken to"
+        await c.ready(0, 1)
+        alone, other = c.node(0), c.node(1)
+        assert alone.cluster_id == other.cluster_id
+        # As if they had met while they still knew one another, or one had been told a wrong URL.
+        alone.told_removed(other.member_id)
+        assert not alone._removed.is_set()
+        term = alone.term
+        caplog.clear()
+        await c.start(3)
+        async with asyncio.timeout(PATIENCE_S):
+            while not any("forced" in getattr(x, "error", "") for x in caplog.records):
+                await asyncio.sleep(0.02)
+        await put(alone, "k", "1")
+        assert (alone.is_leader, alone.term, await get(alone, "k")) == (True, term, "1")
+        # The other removed it by name.
+        await c.member(3).wait_departed()
+        assert not other._removed.is_set()
+
+    changing(tmp_path, 4, 3, test)
+
+
 def test_a_stranger_is_refused_both_ways_and_that_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
