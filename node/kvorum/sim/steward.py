@@ -3,14 +3,17 @@ that cannot come back.
 
 It knows the members as an operator does, by what the furthest of the running ones have applied. Its
 strikes are faults like others, so that changes meet crashes, cuts and each other; but no more is
-taken away than the members that are left can bear, judged against the newest configuration and
-against every removal that may still come of an unanswered request.
+taken away than the members that are left can bear, judged against the newest configuration, against
+every older one that somebody may still count by (they are in force once applied, so that a removed
+member can be needed until the others know), and against every removal that may still come of an
+unanswered request.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from kvorum.errors import UNKNOWN_OUTCOME
 from kvorum.machine import commands
@@ -24,10 +27,20 @@ from kvorum.sim.world import World
 MEMBERS_MAX = 7  # As large as clusters get; more only makes runs slow.
 _MAX_LEARNERS = 2
 _LOOK_US = 500_000
+_SETTLED_US = 2_000_000  # By then a commit index that merely moved is on the disk.
 _OWN_REQUESTS = 0xFFFB << 32
 _REPLACEMENT_TRIES = 5
 
 Struck = Callable[[random.Random], bool]
+
+
+@dataclass
+class _Older:
+    """A configuration that is past at ``past_index``. ``known_us``: since when all know, or 0."""
+
+    conf: ConfState
+    past_index: int
+    known_us: int = 0
 
 
 class Steward:
@@ -40,6 +53,7 @@ class Steward:
         self._make = make
         self._rng = world.dice("steward")
         self._conf = ConfState(tuple(node.id for node in nodes))
+        self._older: list[_Older] = []
         self._removed: dict[int, None] = {}
         self._known_index = -1
         self._newest = max(node.id for node in nodes)
@@ -75,6 +89,8 @@ class Steward:
             machine = node.replica.machine
             if machine.applied_index > self._known_index and node.joined:
                 self._known_index = machine.applied_index
+                if node.replica.raft.conf != self._conf:
+                    self._older.append(_Older(self._conf, self._known_index))
                 self._conf = node.replica.raft.conf
                 self._removed = machine.members.removed
         return self._conf
@@ -89,13 +105,17 @@ class Steward:
         return node is not None and bool(node.out or node.damaged)
 
     def spare(self, leaving: int = 0) -> int:
-        """How many more members may be lost so that the others can always go on, whichever of the
-        removals under way take effect; ``leaving`` is one that is thought of."""
+        """How many more members may be lost so that the others can always go on, whoever knows of
+        which change, whichever of the removals under way take effect; ``leaving`` is one that is
+        thought of."""
         conf = self.conf()
-        removing = {*self._removing, leaving}
-        fewest = [v for v in conf.voters if v not in removing or self.lost(v)]
-        lost = sum(self.lost(member) for member in conf.members())
-        return (len(fewest) - 1) // 2 - lost
+        going = {*self._removing, *self._removed, leaving}
+        fewest = [v for v in conf.voters if v not in going or self.lost(v)]
+        spare = (len(fewest) - 1) // 2 - sum(self.lost(member) for member in conf.members())
+        for voters in (conf.voters, *[older.conf.voters for older in self._older]):
+            missing = sum(v in going or self.lost(v) for v in voters)
+            spare = min(spare, (len(voters) - 1) // 2 - missing)
+        return spare
 
     def may_harm(self, node: SimNode) -> bool:
         """Not so many that no majority could ever be whole again."""
@@ -109,6 +129,7 @@ class Steward:
     def _look(self) -> None:
         self._world.after(_LOOK_US, self._look)
         conf = self.conf()
+        self._older = [older for older in self._older if not self._settled(older)]
         for member in [m for m in self._removing if m in self._removed]:
             del self._removing[member]
         for member in conf.members():
@@ -118,6 +139,19 @@ class Steward:
                 self._begin_later(node)
             elif not node.boots and not node.alive and self._rng.random() < 0.5:
                 self._begin(node)
+
+    def _settled(self, older: _Older) -> bool:
+        """Every member that is well has known for a while that this configuration is past."""
+        well = [self.node(m) for m in self._conf.members() if not self.lost(m)]
+        know = all(
+            node is not None
+            and node.joined
+            and node.replica.machine.applied_index >= older.past_index
+            for node in well
+        )
+        now_us = self._world.now_us
+        older.known_us = (older.known_us or now_us) if know else 0
+        return know and now_us - older.known_us >= _SETTLED_US
 
     def _begin_later(self, node: SimNode) -> None:
         delay_us = self._rng.choice((1_000, 300_000, 3_000_000))
