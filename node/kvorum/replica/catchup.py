@@ -137,8 +137,7 @@ class CatchUp:
         if watcher is None:
             return
         stream = watcher.stream
-        if stream.reading == answer.token:
-            stream.reading = 0
+        stream.reading = 0
         if watcher not in stream.old or self._hub.overtaken(watcher):
             # Cancelled meanwhile, by its client or by a compaction, which makes the history refuse.
             return

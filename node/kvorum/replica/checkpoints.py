@@ -161,15 +161,14 @@ class Checkpoints:
                     found.add(command.id)
         return found
 
-    def must_take_back(self, lease_id: int) -> bool:
+    def must_take_back(self, lease: Lease) -> bool:
         """A renewal may not be answered yet: there is a record of the time before it, or there may
         be one soon. Sees to it that it is taken back.
         """
-        lease = self._state.machine.leases.get(lease_id)
-        if lease is None or not (lease.remaining_s or lease_id in self._under_way):
+        if not (lease.remaining_s or lease.id in self._under_way):
             return False
-        if lease_id not in self._taking_back and self._leads() and self._enter([(lease_id, 0)]):
-            self._taking_back[lease_id] = None
+        if lease.id not in self._taking_back and self._leads() and self._enter([(lease.id, 0)]):
+            self._taking_back[lease.id] = None
         return True
 
     def _enter(self, items: list[tuple[int, int]]) -> bool:

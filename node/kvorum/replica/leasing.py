@@ -159,12 +159,11 @@ class Leasing:
         """
         if not question.renew:
             return False
-        checkpoints, table = self._checkpoints, self._state.machine.leases
-        shadowed = [x for x in question.lease_ids if checkpoints.must_take_back(x)]
-        for lease_id in shadowed:
-            lease = table.get(lease_id)
-            if lease is not None:
-                self._clocks.renew(self._state.now, lease_id, lease.ttl_s)
+        table = self._state.machine.leases
+        found = [lease for x in question.lease_ids if (lease := table.get(x)) is not None]
+        shadowed = [lease for lease in found if self._checkpoints.must_take_back(lease)]
+        for lease in shadowed:
+            self._clocks.renew(self._state.now, lease.id, lease.ttl_s)
         return bool(shadowed)
 
     def _times(self, question: LeaseAsk | PeerLeaseAsk) -> tuple[Times, ...]:

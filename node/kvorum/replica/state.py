@@ -131,11 +131,9 @@ class NodeState:
 
     def done(self, request_id: int, value: object) -> None:
         """Answer a request with success."""
-        if request_id:
-            stamp = Stamp(self.machine.revision, self.term)
-            self.out.append(Reply(request_id, Done(value, stamp)))
+        stamp = Stamp(self.machine.revision, self.term)
+        self.out.append(Reply(request_id, Done(value, stamp)))
 
     def failed(self, request_id: int, condition: Condition, detail: str = "") -> None:
         """Answer a request with a failure."""
-        if request_id:
-            self.out.append(Reply(request_id, Failed(condition, detail)))
+        self.out.append(Reply(request_id, Failed(condition, detail)))

@@ -15,10 +15,10 @@ MEMBERS = (1, 2, 3)
 class Elected:
     """Three members, the first of which leads, and what it replies."""
 
-    def __init__(self, count: int = 3) -> None:
+    def __init__(self, count: int = 3, **settings: int) -> None:
         self.replies: dict[int, Any] = {}
         self.effects: list[tuple[int, e.Effect]] = []
-        self.world = World(count, self._observe)
+        self.world = World(count, self._observe, **settings)
         while self.world.nodes[1].replica.leader != 1:
             self.world.give(1, i.Tick())
             self.world.settle()

@@ -3,7 +3,8 @@
 A script is comments (`#`) and one verb a line. Member 1 leads at the start. `on=2` sends a request
 to another member than 1. Verbs:
 
-    nodes 1|3 [buffer=BYTES] [batch=REVISIONS] [window=EVENTS] [snapshot_count=N] [...]
+    nodes 1|3 [buffer=BYTES] [batch=REVISIONS] [window=EVENTS] [group=WATCHERS] [reads=N]
+        [snapshot_count=N] [...]
     put KEY VALUE [lease=ID] [prev]      del KEY [END]      compact REVISION [physical]
     txn put a 1 ; put b 2 ; del c        fill KEY FIRST LAST [size=BYTES]   (quiet puts of numbers)
     grant ID TTL      revoke ID          renew ID..        ttl ID.. [keys]       leases
@@ -157,6 +158,8 @@ class Script:
             ("batch", catchup, "WATCH_CATCHUP_REVISIONS"),
             ("stretches", catchup, "WATCH_CATCHUP_STRETCHES"),
             ("failures", catchup, "WATCH_HISTORY_FAILURES"),
+            ("group", catchup, "WATCH_CATCHUP_WATCHERS"),
+            ("reads", catchup, "WATCH_HISTORY_READS"),
             ("window", limits, "WINDOW_EVENTS"),
         ):
             if name in bounds:

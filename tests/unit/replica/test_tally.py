@@ -82,3 +82,14 @@ def test_reads() -> None:
     ):
         tally.answered(machine.read(query))
     assert moved(tally.read()) == {"ranges": 3, "txns": 1}
+
+
+def test_the_leader_counts_promotions() -> None:
+    changes = (
+        c.MemberAdd(1, ("http://a:1",)),
+        c.MemberAdd(2, ("http://b:1",), True),
+        c.MemberPromote(2),
+        c.MemberPromote(2),  # refused
+    )
+    assert tallied(*changes, leading=True).promotions == 1
+    assert tallied(*changes).promotions == 0
