@@ -247,9 +247,8 @@ class State:
         said = [f"{spoken(name)} {n:,}" for name, n in self.plain().items()]
         for group in sorted({name.partition("/")[0] for name in self.counters if "/" in name}):
             counts = self.group(group).values()
-            said.append(
-                f"{spoken(group)} {sum(counts):,} ({len(counts)} x {min(counts):,} at least)"
-            )
+            each = f"{len(counts)} kinds, at least {min(counts):,} of each"
+            said.append(f"{spoken(group)} {sum(counts):,} ({each})")
         return ", ".join(said)
 
     def save(self) -> None:

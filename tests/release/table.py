@@ -68,8 +68,8 @@ def reached(state: State) -> str:
     for group in grouped(state):
         counts = state.group(group)
         said.append(
-            f"{sum(counts.values()):,} {spoken(group)} of {len(counts)} kinds, "
-            f"{min(counts.values()):,} or more of each"
+            f"{spoken(group)} {sum(counts.values()):,} ({len(counts)} kinds, at least "
+            f"{min(counts.values()):,} of each)"
         )
     for name in sorted(state.samples):
         p50, p99 = state.quantile(name, 0.5), state.quantile(name, 0.99)
