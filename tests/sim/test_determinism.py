@@ -6,18 +6,24 @@ import os
 import subprocess
 import sys
 
+from support import seeds
+
+# One of a hundred, from the middle of the tree's fresh ones.
+_AGAIN = [seeds.first_seed() + 50 + 100 * n for n in range(max(1, seeds.SEEDS // 100))]
+
 _PROGRAM = """
-from kvorum.sim.run import Simulation
-for seed in (3, 5, 8):
-    report = Simulation(seed, seconds=8).run()
+import sys
+from support import seeds
+for seed in map(int, sys.argv[1:]):
+    report = seeds.one(seed)
     print(report.seed, report.events, f"{report.trace_hash:016x}")
 """
 
 
 def _run(hash_seed: str) -> str:
     return subprocess.run(
-        [sys.executable, "-c", _PROGRAM],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        [sys.executable, "-c", _PROGRAM, *map(str, _AGAIN)],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
@@ -26,6 +32,5 @@ def _run(hash_seed: str) -> str:
 
 def test_traces_do_not_depend_on_the_hash_seed() -> None:
     first = _run("1")
-    assert len(first.splitlines()) == 3
-    assert _run("2") == first
+    assert len(first.splitlines()) == len(_AGAIN)
     assert _run("4242") == first
