@@ -66,6 +66,9 @@ class _Meter:
 def check(run: Path, write_out: str, svg: Path | None, part: Path | None) -> None:
     """Judge the history of a run: a run folder, or a history file of its own.
 
+    A recording that was cut off is judged as far as it goes; a last line that is torn is left out,
+    and that is said.
+
     Linearizability, watches, leases, locks, compactions and the members' agreement. Exit status: 0
     when everything held, 1 when something was found, 2 when the history cannot be read, 5 when
     interrupted.
@@ -87,6 +90,9 @@ def check(run: Path, write_out: str, svg: Path | None, part: Path | None) -> Non
             _bad(meter, f"{path}: not UTF-8: {error.reason} at byte {error.start} of a line")
         except OSError as error:
             _bad(meter, f"{path}: {error.strerror}")
+        if history.quiet is None and not history.dumps and not history.run.closed:
+            meter.clear()
+            say(f"{path}: the run was broken off; what was recorded until then is judged")
         verdict = judge(history, meter.show)
         if verdict.findings:
             _draw(history, verdict.findings[0], svg, part)
@@ -114,7 +120,22 @@ def _lines(path: Path, meter: _Meter) -> Iterator[str]:
             done += len(line)
             if not number % 512:
                 meter.show("reading", done, total)
+            if number and not line.endswith(b"\n") and _is_torn(line, number + 1):
+                meter.clear()
+                say(f"{path}: cut off: {len(line)} bytes of line {number + 1} are left out")
+                return
             yield line.decode()
+
+
+def _is_torn(line: bytes, number: int) -> bool:
+    """Whether a last line without an end is not whole. Writers end every line; people may not."""
+    from kvorum.check.lines import LineError, decode_line
+
+    try:
+        decode_line(line.decode(), number)
+    except (LineError, UnicodeDecodeError):
+        return True
+    return False
 
 
 def _bad(meter: _Meter, text: str) -> NoReturn:

@@ -1,23 +1,32 @@
-"""Orders to a cluster of processes: leadership, members, defragmentation."""
+"""Orders to a cluster of processes: leadership, members, defragmentation, the way back of a member
+whose log is damaged.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from kvorum.client import Client
 from kvorum.client.errors import ClientError
 from kvorum.cluster.rundir import free_port
 from kvorum.cluster.supervisor import Supervisor
+from kvorum.drill.access import Access
 from kvorum.drill.eye import Eye
 from kvorum.drill.proxies import Proxies
 from kvorum.drill.scenario import Step
 from kvorum.drill.stage import StageError
+from kvorum.errors import Condition
 
 _DONE_S = 30.0
 _LOOK_S = 0.05
+_REJOIN_S = 60.0
+_START_IT = "start it as it was started before"  # What `kvorum rejoin` says when it may be.
 _AGAIN_S = 0.3  # Between two tries of a change that the cluster is not ready for.
 
 
@@ -25,13 +34,18 @@ class Changes:
     """Carries orders out. ``supervisor`` None: nobody can start a member here."""
 
     def __init__(
-        self, client: Client, eye: Eye, supervisor: Supervisor | None, proxies: Proxies
+        self,
+        client: Client,
+        access: Access,
+        eye: Eye,
+        supervisor: Supervisor | None,
+        proxies: Proxies,
     ) -> None:
         self._client = client
+        self._access = access
         self._eye = eye
         self._supervisor = supervisor
         self._proxies = proxies
-        self._added = 0
 
     async def order(self, step: Step, names: tuple[str, ...]) -> str:
         """One order; what came of it. Raises StageError and ClientError."""
@@ -41,12 +55,14 @@ class Changes:
             case "defrag":
                 return await self._defrag(names)
             case "add_member":
-                return await self._add()
+                return await self._add(step.learner)
+            case "rejoin_member":
+                return await self._rejoin(names)
             case "remove_member":
                 return await self._remove(names)
             case "replace_member":
                 gone = await self._remove(names)
-                return f"{gone}, {await self._add()}"
+                return f"{gone}, {await self._add(False)}"
         raise StageError(f"{step.do} is not done by a cluster of processes")
 
     async def _transfer(self, name: str) -> str:
@@ -71,27 +87,85 @@ class Changes:
                 await asyncio.to_thread(self._supervisor.kill, name)
         return f"{' and '.join(names)} removed"
 
-    async def _add(self) -> str:
+    async def _add(self, learner: bool) -> str:
         if self._supervisor is None:
             raise StageError("nobody here can start a new member of this cluster")
+        began = time.monotonic()
         members = (await self._client.cluster.members()).members
-        used = [view.name for view in self._supervisor.nodes()]
-        name = f"n{1 + max(int(other[1:]) for other in used)}"
+        name = _new_name([view.name for view in self._supervisor.nodes()])
         real = self._supervisor.reserve(name)
         url = await self._proxy(name, real)
-        await self._patiently(partial(self._client.cluster.add, [url]))
+        await self._patiently(partial(self._client.cluster.add, [url], learner=learner))
         known = {m.name: m.peer_urls[0] for m in members} | {name: url}
         cluster = ",".join(f"{one}={peer}" for one, peer in known.items())
         flags = [f"--initial-cluster={cluster}", f"--initial-advertise-peer-urls={url}"]
         await asyncio.to_thread(self._supervisor.join, name, flags)
         views = {view.name: view.client_url for view in self._supervisor.nodes()}
         self._eye.follow(name, views[name])
+        await self._answers(name, 0)
+        if not learner:
+            return f"{name} added and started"
+        promote = partial(self._client.cluster.promote, self._eye.ids[name])
+        await self._patiently(promote)
+        return f"{name} added as a learner, votes after {time.monotonic() - began:.2f} s"
+
+    async def _answers(self, name: str, before: int) -> None:
+        """Wait until a member answers under another id than ``before``. Raises StageError."""
         end = time.monotonic() + _DONE_S
-        while name not in self._eye.ids:
+        while self._eye.ids.get(name, before) == before:
             if time.monotonic() > end:
-                raise StageError(f"{name} was added and gives no answer after {_DONE_S:g} s")
+                raise StageError(f"{name} was started and gives no answer after {_DONE_S:g} s")
             await asyncio.sleep(_LOOK_S)
-        return f"{name} added and started"
+
+    async def _rejoin(self, names: tuple[str, ...]) -> str:
+        for name in names:
+            await self._rejoin_one(name)
+        return f"{' and '.join(names)} back under a new id, and voting"
+
+    async def _rejoin_one(self, name: str) -> None:
+        """As an operator does it: the command, then a start, while the command waits for the vote
+        to give.
+        """
+        if self._supervisor is None:
+            raise StageError("nobody here can start a member of this cluster")
+        view = next((v for v in self._supervisor.nodes() if v.name == name), None)
+        if view is None or view.state in ("running", "paused"):
+            raise StageError(f"{name} runs, or is no member; only a dead one can rejoin")
+        before = self._eye.ids.get(name, 0)
+        others = [url for other, url in self._eye.urls.items() if other != name]
+        argv = [sys.executable, "-P", "-m", "kvorum", "rejoin", str(view.data_dir)]
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            f"--endpoints={','.join(others)}",
+            *self._access.flags,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **self._access.environment},
+        )
+        try:
+            async with asyncio.timeout(_REJOIN_S):
+                await self._accompany(process, name, before)
+        except TimeoutError as error:
+            raise StageError(f"{name} has not rejoined after {_REJOIN_S:g} s") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _accompany(self, process: asyncio.subprocess.Process, name: str, before: int) -> None:
+        """Start the member when the command says so, and see the command to its end."""
+        assert process.stderr is not None and self._supervisor is not None
+        said: deque[str] = deque(maxlen=5)
+        started = False
+        while line := (await process.stderr.readline()).decode(errors="replace").strip():
+            said.append(line)
+            if line.startswith(_START_IT):
+                await asyncio.to_thread(self._supervisor.restart, name)
+                started = True
+        if await process.wait() != 0 or not started:
+            raise StageError(f"kvorum rejoin of {name} failed: {'; '.join(said)}")
+        await self._answers(name, before)
 
     async def _proxy(self, name: str, real: str) -> str:
         """The peer URL to advertise: a proxy's where links are bent by proxies."""
@@ -110,9 +184,15 @@ class Changes:
             try:
                 await change()
             except ClientError as error:
-                refused = error.condition is not None and "UNHEALTHY" in error.condition.name
+                refused = error.condition in (Condition.UNHEALTHY, Condition.LEARNER_NOT_READY)
                 if not refused or time.monotonic() > end:
                     raise
                 await asyncio.sleep(_AGAIN_S)
                 continue
             return
+
+
+def _new_name(used: Sequence[str]) -> str:
+    """The next name of the series n1, n2, ... behind all that are or were there."""
+    numbers = [int(name[1:]) for name in used if name[:1] == "n" and name[1:].isdigit()]
+    return f"n{max([len(used), *numbers]) + 1}"

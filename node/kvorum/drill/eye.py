@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kvorum.client import TLS, Client
+from kvorum.client import Client
 from kvorum.client.errors import ClientError
+from kvorum.drill.access import Access
 from kvorum.drill.stage import NodeView, View
 
 _ASK_S = 0.05
@@ -33,21 +34,22 @@ class Eye:
     not in it is dead, and None stands for nobody who runs them.
     """
 
-    def __init__(self, tls: TLS | None, states: Callable[[], Mapping[str, str] | None]) -> None:
+    def __init__(self, states: Callable[[], Mapping[str, str] | None]) -> None:
         self._client: Client | None = None
-        self._tls = tls
         self._states = states
         self._urls: dict[str, str] = {}
         self._heard: dict[str, _Heard] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.ids: dict[str, int] = {}
 
+    def look(self, access: Access, urls: Mapping[str, str]) -> None:
+        """Begin to ask the members of a cluster."""
+        self._client = access.client(list(urls.values()), _PATIENCE_S, _PATIENCE_S)
+        for name, url in urls.items():
+            self.follow(name, url)
+
     def follow(self, name: str, url: str) -> None:
-        """Begin to ask a member."""
-        if self._client is None:
-            self._client = Client(
-                [url], tls=self._tls, timeout_s=_PATIENCE_S, dial_timeout_s=_PATIENCE_S
-            )
+        """Begin to ask one more member."""
         self._urls[name] = url
         self._tasks[name] = asyncio.create_task(self._ask(name, url))
 

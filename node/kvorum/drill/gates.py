@@ -18,6 +18,8 @@ from kvorum.drill.stage import Fault, StageError
 
 _PPM = 1_000_000
 _NO_ROOM = "wal_write_before=raise(ENOSPC)"
+_BAD_DISK = "wal_sync_before=raise(EIO)"
+_BAD_DISK_S = 30.0  # Should the log rest for so long, the fault is over before it bites.
 
 # Whose gate, and what it is given; several where any of them will do.
 _Parts = tuple[tuple[str, NodeFault], ...]
@@ -41,7 +43,7 @@ class Gates:
     async def inject(self, fault: Fault) -> str:
         """Give every member its part of a fault. Raises StageError when one does not take it."""
         given = self._given.setdefault(fault, [])
-        duration_ms = max(1, int(fault.step.for_s * 1000))
+        duration_ms = max(1, int((fault.step.for_s or _BAD_DISK_S) * 1000))
         try:
             for parts in self._parts(fault):
                 given.append(await self._give(parts, duration_ms))
@@ -118,4 +120,10 @@ def _of_node(step: Step) -> NodeFault:
             return v1.SlowFsyncFault(delay_ms=step.ms)
         case "disk_full":
             return v1.FailpointFault(terms=_NO_ROOM)
+        case "fail_fsync":
+            return v1.FailpointFault(terms=_BAD_DISK)
+        case "stall":
+            return v1.FailpointFault(terms=f"reply_before=delay({step.ms})")
+        case "slow_history":
+            return v1.FailpointFault(terms=f"history_commit_before=delay({step.ms})")
     raise StageError(f"a fault gate has no {step.do}")

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from kvorum.check import records as r
-from kvorum.client import TLS, Client
+from kvorum.client import Client
 from kvorum.client.errors import (
     ClientError,
     CompactedError,
@@ -28,6 +28,7 @@ from kvorum.client.types import (
     RangeResult,
     TxnResult,
 )
+from kvorum.drill.access import Access
 from kvorum.drill.plan import Plan
 from kvorum.drill.recorder import Recorder
 from kvorum.drill.scenario import Load
@@ -51,7 +52,7 @@ class Crowd:
     def __init__(
         self,
         endpoints: Sequence[str],
-        tls: TLS | None,
+        access: Access,
         load: Load,
         recorder: Recorder,
         prefix: bytes,
@@ -61,7 +62,7 @@ class Crowd:
         self.endpoints = list(endpoints)
         self.recorder = recorder
         self.prefix = prefix
-        self._tls = tls
+        self._access = access
         self._load = load
         self._rng = rng
         self._member = member
@@ -99,9 +100,7 @@ class Crowd:
     def client(self) -> Client:
         """A client with a drill's patience."""
         rng = random.Random(self._rng.getrandbits(64))
-        return Client(
-            self.endpoints, tls=self._tls, timeout_s=CALL_S, dial_timeout_s=_DIAL_S, rng=rng
-        )
+        return self._access.client(self.endpoints, CALL_S, _DIAL_S, rng)
 
     async def _rest(self, seconds: float) -> None:
         """Sleep, but not beyond the end."""

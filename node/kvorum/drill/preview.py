@@ -18,7 +18,7 @@ from itertools import combinations
 from kvorum.drill.scenario import Scenario, Step
 from kvorum.drill.stage import Link
 from kvorum.drill.targets import between, ring_cuts
-from kvorum.drill.words import CONDITIONS, LINK_WORDS
+from kvorum.drill.words import CLIENT_WORDS, CONDITIONS, DEADLY, LINK_WORDS
 
 _CUTS = ("sever", "isolate", "one_way", "ring", "majority", "minority")
 _FOR_EVER_S = float("inf")
@@ -169,6 +169,8 @@ def _worst(plight: _Plight, step: Step, now_s: float) -> tuple[_Plight, str]:
         every = len(plight.members) * (len(plight.members) - 1)
         who = " and ".join(step.targets) or "links"
         return worst, f"{who}, {len(bent)} of {every} one-way links"
+    if step.do in CLIENT_WORDS:
+        return worst, f"clients of {' and '.join(step.targets)}"
     count = len(names)
     return worst, f"{' and '.join(step.targets)}, {count} member{'s' * (count != 1)}"
 
@@ -216,7 +218,7 @@ def _after(
     """The state while a step that hits ``names`` bites. Members that boot are out meanwhile."""
     until_s = now_s + step.for_s if step.for_s else _FOR_EVER_S
     match step.do:
-        case "kill" | "pause" | "corrupt_wal" | "disk_full":
+        case "kill" | "fail_fsync" | "pause" | "corrupt_wal" | "disk_full":
             out = _Broken(until_s, frozenset(names), damaged=step.do == "corrupt_wal")
             return replace(plight, broken=(*plight.broken, out))
         case "restart":
@@ -297,7 +299,7 @@ def _when(step: Step) -> str:
 def _lasts(step: Step) -> str:
     if step.for_s:
         return f"for {step.for_s:g} s"
-    if step.do == "kill":
+    if step.do in DEADLY:
         return "until it is started again"
     if step.do in ("restart", "rejoin_member", "replace_member", "add_member"):
         return "while it boots"

@@ -2,28 +2,29 @@
 
 The supervisor runs the processes (or somebody else does: then nothing can be done to processes, and
 a step that wants to is refused). Links of kvorum's members are bent by their fault gates, those of
-real etcd by proxies. A paused process has a watchdog beside it that lets it go on after its time,
-so that no crash of the drill leaves it standing.
+real etcd by proxies. What is the drill's own ends with the drill, also when it is killed: its nodes
+are on a leash, faults and pauses have timers of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kvorum.check import records as r
-from kvorum.client import TLS, Client
+from kvorum.client import Client
 from kvorum.client.errors import ClientError
-from kvorum.cluster.file import ClusterSpec, NodeSpec
-from kvorum.cluster.rundir import ClusterError, RunDir, free_port
+from kvorum.cluster.file import ClusterSpec
+from kvorum.cluster.rundir import ClusterError, RunDir
 from kvorum.cluster.supervisor import Interrupted, Supervisor
+from kvorum.drill.access import Access
 from kvorum.drill.changes import Changes
-from kvorum.drill.damage import flip_a_bit
+from kvorum.drill.deeds import NOT_OURS, Deeds
+from kvorum.drill.doors import Doors
 from kvorum.drill.dump import complete
 from kvorum.drill.eye import Eye
 from kvorum.drill.facts import Stopped
@@ -32,16 +33,19 @@ from kvorum.drill.liveload import Crowd, kept
 from kvorum.drill.proxies import Proxies
 from kvorum.drill.recorder import Recorder
 from kvorum.drill.scenario import Scenario, Step
+from kvorum.drill.shape import behind_proxies, cluster_of
 from kvorum.drill.stage import Digest, Fault, StageError, View
-from kvorum.drill.words import LINK_WORDS
+from kvorum.drill.words import CLIENT_WORDS, LINK_WORDS
 from kvorum.errors import ConfigError
 
 _READY_S = 20.0
 _CALL_S = 5.0
-_WATCHDOG_LATE_S = 1.0
-_NOT_OURS = "this cluster's processes are not the drill's; leave --endpoints away"
+_LINKS_S = 0.5  # Between two looks whether a member has lost the delays of its links.
 # What only whoever runs the processes can do, and on real etcd whoever stands between them.
-_NEEDS_PROCESSES = ("kill", "restart", "add_member", "replace_member", "corrupt_wal")
+_NEEDS_PROCESSES = (
+    *("kill", "restart", "fail_fsync", "corrupt_wal"),
+    *("add_member", "replace_member", "rejoin_member"),
+)
 
 
 def refusal_of_given(scenario: Scenario, kind: str) -> str:
@@ -49,7 +53,7 @@ def refusal_of_given(scenario: Scenario, kind: str) -> str:
     for step in scenario.steps:
         bent = kind == "etcd" and step.do in (*LINK_WORDS, "pause")
         if bent or step.do in _NEEDS_PROCESSES:
-            return f"{scenario.path}:{step.line}: {step.do} is refused: {_NOT_OURS}"
+            return f"{scenario.path}:{step.line}: {step.do} is refused: {NOT_OURS}"
     return ""
 
 
@@ -58,8 +62,11 @@ class ProcessStage:
 
     Args:
         kind: ``live`` (kvorum) or ``etcd``. folder: where data and logs go. endpoints: of a
-        cluster that runs already; empty lets the drill start its own. say: one line each of what
-        the supervisor does.
+        cluster that runs already; empty lets the drill start its own. access: how a given cluster
+        is spoken to. cluster: the cluster file whose shape the drill's own cluster has; None takes
+        the scenario's. say: one line each of what the supervisor does.
+
+    Raises ConfigError when the cluster file does not fit.
     """
 
     def __init__(
@@ -70,59 +77,33 @@ class ProcessStage:
         folder: Path,
         stopping: threading.Event,
         endpoints: Sequence[str] = (),
-        tls: TLS | None = None,
+        access: Access | None = None,
+        cluster: ClusterSpec | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.kind = kind
         self._scenario = scenario
         self._given = tuple(endpoints)
-        self._tls = tls
+        self._access = access or Access()
         self._rng = random.Random(seed)
         self._began = time.monotonic()
         self.recorder = Recorder(self.now_s)
         self._proxied: dict[str, tuple[int, int]] = {}
         self._supervisor: Supervisor | None = None
         if not self._given:
-            self._supervisor = Supervisor(self._spec(), RunDir(folder), say, stopping, bound=True)
-        self._eye = Eye(tls, self._states)
+            spec = cluster_of(scenario, kind, cluster)
+            if kind == "etcd":
+                spec, self._proxied = behind_proxies(spec)
+            self._supervisor = Supervisor(spec, RunDir(folder), say, stopping, bound=True)
+        self._deeds = Deeds(self._supervisor)
+        self._eye = Eye(self._deeds.states)
         self._proxies = Proxies(self._name_of)
+        self._doors = Doors()
         self._client: Client | None = None
         self._gates: Gates | None = None
         self._crowd: Crowd | None = None
-        self._watchdogs: dict[str, subprocess.Popen[bytes]] = {}
         self._changes: Changes | None = None
-
-    def _spec(self) -> ClusterSpec:
-        shape = self._scenario.shape
-        names = [f"n{n + 1}" for n in range(shape.nodes)]
-        nodes = [NodeSpec(name) for name in names]
-        if self.kind == "etcd":
-            taken: set[int] = set()
-            self._proxied = {name: (free_port(taken), free_port(taken)) for name in names}
-            urls = {name: f"http://127.0.0.1:{port}" for name, (port, _) in self._proxied.items()}
-            cluster = ",".join(f"{name}={url}" for name, url in urls.items())
-            nodes = [
-                NodeSpec(
-                    name,
-                    peer_port=self._proxied[name][1],
-                    flags=(
-                        f"--initial-advertise-peer-urls={urls[name]}",
-                        f"--initial-cluster={cluster}",
-                    ),
-                )
-                for name in names
-            ]
-        count = shape.snapshot_count
-        return ClusterSpec(
-            path=self._scenario.path,
-            name="drill",
-            nodes=tuple(nodes),
-            program="etcd" if self.kind == "etcd" else "kvorum",
-            heartbeat_ms=shape.heartbeat_ms,
-            election_ms=shape.election_ms,
-            faults=self.kind == "live",
-            flags=(f"--snapshot-count={count}",) if count else (),
-        )
+        self._linking: asyncio.Task[None] | None = None
 
     @property
     def own(self) -> bool:
@@ -139,25 +120,36 @@ class ProcessStage:
             raise Stopped from error
         except (ClusterError, ConfigError, ClientError, OSError) as error:
             raise StageError(f"the cluster does not start: {error}") from error
-        self._client = Client(
-            list(urls.values()), tls=self._tls, timeout_s=_CALL_S, dial_timeout_s=1.0
-        )
+        self._client = self._access.client(list(urls.values()), _CALL_S)
         self._gates = Gates(self._client, lambda: self._eye.urls, lambda: self._eye.ids)
-        self._changes = Changes(self._client, self._eye, self._supervisor, self._proxies)
-        for name, url in urls.items():
-            self._eye.follow(name, url)
+        self._changes = Changes(
+            self._client, self._access, self._eye, self._supervisor, self._proxies
+        )
+        self._eye.look(self._access, urls)
         await self._ready(set(urls))
         self._began = time.monotonic()
 
     async def _start(self) -> dict[str, str]:
-        assert self._supervisor is not None
+        supervisor = self._supervisor
+        assert supervisor is not None
         for name, (port, target) in self._proxied.items():
             await self._proxies.open(name, port, target)
-        await asyncio.to_thread(self._supervisor.start)
-        return {view.name: view.client_url for view in self._supervisor.nodes()}
+        await asyncio.to_thread(supervisor.start)
+        await asyncio.to_thread(supervisor.set_up_auth)
+        self._access = Access(supervisor.tls)
+        if supervisor.spec.links:
+            await asyncio.to_thread(supervisor.keep_links)
+            self._linking = asyncio.create_task(self._keep_links(supervisor))
+        return {view.name: view.client_url for view in supervisor.nodes()}
+
+    async def _keep_links(self, supervisor: Supervisor) -> None:
+        """A member that was started anew gets the delays of its links again."""
+        while True:
+            await asyncio.sleep(_LINKS_S)
+            await asyncio.to_thread(supervisor.keep_links)
 
     async def _find(self) -> dict[str, str]:
-        async with Client(self._given, tls=self._tls, timeout_s=_CALL_S) as client:
+        async with self._access.client(self._given, _CALL_S) as client:
             table = (await client.cluster.members()).members
         urls = {m.name: m.client_urls[0] for m in table if m.client_urls}
         if len(urls) < len(table):
@@ -176,15 +168,18 @@ class ProcessStage:
         """End the clients, lift every fault, stop what was started."""
         if self._crowd is not None:
             await self._crowd.stop()
-        for name in list(self._watchdogs):
-            await self._resume(name)
+        await self._deeds.resume_all()
         if self._gates is not None:
             await self._gates.lift_all()
+        if self._linking is not None:
+            self._linking.cancel()
+            await asyncio.wait([self._linking])
         await self._eye.close()
         if self._client is not None:
             await self._client.aclose()
         if self._supervisor is not None and self._supervisor.state is not None:
             await asyncio.to_thread(self._supervisor.stop)
+        await self._doors.close()
         await self._proxies.close()
 
     def now_s(self) -> float:
@@ -198,19 +193,6 @@ class ProcessStage:
     def view(self) -> View:
         """The members as last heard of."""
         return self._eye.view()
-
-    def _states(self) -> dict[str, str] | None:
-        """What the supervisor knows of its processes; None where they are somebody else's."""
-        if self._supervisor is None:
-            return None
-        if self._supervisor.state is None:
-            return {}
-        views = self._supervisor.nodes()
-        return {view.name: "dead" if view.state == "removed" else view.state for view in views}
-
-    def _state(self, name: str) -> str:
-        states = self._states()
-        return "running" if states is None else states.get(name, "dead")
 
     def _name_of(self, hexadecimal: str) -> str:
         try:
@@ -231,8 +213,8 @@ class ProcessStage:
         revision, load = there.header.revision, self._scenario.load
         self.recorder.history.add(r.State(revision, tuple(kept(kv) for kv in there.kvs)))
         self._crowd = Crowd(
-            list(self._eye.urls.values()),
-            self._tls,
+            await self._fronts(),
+            self._access,
             load,
             self.recorder,
             prefix,
@@ -240,6 +222,13 @@ class ProcessStage:
             self._eye.name,
         )
         self._crowd.start(revision + 1)
+
+    async def _fronts(self) -> list[str]:
+        """Where clients go: to the members, or to doors before them where a step wants some."""
+        urls = self._eye.urls
+        if self._scenario.count(*CLIENT_WORDS):
+            return [await self._doors.stand(name, url) for name, url in urls.items()]
+        return list(urls.values())
 
     async def finish(self) -> None:
         """Stop the clients, wait for the watchers, read every member's applied order."""
@@ -251,77 +240,56 @@ class ProcessStage:
 
     async def inject(self, fault: Fault) -> str:
         """Begin a fault."""
-        do = fault.step.do
-        if do == "kill":
-            return await self._kill(fault.names)
-        if do == "pause" and self._supervisor is not None:
-            return await self._pause(fault)
+        assert self._gates is not None
+        match fault.step.do:
+            case "kill":
+                return await self._deeds.kill(fault.names)
+            case "pause" if self._deeds.ours:
+                return await self._deeds.pause(fault)
+            case "cut_clients":
+                return self._shut(fault.names)
+            case "fail_fsync":
+                await self._gates.inject(fault)
+                return await self._deeds.ended(fault.names)
         if fault.links and self.kind == "etcd":
             return self._proxies.inject(fault)
-        assert self._gates is not None
         return await self._gates.inject(fault)
 
     async def lift(self, fault: Fault) -> None:
         """End a fault."""
-        do = fault.step.do
-        if do == "kill":
-            for name in fault.names:
-                if self._state(name) == "dead":
-                    await self._deed("restart", name)
-        elif do == "pause" and self._supervisor is not None:
-            for name in fault.names:
-                await self._resume(name)
-        elif fault.links and self.kind == "etcd":
-            self._proxies.lift(fault)
-        else:
-            assert self._gates is not None
-            await self._gates.lift(fault)
+        assert self._gates is not None
+        match fault.step.do:
+            case "kill" | "fail_fsync":
+                await self._deeds.start_dead(fault.names)
+            case "pause" if self._deeds.ours:
+                for name in fault.names:
+                    await self._deeds.resume(name)
+            case "cut_clients":
+                for name in fault.names:
+                    self._doors.unshut(name)
+            case _ if fault.links and self.kind == "etcd":
+                self._proxies.lift(fault)
+            case _:
+                await self._gates.lift(fault)
 
-    async def _kill(self, names: Sequence[str]) -> str:
+    def _shut(self, names: Sequence[str]) -> str:
         for name in names:
-            await self._deed("kill", name)
-        alive = [name for name in names if self._state(name) != "dead"]
-        if alive:
-            raise StageError(f"{' and '.join(alive)} lives on after SIGKILL")
-        return f"{' and '.join(names)} dead"
+            self._door(name)
+        held = sum(self._doors.shut(name) for name in names)
+        return f"nothing passes between clients and {' and '.join(names)}: {held} connections held"
 
-    async def _pause(self, fault: Fault) -> str:
-        assert self._supervisor is not None
-        for name in fault.names:
-            pid = next(view.pid for view in self._supervisor.nodes() if view.name == name)
-            await self._deed("pause", name)
-            late_s = fault.step.for_s + _WATCHDOG_LATE_S
-            self._watchdogs[name] = _watchdog(pid, late_s)
-        moving = [name for name in fault.names if self._state(name) != "paused"]
-        if moving:
-            raise StageError(f"{' and '.join(moving)} did not stop at SIGSTOP")
-        return f"{' and '.join(fault.names)} stopped"
-
-    async def _resume(self, name: str) -> None:
-        watchdog = self._watchdogs.pop(name, None)
-        if watchdog is not None:
-            watchdog.kill()
-            watchdog.wait()
-        if self._state(name) == "paused":
-            await self._deed("resume", name)
-
-    async def _deed(self, deed: str, name: str) -> None:
-        if self._supervisor is None:
-            raise StageError(_NOT_OURS)
-        try:
-            await asyncio.to_thread(getattr(self._supervisor, deed), name)
-        except ClusterError as error:
-            raise StageError(str(error)) from error
+    def _door(self, name: str) -> None:
+        if not self._doors.has(name):
+            raise StageError(
+                f"{name} joined when clients had their addresses; no client goes there"
+            )
 
     async def heal(self) -> None:
         """Lift everything and start the dead."""
         assert self._gates is not None
         await self._gates.lift_all()
-        for name in list(self._watchdogs):
-            await self._resume(name)
-        for node in self._eye.view().nodes:
-            if self._supervisor is not None and self._state(node.name) == "dead":
-                await self._deed("restart", node.name)
+        await self._deeds.resume_all()
+        await self._deeds.start_dead(self._eye.view().names)
 
     # --- orders -----------------------------------------------------------------------------------
 
@@ -329,30 +297,26 @@ class ProcessStage:
         """Do what does not last."""
         assert self._changes is not None and self._crowd is not None
         try:
-            if step.do == "restart":
-                for name in names:
-                    await self._deed("restart", name)
-                return f"{' and '.join(names)} started again"
-            if step.do == "corrupt_wal":
-                return await self._corrupt(names)
-            if step.do == "compact":
-                return await self._compact(step.keep)
+            match step.do:
+                case "restart":
+                    return await self._deeds.restart(names)
+                case "corrupt_wal":
+                    return await self._deeds.corrupt(names)
+                case "reset_clients":
+                    return self._reset(names)
+                case "compact":
+                    return await self._compact(step.keep)
             return await self._changes.order(step, names)
         except (ClientError, ClusterError) as error:
             raise StageError(f"{step.do}: {error}") from error
 
-    async def _corrupt(self, names: Sequence[str]) -> str:
-        if self._supervisor is None:
-            raise StageError(_NOT_OURS)
-        told = []
-        for view in self._supervisor.nodes():
-            if view.name not in names:
-                continue
-            if self._state(view.name) != "dead":
-                raise StageError(f"{view.name} runs; kill it first")
-            flipped = await asyncio.to_thread(flip_a_bit, view.data_dir / "member" / "wal")
-            told.append(f"{view.name}: {flipped}")
-        return "; ".join(told)
+    def _reset(self, names: Sequence[str]) -> str:
+        for name in names:
+            self._door(name)
+        broken = sum(self._doors.slam(name) for name in names)
+        if not broken:
+            raise StageError(f"no client was connected with {' and '.join(names)}")
+        return f"{broken} connections with {' and '.join(names)} reset"
 
     async def _compact(self, keep: int) -> str:
         assert self._client is not None
@@ -383,12 +347,3 @@ class ProcessStage:
             digest = answer.hash << 64 | (answer.compact_revision & (1 << 64) - 1)
             found[name] = Digest(revision, digest)
         return found
-
-
-def _watchdog(pid: int, after_s: float) -> subprocess.Popen[bytes]:
-    """A process of its own that lets ``pid`` go on, also when the drill is no more."""
-    return subprocess.Popen(
-        ["sh", "-c", f"sleep {after_s:.2f}; kill -CONT {pid}"],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )

@@ -19,7 +19,7 @@ from kvorum.drill.recorder import NS
 from kvorum.drill.scenario import Scenario, Step
 from kvorum.drill.stage import Fault, Stage, StageError, View
 from kvorum.drill.targets import NoTarget, cut_links, resolve
-from kvorum.drill.words import LINK_WORDS, WORDS
+from kvorum.drill.words import DEADLY, LINK_WORDS, WORDS
 
 __all__ = ["Facts", "Moment", "Progress", "Runner", "Stopped", "unheard"]
 
@@ -221,7 +221,7 @@ class Runner:
                 await self._heal()
             elif step.do == "converge":
                 await self._until_agreed(step.within_s)
-            elif WORDS[step.do].fault or step.do == "kill":
+            elif WORDS[step.do].fault or step.do in DEADLY:
                 await self._inject(step)
             else:
                 await self._order(step)
@@ -377,9 +377,9 @@ def _takes_leader(fault: Fault, view: View) -> bool:
     """Whether the leader cannot go on leading: it is stopped, or hears no majority."""
     if view.leader is None:
         return False
-    if fault.step.do in ("kill", "pause"):
+    if fault.step.do in (*DEADLY, "pause"):
         return view.leader in fault.names
-    if fault.step.do in ("loss", "delay", "skew", "slow_fsync", "disk_full"):
+    if not fault.links or fault.step.do in ("loss", "delay"):
         return False
     cut = set(fault.links)
     others = [name for name in view.names if name != view.leader]

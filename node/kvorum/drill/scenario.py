@@ -89,6 +89,7 @@ class Step:
     jitter_ms: int = 0
     keep: int = 0
     within_s: float = 30.0
+    learner: bool = False
 
     @property
     def words(self) -> str:
@@ -96,6 +97,7 @@ class Step:
         parts = [self.do.replace("_", " "), " and ".join(self.targets)]
         if self.to:
             parts.append(f"{'to' if self.do == 'one_way' else 'from'} {' and '.join(self.to)}")
+        parts += ["as a learner"] * self.learner
         sign = "+" if self.do == "skew" else ""
         parts += [f"{self.percent:{sign}g}%"] * bool(self.percent)
         parts += [f"{self.ms} ms"] * bool(self.ms)
@@ -138,6 +140,10 @@ class Scenario:
     load: Load
     steps: tuple[Step, ...]
     expect: Expect
+
+    def count(self, *words: str) -> int:
+        """How many steps do one of these."""
+        return sum(step.do in words for step in self.steps)
 
     def refusal(self, stage: str) -> str:
         """Why ``stage`` cannot run this drill, in a sentence; empty when it can."""
@@ -308,6 +314,7 @@ def _step(table: Table, names: tuple[str, ...], length_s: float) -> Step:
         jitter_ms=table.integer("jitter_ms", 0, 0, 60_000),
         keep=table.integer("keep", 0, 0, 1_000_000),
         within_s=table.number("within_s", 30.0, 0.1, 600),
+        learner=table.boolean("learner"),
     )
 
 

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kvorum.client import TLS
+from kvorum.cluster.file import ClusterSpec
+from kvorum.drill.access import Access
 from kvorum.drill.facts import Moment, Progress, unheard
 from kvorum.drill.judging import judged
 from kvorum.drill.kept import Kept
@@ -29,15 +30,22 @@ def make_stage(
     folder: Path,
     stopping: threading.Event,
     endpoints: Sequence[str] = (),
-    tls: TLS | None = None,
+    access: Access | None = None,
+    cluster: ClusterSpec | None = None,
 ) -> Stage:
-    """The stage of that kind. Raises ConfigError with the reason where it cannot run the drill."""
+    """The stage of that kind. ``endpoints``: of a cluster that runs already, spoken to as
+    ``access`` says; ``cluster``: the shape of the one to start instead of the scenario's own.
+
+    Raises ConfigError with the reason where it cannot run the drill.
+    """
     why = scenario.refusal(kind)
     if why:
         raise ConfigError(why)
     if kind == "sim":
         if endpoints:
             raise ConfigError("stage sim has no endpoints; leave --endpoints away")
+        if cluster is not None:
+            raise ConfigError("stage sim simulates the scenario's own cluster; leave it away")
         # Half a second that drills on processes need not spend.
         from kvorum.drill.simulated import SimStage
 
@@ -46,7 +54,9 @@ def make_stage(
 
     if endpoints and (why := refusal_of_given(scenario, kind)):
         raise ConfigError(why)
-    return ProcessStage(kind, scenario, seed, folder / "cluster", stopping, endpoints, tls)
+    return ProcessStage(
+        kind, scenario, seed, folder / "cluster", stopping, endpoints, access, cluster
+    )
 
 
 async def run_drill(

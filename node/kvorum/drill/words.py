@@ -27,6 +27,11 @@ _NO_SIM_MEMBERS = "the simulated cluster of a drill keeps its members; use --sta
 _NO_SIM_DEFRAG = "a simulated node has no database file to defragment; use --stage live or etcd"
 _NO_FULL = "real etcd's disk cannot be filled from outside without filling this machine's"
 _SIM_FULL = "a simulated disk has no end; use --stage live"
+_SIM_DOORS = "a simulated client has no connection to hold up; use --stage live or etcd"
+_SIM_PLACES = "a simulated node comes by no failpoint; use --stage live, or `kvorum sim`"
+_ETCD_REJOIN = (
+    "real etcd has no way back for a damaged member; use replace_member, as its manual does"
+)
 _SIM_FILES = "a simulated disk has no file to damage here; use --stage live, or `kvorum sim`"
 
 
@@ -80,6 +85,37 @@ _ALL: tuple[Word, ...] = (
         refused={"etcd": _NO_GATE},
     ),
     Word(
+        "stall",
+        "hold up the target's event loop for `ms` at each write that it answers",
+        True,
+        needs=("ms",),
+        refused={"etcd": _NO_GATE, "sim": _SIM_PLACES},
+    ),
+    Word(
+        "slow_history",
+        "let each commit of the target's history take `ms` longer",
+        True,
+        needs=("ms",),
+        refused={"etcd": _NO_GATE, "sim": _SIM_PLACES},
+    ),
+    Word(
+        "fail_fsync",
+        "let the next fsync of the target's log fail, which must end it at once",
+        may=("for_s",),
+        refused={"etcd": _NO_GATE, "sim": _SIM_PLACES},
+    ),
+    Word(
+        "cut_clients",
+        "hold back everything between clients and the target",
+        True,
+        refused={"sim": _SIM_DOORS},
+    ),
+    Word(
+        "reset_clients",
+        "break every connection between clients and the target off",
+        refused={"sim": _SIM_DOORS},
+    ),
+    Word(
         "disk_full",
         "the target's log finds no room on its disk",
         True,
@@ -91,12 +127,23 @@ _ALL: tuple[Word, ...] = (
         refused={"sim": _SIM_FILES},
     ),
     Word("transfer_leader", "the leader hands over to the target"),
-    Word("add_member", "add a member and start it", target=False, refused={"sim": _NO_SIM_MEMBERS}),
+    Word(
+        "add_member",
+        "add a member and start it; a `learner` votes once it has caught up",
+        target=False,
+        may=("learner",),
+        refused={"sim": _NO_SIM_MEMBERS},
+    ),
     Word("remove_member", "remove the target for good", refused={"sim": _NO_SIM_MEMBERS}),
     Word(
         "replace_member",
         "remove the target, add a new member and start it",
         refused={"sim": _NO_SIM_MEMBERS},
+    ),
+    Word(
+        "rejoin_member",
+        "let the dead target come back under a new id with `kvorum rejoin`, and start it",
+        refused={"sim": _NO_SIM_MEMBERS, "etcd": _ETCD_REJOIN},
     ),
     Word("compact", "compact all but the newest `keep` revisions", target=False, may=("keep",)),
     Word("defrag", "rewrite the target's database file", refused={"sim": _NO_SIM_DEFRAG}),
@@ -106,3 +153,7 @@ _ALL: tuple[Word, ...] = (
 WORDS: Mapping[str, Word] = {word.name: word for word in _ALL}
 # Cut or bend links; everything else happens to nodes or to the whole cluster.
 LINK_WORDS = ("sever", "isolate", "one_way", "ring", "majority", "minority", "loss", "delay")
+# End a process at once; with for_s it is started again after that time.
+DEADLY = ("kill", "fail_fsync")
+# Need something between clients and members.
+CLIENT_WORDS = ("cut_clients", "reset_clients")
