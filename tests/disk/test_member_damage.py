@@ -144,16 +144,22 @@ CASES: list[tuple[str, Callable[[Path], object], tuple[str, ...], str]] = [
         for share in (0.0, 0.01, 0.3, 0.7)
     ],
     ("database is another file", lambda m: (m / DATABASE).write_bytes(b"x" * 50_000), (ASIDE,), ""),
-    # The log reaches back to the newest one and not to those before it.
+    # The log reaches back to the one before.
     *[
-        (f"newest snapshot {name}", lambda m, f=change: f(newest_snapshot(m)), SAME, NO_SNAPSHOT)
-        for name, change in (
-            ("cut", lambda path: cut(path, 0.5)),
-            ("flipped", lambda path: flip(path, 0.7)),
-            ("deleted", lambda path: path.unlink()),
-            ("empty", lambda path: cut(path, 0.0)),
+        (f"newest snapshot {name}", lambda m, f=change: f(newest_snapshot(m)), told, "")
+        for name, change, told in (
+            ("cut", lambda path: cut(path, 0.5), (BROKEN_SNAPSHOT,)),
+            ("flipped", lambda path: flip(path, 0.7), (BROKEN_SNAPSHOT,)),
+            ("deleted", lambda path: path.unlink(), SAME),
+            ("empty", lambda path: cut(path, 0.0), (BROKEN_SNAPSHOT,)),
         )
     ],
+    (
+        "newest snapshot cut, and database deleted",
+        lambda m: [cut(newest_snapshot(m), 0.5), (m / DATABASE).unlink()],
+        (REBUILT,),
+        "",
+    ),
     ("an older snapshot flipped", lambda m: flip(oldest_snapshot(m), 0.5), SAME, ""),
     *[
         (f"all snapshots {name}", all_snapshots(change), SAME, NO_SNAPSHOT)

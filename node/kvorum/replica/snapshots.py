@@ -3,7 +3,8 @@ of the state.
 
 The cut is atomic because the machine's image is taken between two applied entries; writing it is
 the world's business. The log keeps a stretch behind every snapshot so that a slow follower is
-served from the log (raft checklist S5).
+served from the log (raft checklist S5). On disk it reaches back to the snapshot before the newest
+as well: should the newest prove damaged, the older one and the log make the same state.
 """
 
 from __future__ import annotations
@@ -51,11 +52,12 @@ class Snapshots:
             self._saving = 0
         if index <= self.saved_index:
             return
-        self.saved_index = index
+        older, self.saved_index = self.saved_index, index
         keep_from = index - state.config.catchup_entries
         if keep_from > 0:
             state.raft.compact_log(keep_from)
-            state.out.append(CutLog(keep_from))
+            if older:
+                state.out.append(CutLog(min(keep_from, older)))
 
     def _meta(self) -> SnapshotMeta:
         machine = self._state.machine
