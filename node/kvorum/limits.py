@@ -310,6 +310,8 @@ QUERY_MEMORY_MB = 256  # DuckDB's own bound in the query process, which it may o
 QUERY_ADDRESS_SPACE_MB = 4_096  # the system's bound on the whole process.
 QUERY_SQL_BYTES = 65_536
 QUERIES_RUNNING = 2  # Query processes at once: each may keep a core busy.
+HISTORY_MIRROR_BYTES = 4 * 1024**3  # A mirror's file: twice the quota that etcd has by default.
+HISTORY_MIRROR_LOADS = 5  # Reading that compaction overtakes this often will not end by repetition.
 QUERIES_WAITING = 8  # Behind them; more are refused at once.
 QUERY_MESSAGE_BYTES = 256 * 1024  # Rows go out in messages of about this size.
 

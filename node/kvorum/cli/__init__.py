@@ -45,6 +45,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Write keys from a JSON Lines file, with progress, resumable.",
     ),
     "dump": ("kvorum.cli.transfer", "dump", "Write a prefix at one revision as JSON Lines."),
+    "history": ("kvorum.cli.history", "history", "Every change of a key: when, what, by whom."),
     "sql": ("kvorum.cli.sql", "sql", "Ask the history of all keys with SQL."),
     "snapshot": (
         "kvorum.cli.snapshot",

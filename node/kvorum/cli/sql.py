@@ -7,16 +7,13 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kvorum.cli.options import Duration, Line, connected, verb
 from kvorum.cli.output import InvalidInput, say
-
-if TYPE_CHECKING:
-    from kvorum_proto.kvorum import v1
+from kvorum.cli.past import Answer, answer
 
 _MORE = "there are more rows: --max-rows, or a narrower question, shows them"
 
@@ -36,48 +33,35 @@ async def sql(
     The view events has a row for each change of a key:
       revision, sub, type (put, delete), key, value, version, create_revision,
       prev_revision, lease, time, member, user_name, key_bytes, value_bytes
-    keys_at(REVISION) is a table of the keys as they were. For instance:
+    keys_at(REVISION) is a table of the keys as they were. A real etcd cannot
+    answer: its history is read first, and has no time, member and user.
+    For instance:
       kvorum sql "SELECT key, count(*) AS n FROM events GROUP BY ALL ORDER BY n DESC"
       kvorum sql "SELECT key, value FROM keys_at(1200) WHERE key LIKE '/app/%'"
     """
     text = sys.stdin.read() if query == "-" else query
     if not text.strip():
         raise InvalidInput("the query is empty")
-    inspect = line.client.member(line.client.endpoints[0]).inspect
-    columns: list[v1.QueryColumn] = []
-    rows: list[list[Any]] = []
-    truncated = False
-    millis = 0 if timeout_s is None else max(1, int(timeout_s * 1000))
-    async for batch in inspect.query(text, max_rows=max_rows or 0, timeout_ms=millis):
-        columns += batch.columns
-        rows += [json.loads(row, object_hook=_bytes_back) for row in batch.rows_json]
-        truncated = batch.truncated
-    names = [column.name for column in columns]
+    found = await answer(line, text, max_rows or 0, timeout_s)
+    names = [name for name, _ in found.columns]
     if as_csv:
-        click.echo(_csv_text(names, rows), nl=False)
+        click.echo(_csv_text(names, found.rows), nl=False)
     elif line.form == "json":
-        _write_json(columns, rows, truncated)
+        _write_json(found)
     else:
-        _write_table(names, rows)
-    if truncated:
+        _write_table(names, found.rows)
+    if found.truncated:
         say(_MORE)
 
 
-def _bytes_back(value: dict[str, Any]) -> Any:
-    encoded = value.get("bytes")
-    if len(value) == 1 and isinstance(encoded, str):
-        return base64.b64decode(encoded)
-    return value
-
-
-def _write_json(columns: Sequence[v1.QueryColumn], rows: list[list[Any]], truncated: bool) -> None:
+def _write_json(found: Answer) -> None:
     from kvorum.cli.forms import write_json
 
     write_json(
         {
-            "columns": [{"name": column.name, "type": column.type} for column in columns],
-            "rows": [[_base64(cell) for cell in row] for row in rows],
-            "truncated": truncated,
+            "columns": [{"name": name, "type": kind} for name, kind in found.columns],
+            "rows": [[_base64(cell) for cell in row] for row in found.rows],
+            "truncated": found.truncated,
         }
     )
 

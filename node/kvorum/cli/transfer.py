@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,36 +13,11 @@ import click
 
 from kvorum.cli.options import Line, connected, verb
 from kvorum.cli.output import Failed, InvalidInput, say
+from kvorum.cli.progress import Progress
 from kvorum.limits import LOAD_CHUNK_BYTES, LOAD_CHUNK_OPS
 
 if TYPE_CHECKING:
     from kvorum.cli.jsonlines import Head
-
-_REDRAW_S = 0.2
-
-
-class Progress:
-    """A line on standard error that counts, when somebody is there to see it."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._shown = sys.stderr.isatty()
-        self._next_s = 0.0
-        self.count = 0
-
-    def add(self, more: int) -> None:
-        """Count on."""
-        self.count += more
-        now_s = time.monotonic()
-        if self._shown and now_s >= self._next_s:
-            self._next_s = now_s + _REDRAW_S
-            sys.stderr.write(f"\r{self.count:,} {self._what}")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._shown and self.count:
-            sys.stderr.write(f"\r{self.count:,} {self._what}\n")
 
 
 @verb("load")

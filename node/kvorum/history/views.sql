@@ -1,6 +1,6 @@
 -- What people query. Keys and values are text where they are UTF-8 and DuckDB's escaped form
 -- (\xFF) where not; the bytes stand beside them. "at" is a word of DuckDB's grammar: write e.at,
--- "at", or its twin `time`.
+-- "at", or its twin `time`. A mirror of a real etcd does not know when a change was made: NULL.
 
 CREATE VIEW events AS
 SELECT
@@ -13,8 +13,8 @@ SELECT
     create_revision,
     prev_revision,
     lease,
-    "at",
-    "at"                                                  AS time,
+    nullif("at", 'epoch'::TIMESTAMP)                      AS "at",
+    nullif("at", 'epoch'::TIMESTAMP)                      AS time,
     member,
     user_name,
     key                                                   AS key_bytes,
@@ -30,8 +30,8 @@ SELECT
     h.create_revision,
     h.revision                                            AS mod_revision,
     h.lease,
-    h."at",
-    h."at"                                                AS time,
+    nullif(h."at", 'epoch'::TIMESTAMP)                    AS "at",
+    nullif(h."at", 'epoch'::TIMESTAMP)                    AS time,
     h.key                                                 AS key_bytes,
     h.value                                               AS value_bytes
 FROM history AS h

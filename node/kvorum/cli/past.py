@@ -1,0 +1,160 @@
+"""Questions about the past, to whichever cluster it is: a kvorum member answers itself, the history
+of a real etcd is read into a mirror first, which is removed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kvorum.cli.options import Line
+from kvorum.cli.output import InvalidInput, say
+from kvorum.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from kvorum.client.history_mirror import HistoryMirror, Loaded
+    from kvorum.history.pages import Question
+    from kvorum.history.rows import Row
+
+
+class Answer(NamedTuple):
+    """Rows of an answer; bytes are bytes. ``columns`` are (name, DuckDB's type)."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: list[list[Any]]
+    truncated: bool
+
+
+async def answer(line: Line, sql: str, max_rows: int, timeout_s: float | None) -> Answer:
+    """Ask; 0 and None are the bounds of whoever answers. Raises ClientError, InvalidInput."""
+    from kvorum.client.errors import Unsupported
+
+    try:
+        return await _of_member(line, sql, max_rows, timeout_s)
+    except Unsupported:
+        async with mirrored(line) as mirror:
+            return await _of_mirror(mirror, sql, max_rows, timeout_s)
+
+
+async def changes(line: Line, question: Question, limit: int) -> AsyncGenerator[Row, None]:
+    """Every known change of a key or range, oldest first; at most ``limit`` unless it is 0."""
+    from kvorum.client.errors import Unsupported
+
+    left = limit or -1
+    try:
+        async for row in _changes_of_member(line, question, limit):
+            left -= 1
+            yield row
+            if not left:
+                return
+    except Unsupported:
+        async with mirrored(line) as mirror:
+            async for row in mirror.history(question):
+                left -= 1
+                yield row
+                if not left:
+                    return
+
+
+async def _changes_of_member(
+    line: Line, question: Question, limit: int
+) -> AsyncGenerator[Row, None]:
+    from kvorum.history.rows import Row
+
+    inspect = line.client.member(line.client.endpoints[0]).inspect
+    told = False
+    async for batch in inspect.history(
+        question.key,
+        question.range_end or None,
+        from_revision=question.from_revision,
+        to_revision=question.to_revision,
+        limit=limit,
+    ):
+        if batch.compact_revision > 0 and not told:
+            told = True
+            say_compacted(batch.compact_revision)
+        for found in batch.revisions:
+            yield Row(
+                found.revision,
+                found.sub,
+                found.type,
+                found.key,
+                found.value,
+                found.create_revision,
+                found.version,
+                found.lease,
+                0,
+                found.at_ms,
+                found.member,
+                found.user,
+            )
+
+
+def say_compacted(revision: int) -> None:
+    """Of what was before a compaction only the newest versions are left."""
+    say(f"compacted at {revision}: of what was before, only what was left is known")
+
+
+async def _of_member(line: Line, sql: str, max_rows: int, timeout_s: float | None) -> Answer:
+    inspect = line.client.member(line.client.endpoints[0]).inspect
+    columns: list[tuple[str, str]] = []
+    rows: list[list[Any]] = []
+    truncated = False
+    millis = 0 if timeout_s is None else max(1, int(timeout_s * 1000))
+    async for batch in inspect.query(sql, max_rows=max_rows, timeout_ms=millis):
+        columns += [(column.name, column.type) for column in batch.columns]
+        rows += [json.loads(row, object_hook=_bytes_back) for row in batch.rows_json]
+        truncated = batch.truncated
+    return Answer(tuple(columns), rows, truncated)
+
+
+async def _of_mirror(
+    mirror: HistoryMirror, sql: str, max_rows: int, timeout_s: float | None
+) -> Answer:
+    from kvorum.history.query import Query, QueryRefused
+    from kvorum.limits import QUERY_ROWS, QUERY_TIMEOUT_S
+
+    query = Query(sql, max_rows=max_rows or QUERY_ROWS, timeout_s=timeout_s or QUERY_TIMEOUT_S)
+    try:
+        found = await mirror.query(query)
+    except QueryRefused as error:
+        raise InvalidInput(str(error)) from error
+    return Answer(found.columns, [list(row) for row in found.rows], found.truncated)
+
+
+@asynccontextmanager
+async def mirrored(line: Line) -> AsyncIterator[HistoryMirror]:
+    """The cluster's whole kept history in a temporary file, loaded; with progress."""
+    from kvorum.client.history_mirror import HistoryMirror
+
+    progress = Progress("changes read from the cluster")
+
+    def told(loaded: Loaded) -> None:
+        progress.add(loaded.rows - progress.count)
+
+    directory = Path(tempfile.mkdtemp(prefix="kvorum-past-"))
+    try:
+        async with HistoryMirror(line.client, directory / "past.duckdb", told=told) as mirror:
+            loaded = await mirror.load()
+            progress.end()
+            if loaded.oldest:
+                say(
+                    f"compacted at revision {loaded.oldest}: of what was before, only what was left"
+                )
+            yield mirror
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _bytes_back(value: dict[str, Any]) -> Any:
+    encoded = value.get("bytes")
+    if len(value) == 1 and isinstance(encoded, str):
+        return base64.b64decode(encoded)
+    return value
