@@ -78,7 +78,10 @@ def main(arguments: Sequence[str]) -> int:
             show(State(SLICES[name], options.dir))
         return 0
     if options.table:
-        table.write([State(SLICES[name], options.dir) for name in ordered()])
+        states = [State(SLICES[name], options.dir) for name in ordered()]
+        if not any(state.runs for state in states):
+            raise SystemExit(f"nothing was run in {options.dir}: the page stays as it is")
+        table.write(states)
         print(f"written to {table.README.relative_to(TOP)}")
         return 0
     if options.mended is not None or options.fresh:
