@@ -1,15 +1,17 @@
-"""The command palette: actions of every tab, members, and keys of the store."""
+"""The command palette: actions of every tab, drills, members, and keys of the store."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from kvorum.drill.scenario import Scenario
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from kvorum_tui.actions import ACTIONS, TABS
 from kvorum_tui.model.decode import key_from_text, printable
+from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.widgets.member_table import MemberTable
 
@@ -58,6 +60,17 @@ class KvorumCommands(Provider):
                     text=text,
                     help=f"{action.label}  {action.about}",
                 )
+        drills = self.kv.pane_of(DrillsPane).list_view
+        for scenario in drills.scenarios:
+            score = matcher.match(f"drill {scenario.name}")
+            if score > 0:
+                yield Hit(
+                    score,
+                    Content(f"drill {scenario.name}"),
+                    partial(self._goto_drill, scenario),
+                    text=f"drill {scenario.name}",
+                    help=scenario.title,
+                )
         for number, member in enumerate(self.kv.cluster.rows()):
             score = matcher.match(member.name)
             if score > 0:
@@ -85,6 +98,10 @@ class KvorumCommands(Provider):
             more, _ = index.search(needle, KEYS_MAX, budget=20_000)
             found += [key for key in more if key not in found]
         return found[:KEYS_MAX]
+
+    def _goto_drill(self, scenario: Scenario) -> None:
+        self.kv.show_tab("drills")
+        self.kv.pane_of(DrillsPane).choose_drill(scenario)
 
     def _goto_member(self, number: int) -> None:
         self.kv.show_tab("cluster")

@@ -15,7 +15,7 @@ from pathlib import Path
 from kvorum.drill.places import drill_names, find_drill
 from kvorum.drill.processes import refusal_of_given
 from kvorum.drill.scenario import Scenario, Step, read_scenario
-from kvorum.drill.words import LINK_WORDS
+from kvorum.drill.words import WORDS as WORDS_OF_DRILLS
 from kvorum.errors import ConfigError
 
 from kvorum_tui.model.cluster_model import ClusterModel
@@ -33,8 +33,8 @@ ABOUT = {
     "sim": "the production replica in simulated time: a second or two, the same for the same seed",
     "etcd": "real etcd processes of this machine, started for the drill, to compare with",
 }
-# Only a member's own fault service can do these to a cluster that somebody else runs.
-_GATED = (*LINK_WORDS, "pause", "skew", "slow_fsync", "disk_full")
+# Done by the drill between its own clients and the members; every other fault is a member's own.
+_CLIENTS = ("cut_clients", "reset_clients")
 _NO_ETCD = "there is no etcd on PATH"
 _NO_USER = "drills do not log in, and this cluster wants a user"
 
@@ -132,16 +132,21 @@ def _not_connected(
 def _refused_step(scenario: Scenario, step: Step, kind: str, cluster: ClusterModel) -> str:
     """Why one step cannot be done there."""
     if refusal_of_given(replace(scenario, steps=(step,)), kind):
-        if kind == "etcd" and step.do in _GATED:
+        if kind == "etcd" and _gated(step):
             return "etcd has no fault service; only an etcd started for the drill can be broken"
         return "its processes are not the drill's to end and start; choose a cluster of its own"
     if kind == "etcd":
         return _plain(scenario, replace(scenario, steps=(step,), stages=(kind,)).refusal(kind))
-    if step.do in _GATED:
+    if _gated(step):
         closed = [m.name for m in cluster.rows() if m.report and not m.report.faults_enabled]
         if closed:
             return f"{closed[0]} was started without --enable-faults"
     return ""
+
+
+def _gated(step: Step) -> bool:
+    """Whether only a member's fault service can do it to a cluster that somebody else runs."""
+    return WORDS_OF_DRILLS[step.do].fault and step.do not in _CLIENTS
 
 
 def _strangers(scenario: Scenario, cluster: ClusterModel) -> str:

@@ -73,7 +73,7 @@ def plan_lines(scenario: Scenario, picture: Picture, width: int) -> Rich:
     lines += _worst_lines(scenario, picture, width)
     lines += [[], [("What it demands", "head")]]
     lines += _wrapped(demands(scenario), width, "text")
-    lines += _wrapped(load_words(scenario), width, "dim")
+    lines += _wrapped(load_words(scenario, picture.chosen != "connected"), width, "dim")
     lines += [[], [("What it teaches", "head")]]
     return lines + _wrapped(scenario.learn, width, "text")
 
@@ -200,8 +200,8 @@ def demands(scenario: Scenario) -> str:
     return "; ".join(parts) + "."
 
 
-def load_words(scenario: Scenario) -> str:
-    """The clients."""
+def load_words(scenario: Scenario, shaped: bool = True) -> str:
+    """The clients, and the cluster where the drill makes its own."""
     load, shape = scenario.load, scenario.shape
     parts = [
         words.plural(load.clients, "client"),
@@ -210,5 +210,5 @@ def load_words(scenario: Scenario) -> str:
     ]
     parts += [words.plural(load.leases, "lease")] * bool(load.leases)
     parts += [words.plural(load.locks, "lock")] * bool(load.locks)
-    election = f"election timeout {shape.election_ms} ms"
-    return f"{words.plural(shape.nodes, 'member')}, {election}; {', '.join(parts)}."
+    cluster = f"{words.plural(shape.nodes, 'member')}, election timeout {shape.election_ms} ms; "
+    return cluster * shaped + ", ".join(parts) + "."

@@ -16,7 +16,10 @@ from kvorum.drill.scenario import Scenario
 STATES = ("starting", "running", "checking", "passed", "failed", "stopped", "broken")
 OVER = ("passed", "failed", "stopped", "broken")
 # What stops a member or a link; the rest only slows or bends.
-HARD = ("sever", "isolate", "one_way", "ring", "majority", "minority", "kill", "pause", "disk_full")
+HARD = (
+    *("sever", "isolate", "one_way", "ring", "majority", "minority"),
+    *("kill", "pause", "fail_fsync", "disk_full", "cut_clients"),
+)
 # One letter a fault, so that a bar says the same without its colour.
 LETTERS: Mapping[str, str] = {
     "sever": "/",
@@ -32,6 +35,10 @@ LETTERS: Mapping[str, str] = {
     "skew": "c",
     "slow_fsync": "s",
     "disk_full": "f",
+    "stall": "z",
+    "slow_history": "h",
+    "fail_fsync": "F",
+    "cut_clients": "C",
 }
 
 

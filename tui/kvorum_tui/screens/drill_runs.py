@@ -281,6 +281,11 @@ class DrillRuns(Pane):
         """The list."""
         self.show_view("list")
 
+    def choose_drill(self, scenario: Scenario) -> None:
+        """The list, with the cursor on one drill."""
+        self.show_view("list")
+        self.list_view.choose(scenario)
+
     def do_drill_links(self) -> None:
         """The matrix."""
         self.show_view("links")

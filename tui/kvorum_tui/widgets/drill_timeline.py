@@ -14,7 +14,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 SIGNS = {"step": (">", "warn"), "lift": ("<", "good"), "leader": ("*", "accent")}
 SIGNS |= {"failed": ("!", "bad")}
 TICKS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
-TICK_CELLS = 9  # A mark and some air.
+TICK_CELLS = 14  # A mark and some air.
 MORE_ROWS = 3  # Axis, writes, steps.
 
 
@@ -55,14 +55,16 @@ class DrillTimeline(Painted):
 
     def _axis(self, run: DrillRun, line: Line, cells: int) -> Line:
         line.cell("", NAME_CELLS - 1)
-        text = [" "] * cells
+        end = f" {run.length_s:.3g} s"
+        room = cells - len(end)
+        text = [" "] * room
         step = next((s for s in TICKS_S if run.length_s / s <= cells / TICK_CELLS), TICKS_S[-1])
         for number in range(int(run.length_s / step) + 1):
-            mark = f"{number * step:g}" + " s" * (number == 0)
+            mark = f"{number * step:g}"
             first = int(number * step / run.length_s * cells)
-            if first + len(mark) <= cells:
+            if first + len(mark) <= room:
                 text[first : first + len(mark)] = mark
-        return line.add("".join(text), "dim")
+        return line.add("".join(text) + end, "dim")
 
     def _span(self, run: DrillRun, cell: int, cells: int) -> tuple[float, float]:
         step = run.length_s / cells
