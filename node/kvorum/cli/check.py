@@ -6,8 +6,8 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +15,6 @@ import click
 
 from kvorum.cli.output import INTERRUPTED, say
 
-HISTORY = "history.ndjson"
 _HELD, _FOUND, _BAD_INPUT = 0, 1, 2
 _PROGRESS_EVERY_S = 0.2
 
@@ -75,24 +74,26 @@ def check(run: Path, write_out: str, svg: Path | None, part: Path | None) -> Non
     """
     # The judge is imported here: its rules take a while, and --help should not.
     from kvorum.check.judge import judge
-    from kvorum.check.lines import LineError, read_history
+    from kvorum.check.lines import LineError
+    from kvorum.drill.recording import HISTORY_FILE, read_recording
 
     gc.disable()  # A history is millions of values without a cycle: collecting takes half the time.
     meter = _Meter()
-    path = run / HISTORY if run.is_dir() else run
+    path = run / HISTORY_FILE if run.is_dir() else run
+    notes: list[str] = []
     begun = time.monotonic()
     try:
         try:
-            history = read_history(_lines(path, meter))
+            history = read_recording(path, notes, partial(meter.show, "reading"))
         except LineError as error:
             _bad(meter, f"{path}: {error}")
         except UnicodeDecodeError as error:
             _bad(meter, f"{path}: not UTF-8: {error.reason} at byte {error.start} of a line")
         except OSError as error:
             _bad(meter, f"{path}: {error.strerror}")
-        if history.quiet is None and not history.dumps and not history.run.closed:
+        for note in notes:
             meter.clear()
-            say(f"{path}: the run was broken off; what was recorded until then is judged")
+            say(f"{path}: {note}")
         verdict = judge(history, meter.show)
         if verdict.findings:
             _draw(history, verdict.findings[0], svg, part)
@@ -111,31 +112,6 @@ def check(run: Path, write_out: str, svg: Path | None, part: Path | None) -> Non
         if verdict.findings and part:
             say(f"written: {part}")
     sys.exit(_HELD if verdict.ok else _FOUND)
-
-
-def _lines(path: Path, meter: _Meter) -> Iterator[str]:
-    total, done = max(path.stat().st_size, 1), 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            done += len(line)
-            if not number % 512:
-                meter.show("reading", done, total)
-            if number and not line.endswith(b"\n") and _is_torn(line, number + 1):
-                meter.clear()
-                say(f"{path}: cut off: {len(line)} bytes of line {number + 1} are left out")
-                return
-            yield line.decode()
-
-
-def _is_torn(line: bytes, number: int) -> bool:
-    """Whether a last line without an end is not whole. Writers end every line; people may not."""
-    from kvorum.check.lines import LineError, decode_line
-
-    try:
-        decode_line(line.decode(), number)
-    except (LineError, UnicodeDecodeError):
-        return True
-    return False
 
 
 def _bad(meter: _Meter, text: str) -> NoReturn:

@@ -25,12 +25,13 @@ async def complete(client: Client, crowd: Crowd, urls: Mapping[str, str], whole:
     members' whole order belongs into the recording. Raises StageError.
     """
     recorder, history = crowd.recorder, crowd.recorder.history
-    key, called = crowd.prefix + b"end", recorder.now()
+    key = crowd.prefix + b"end"
+    call = recorder.call(_MARKER, r.Put(key, b"end"))
     try:
         made = await client.put(key, b"end")
     except ClientError as error:
         raise StageError(f"the last write failed: {error}") from error
-    crowd.told(_MARKER, called, r.Put(key, b"end"), r.PutAnswer(), made.header)
+    crowd.told(call, r.PutAnswer(), made.header)
     last = made.header.revision
     end = time.monotonic() + _CATCH_UP_S
     while any(crowd.seen_revisions.get(number, 0) < last for number in crowd.watching()):

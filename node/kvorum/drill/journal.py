@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -21,19 +21,20 @@ T = TypeVar("T")
 
 
 class Journal(Generic[T]):
-    """A file that grows by lines. ``encode``: an item as its line, without the end.
+    """Files that grow by lines. ``encode``: which of ``paths`` an item goes to, and its line there,
+    without the end. What was added earlier is never on disk later than what stands in a later file.
 
-    Raises OSError when the file cannot be made; what goes wrong later is told by :meth:`close`.
+    Raises OSError when a file cannot be made; what goes wrong later is told by :meth:`close`.
     """
 
-    def __init__(self, path: Path, encode: Callable[[T], str]) -> None:
+    def __init__(self, paths: Sequence[Path], encode: Callable[[T], tuple[int, str]]) -> None:
         self._encode = encode
         self._waiting: deque[T] = deque()
-        self._out = path.open("w", encoding="utf-8")
+        self._outs = [path.open("w", encoding="utf-8") for path in paths]
         self._writing = threading.Lock()
         self._over = threading.Event()
         self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name=path.name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=paths[-1].name, daemon=True)
         self._thread.start()
 
     def add(self, item: T) -> None:
@@ -47,7 +48,8 @@ class Journal(Generic[T]):
         self._over.set()
         self._thread.join()
         self._write()
-        self._out.close()
+        for out in self._outs:
+            out.close()
         if self._error is not None:
             raise self._error
 
@@ -57,11 +59,15 @@ class Journal(Generic[T]):
 
     def _write(self) -> None:
         with self._writing:
-            lines = [self._encode(self._waiting.popleft()) for _ in range(len(self._waiting))]
-            if not lines or self._error is not None:
+            lines: list[list[str]] = [[] for _ in self._outs]
+            for _ in range(len(self._waiting)):
+                place, line = self._encode(self._waiting.popleft())
+                lines[place].append(line + "\n")
+            if self._error is not None:
                 return
             try:
-                self._out.write("\n".join(lines) + "\n")
-                self._out.flush()
+                for out, some in zip(self._outs, lines, strict=True):
+                    out.write("".join(some))
+                    out.flush()
             except OSError as error:
                 self._error = error

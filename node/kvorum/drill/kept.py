@@ -8,8 +8,9 @@
 - ``finding.svg``, ``finding.ndjson``: the shortest part that breaks a promise, if one was broken
 - ``cluster/``: data and logs of the drill's own cluster
 
-A recording that was cut off (its runner was killed) says in its head that nobody vouches for its
-being whole, so that a write whose client was never heard of again is no finding.
+While the run lasts ``calls.ndjson`` has every request from its beginning. Of a killed runner it
+tells what was under way (:mod:`kvorum.drill.recording` reads both), so that such a write is one of
+unknown fate and no riddle.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from kvorum.check.verdict import Finding
 from kvorum.drill.facts import Facts, Moment
 from kvorum.drill.journal import Journal
 from kvorum.drill.picture import timeline_svg
+from kvorum.drill.recorder import Call
+from kvorum.drill.recording import CALLS_FILE, HISTORY_FILE
 from kvorum.drill.report import moment_line, report
 from kvorum.drill.runs import RUN_FILE, VERDICT_FILE
 from kvorum.drill.scenario import Scenario
 from kvorum.drill.stage import Stage
 from kvorum.drill.verdict import Verdict
-
-HISTORY_FILE = "history.ndjson"
 
 
 class Kept:
@@ -57,15 +58,18 @@ class Kept:
             "cluster": cluster,
         }
         _write(folder / RUN_FILE, json.dumps(head, indent=1) + "\n")
-        self._lines: Journal[r.Line] = Journal(folder / HISTORY_FILE, encode_line)
-        self._log: Journal[Moment] = Journal(folder / "log.txt", moment_line)
+        # Calls first: what is seen of a request is never on disk without the request.
+        paths = (folder / CALLS_FILE, folder / HISTORY_FILE)
+        self._lines: Journal[r.Line | Call] = Journal(paths, _encoded)
+        self._log: Journal[Moment] = Journal((folder / "log.txt",), lambda m: (0, moment_line(m)))
         self._begun = False
         stage.recorder.history.on_line = self._line
+        stage.recorder.history.on_call = self._lines.add
 
     def _line(self, line: r.Line) -> None:
         if not self._begun:
             self._begun = True
-            self._lines.add(self._run()._replace(closed=False))
+            self._lines.add(self._run())
         self._lines.add(line)
 
     def moment(self, moment: Moment) -> None:
@@ -75,7 +79,7 @@ class Kept:
     def close(self, facts: Facts) -> None:
         """The run is over, however it went: write the recording whole."""
         history = self._stage.recorder.history
-        history.on_line = None
+        history.on_line = history.on_call = None
         history.run = self._run()
         self._log.close()
         self._lines.close()
@@ -84,6 +88,7 @@ class Kept:
             for line in history.lines():
                 out.write(encode_line(line) + "\n")
         draft.replace(self._folder / HISTORY_FILE)
+        (self._folder / CALLS_FILE).unlink()
         moments = [asdict(moment) for moment in facts.moments]
         _write(self._folder / "timeline.json", json.dumps(moments, indent=1) + "\n")
 
@@ -108,6 +113,10 @@ class Kept:
         skews = [step.percent for step in scenario.steps if step.do == "skew"]
         rate = 100 + int(max([0.0, *skews]))
         return r.Run(scenario.name, stage.kind, self._seed, closed, rate, members=names)
+
+
+def _encoded(item: r.Line | Call) -> tuple[int, str]:
+    return (0, encode_line(item.operation)) if isinstance(item, Call) else (1, encode_line(item))
 
 
 def _write(path: Path, text: str) -> None:

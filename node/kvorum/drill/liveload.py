@@ -30,7 +30,7 @@ from kvorum.client.types import (
 )
 from kvorum.drill.access import Access
 from kvorum.drill.plan import Plan
-from kvorum.drill.recorder import Recorder
+from kvorum.drill.recorder import Call, Recorder
 from kvorum.drill.scenario import Load
 
 CALL_S = 2.0  # A client's patience.
@@ -124,29 +124,24 @@ class Crowd:
 
     async def call(self, number: int, client: Client, request: r.Request) -> Result | None:
         """One recorded request; None when it brought no answer."""
-        called = self.recorder.now()
+        call = self.recorder.call(number, request)
         try:
             result = await _ask(client, request)
         except ClientError as error:
-            self.refused(number, called, request, error)
+            self.refused(call, error)
             return None
-        self.told(number, called, request, _answer(result), result.header)
+        self.told(call, _answer(result), result.header)
         return result
 
-    def told(
-        self, number: int, called: int, request: r.Request, answer: r.Answer, header: Header
-    ) -> None:
+    def told(self, call: Call, answer: r.Answer, header: Header) -> None:
         """Record an answer."""
         member = self._member(header.member_id)
-        self.recorder.done(
-            number, called, request, answer, header.revision, header.raft_term, member
-        )
+        self.recorder.answered(call, answer, header.revision, header.raft_term, member)
 
-    def refused(self, number: int, called: int, request: r.Request, error: ClientError) -> None:
+    def refused(self, call: Call, error: ClientError) -> None:
         """Record that there is no answer."""
         words = error.condition.name if error.condition else f"{error.code.name}: {error.message}"
-        unknown = isinstance(error, UnknownOutcome)
-        self.recorder.failed(number, called, request, words, unknown)
+        self.recorder.gave_up(call, words, isinstance(error, UnknownOutcome))
 
     # --- leases and locks -------------------------------------------------------------------------
 
@@ -165,34 +160,33 @@ class Crowd:
                 await self._rest(ttl_s / 3)
 
     async def _grant(self, client: Client, number: int, ttl_s: int) -> int:
-        called, request = self.recorder.now(), r.Grant(ttl_s)
+        call = self.recorder.call(number, r.Grant(ttl_s))
         try:
             grant = await client.leases.grant(ttl_s)
         except ClientError as error:
-            self.refused(number, called, request, error)
+            self.refused(call, error)
             return 0
-        answer = r.LeaseAnswer(grant.ttl_s, grant.ttl_s, grant.id)
-        self.told(number, called, request, answer, grant.header)
+        self.told(call, r.LeaseAnswer(grant.ttl_s, grant.ttl_s, grant.id), grant.header)
         return grant.id
 
     async def _renew(self, client: Client, number: int, lease: int) -> int:
         """The lease, or 0 when it is gone."""
-        called, request = self.recorder.now(), r.Renew(lease)
+        call = self.recorder.call(number, r.Renew(lease))
         try:
             left_s = await client.leases.keep_alive_once(lease)
         except LeaseNotFoundError:
             left_s = 0
         except ClientError as error:
-            self.refused(number, called, request, error)
+            self.refused(call, error)
             return lease
-        self.recorder.done(number, called, request, r.LeaseAnswer(left_s, 0, lease), 0)
+        self.recorder.answered(call, r.LeaseAnswer(left_s, 0, lease), 0)
         return lease if left_s else 0
 
     async def _lock(self, number: int) -> None:
         name = self.prefix + b"lock"
         async with self.client() as client:
             while not self._stopped.is_set():
-                asked = self.recorder.now()
+                call = self.recorder.call(number, r.Other("lock"))
                 lock = client.lock(name, ttl_s=self._load.lease_ttl_s, wait_s=CALL_S)
                 try:
                     async with lock:
@@ -200,9 +194,9 @@ class Crowd:
                         fence = lock.token
                         await self._held(lock.lost)
                         until = self.recorder.now()
-                    self.recorder.history.add(r.Hold(name, number, asked, since, until, fence))
+                    self.recorder.history.add(r.Hold(name, number, call.at, since, until, fence))
                 except ClientError as error:
-                    self.refused(number, asked, r.Other("lock"), error)
+                    self.refused(call, error)
                 await self._rest(_REST_S)
 
     async def _held(self, lost: asyncio.Event) -> None:
@@ -218,10 +212,10 @@ class Crowd:
         """Follow every key of the drill for good, from ``first`` on."""
         while True:
             watch_id = self.recorder.id()
-            called = self.recorder.now()
+            call = self.recorder.call(number, r.Other("watch"))
             end = self.prefix[:-1] + bytes([self.prefix[-1] + 1])
             self.recorder.history.add(
-                r.Watch(watch_id, number, called, self.prefix, end, first, prev_kv=True)
+                r.Watch(watch_id, number, call.at, self.prefix, end, first, prev_kv=True)
             )
             async with self.client() as client:
                 try:
@@ -233,7 +227,7 @@ class Crowd:
                     first = max(first, lost)
                 except ClientError as error:
                     self.recorder.history.add(r.Seen(watch_id, self.recorder.now(), canceled=True))
-                    self.refused(number, called, r.Other("watch"), error)
+                    self.refused(call, error)
                     first = self.seen_revisions.get(number, first - 1) + 1
             await asyncio.sleep(_REST_S)
 

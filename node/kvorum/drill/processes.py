@@ -320,16 +320,16 @@ class ProcessStage:
 
     async def _compact(self, keep: int) -> str:
         assert self._client is not None
-        called = self.recorder.now()
         newest = (await self._client.get("drill")).header.revision
-        request = r.Compact(max(1, newest - keep))
+        revision = max(1, newest - keep)
+        call = self.recorder.call(0, r.Compact(revision))
         try:
-            header = await self._client.compact(request.revision)
+            header = await self._client.compact(revision)
         except ClientError as error:
-            self.recorder.failed(0, called, request, str(error), unknown=True)
+            self.recorder.gave_up(call, str(error), unknown=True)
             raise
-        self.recorder.done(0, called, request, r.Done(), header.revision)
-        return f"compacted at revision {request.revision}"
+        self.recorder.answered(call, r.Done(), header.revision)
+        return f"compacted at revision {revision}"
 
     async def digests(self) -> dict[str, Digest]:
         """Every member's HashKV at one revision."""

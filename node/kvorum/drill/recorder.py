@@ -6,6 +6,7 @@ One recorder serves one event loop or one simulated world; times come from the s
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from kvorum.check import records as r
 
@@ -13,12 +14,29 @@ NS = 1_000_000_000
 _WRITES = (r.Put, r.Delete, r.Txn)
 
 
+class Call(NamedTuple):
+    """A request under way. ``at``: when it was asked, in nanoseconds since the run began."""
+
+    id: int
+    client: int
+    at: int
+    request: r.Request
+
+    @property
+    def operation(self) -> r.Operation:
+        """As it is recorded when nobody ever heard of it again."""
+        return r.Operation(self.id, self.client, self.at, self.request, unknown=True)
+
+
 class Recording(r.History):
-    """A history that tells each line that is added to it. ``on_line``: whom."""
+    """A history that tells each line that is added to it. ``on_line``, ``on_call``: whom, and who
+    is told of requests that begin.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.on_line: Callable[[r.Line], None] | None = None
+        self.on_call: Callable[[Call], None] | None = None
 
     def add(self, line: r.Line) -> None:
         """Sort one line in."""
@@ -50,6 +68,23 @@ class Recorder:
         self._next += 1
         return self._next
 
+    def call(self, client: int, request: r.Request) -> Call:
+        """A request begins now; :meth:`answered` or :meth:`gave_up` is to follow."""
+        made = Call(self.id(), client, self.now(), request)
+        if self.history.on_call is not None:
+            self.history.on_call(made)
+        return made
+
+    def answered(
+        self, call: Call, answer: r.Answer, revision: int, term: int = 0, member: str = ""
+    ) -> None:
+        """A request was answered now."""
+        self.done(call.client, call.at, call.request, answer, revision, term, member, call.id)
+
+    def gave_up(self, call: Call, error: str, unknown: bool, member: str = "") -> None:
+        """A request was refused, or given up without knowing what becomes of it."""
+        self.failed(call.client, call.at, call.request, error, unknown, member, call.id)
+
     def done(
         self,
         client: int,
@@ -59,10 +94,11 @@ class Recorder:
         revision: int,
         term: int = 0,
         member: str = "",
+        id_: int = 0,
     ) -> None:
-        """An operation was answered now."""
+        """An operation was answered now. ``id_`` 0 gives it a number."""
         made = r.Operation(
-            self.id(), client, called, request, self.now(), answer, revision, term, member
+            id_ or self.id(), client, called, request, self.now(), answer, revision, term, member
         )
         self.history.add(made)
         self.acknowledged += 1
@@ -77,6 +113,7 @@ class Recorder:
         error: str,
         unknown: bool,
         member: str = "",
+        id_: int = 0,
     ) -> None:
         """An operation was refused, or given up without knowing what becomes of it."""
         returned = r.NEVER if unknown else self.now()
@@ -86,7 +123,7 @@ class Recorder:
             self.refused += 1
         self.history.add(
             r.Operation(
-                self.id(),
+                id_ or self.id(),
                 client,
                 called,
                 request,
