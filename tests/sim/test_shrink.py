@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from kvorum.sim import shrink
 from kvorum.sim.network import FAIR
-from kvorum.sim.plan import KINDS, Plan, Traits, draw_plan
+from kvorum.sim.plan import KINDS, MEMBER_KINDS, Plan, Traits, draw_plan
 from kvorum.sim.run import Simulation
 from kvorum.sim.shrink import Shrinker, kind_of, run_plan
 from kvorum.sim.world import SafetyViolation
@@ -29,7 +29,10 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
 def test_seeds_differ_in_what_goes_wrong() -> None:
     plans = [draw_plan(seed) for seed in range(200)]
     assert {plan.nodes for plan in plans} == {1, 3, 5}
-    assert {strike.kind for plan in plans for strike in plan.strikes} == set(KINDS)
+    assert {strike.kind for plan in plans for strike in plan.strikes} == {*KINDS, *MEMBER_KINDS}
+    changing = sum(any(strike.kind in MEMBER_KINDS for strike in plan.strikes) for plan in plans)
+    assert 60 < changing < 140
+    assert {plan.lease_checkpoint_ticks for plan in plans} == {0, 5, 12}
     kinds = [len({strike.kind for strike in plan.strikes}) for plan in plans]
     assert min(kinds) <= 1 and max(kinds) >= 8
     assert all(len(plan.left_out) <= (plan.nodes - 1) // 2 for plan in plans)

@@ -32,7 +32,7 @@ class Properties:
         self.committed: dict[int, Entry] = {}
         self.committed_us: dict[int, int] = {}
         self._digests: dict[int, tuple[int, int, ConfState]] = {}
-        self._confs: dict[int, ConfState] = {}
+        self._confs: dict[int, tuple[ConfState, int]] = {}
         self._removed: dict[int, int] = {}  # id -> an applied index at which it was removed
         self._last_led: dict[int, tuple[int, int]] = {}
         self._terms: dict[int, int] = {}
@@ -51,7 +51,9 @@ class Properties:
             self._last_led.pop(node, None)
         conf = raft.conf
         if conf.voters:  # Without any it waits for a leader's snapshot.
-            if conf is not self._confs.get(node):
+            known = self._confs.get(node)
+            # A change that is applied shows in one of these, or in both.
+            if known is None or conf is not known[0] or len(replica.machine.members) != known[1]:
                 self._configured(node, replica)
             self._applied(node, replica)
 
@@ -124,7 +126,7 @@ class Properties:
     def _configured(self, node: int, replica: Replica) -> None:
         """A node has another configuration than before."""
         conf, table = replica.raft.conf, replica.machine.members
-        self._confs[node] = conf
+        self._confs[node] = conf, len(table)
         at = replica.machine.applied_index
         learners = tuple([member.id for member in table.all() if member.is_learner])
         members = tuple([member.id for member in table.all()])

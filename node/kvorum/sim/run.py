@@ -135,14 +135,14 @@ class Simulation:
         world.note("liveness: all must converge")
         self._heal_and_converge((), 0xFFFD)
         converged_s = (world.now_us - healed_us) / _SECOND_US
+        if not world.run_until(world.now_us + _DEPART_S * _SECOND_US, self._departed):
+            world.fail(f"removed members run on: {self._lingering()}")
         for watcher in self.watchers:
             watcher.hurry()
         if not world.run_until(world.now_us + _CATCH_UP_S * _SECOND_US, self._all_seen):
             world.fail("a watcher is behind for good")
         if not world.run_until(world.now_us + LEASES_S * _SECOND_US, self._no_lease):
             world.fail(f"leases outlive their time: {self._leases()}")
-        if not world.run_until(world.now_us + _DEPART_S * _SECOND_US, self._departed):
-            world.fail(f"removed members run on: {self._lingering()}")
         operations = [op for client in self.clients for op in client.operations]
         rebuilt = [moment for node in self.nodes for moment in node.rebuilt]
         verify(world, self.properties.committed, operations, self.watchers, rebuilt)
