@@ -47,6 +47,13 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "dump": ("kvorum.cli.transfer", "dump", "Write a prefix at one revision as JSON Lines."),
     "history": ("kvorum.cli.history", "history", "Every change of a key: when, what, by whom."),
     "sql": ("kvorum.cli.sql", "sql", "Ask the history of all keys with SQL."),
+    "undelete": ("kvorum.cli.undo", "undelete", "Bring deleted keys back."),
+    "restore-prefix": (
+        "kvorum.cli.undo",
+        "restore_prefix",
+        "Make a prefix as it was at a revision.",
+    ),
+    "diff": ("kvorum.cli.undo", "diff", "Compare two prefixes, revisions or clusters."),
     "snapshot": (
         "kvorum.cli.snapshot",
         "snapshot",

@@ -152,6 +152,11 @@ class Line:
     client: Client
     form: Form
     timeout_s: float
+    options: Mapping[str, Any]
+
+    def elsewhere(self, endpoints: str) -> Client:
+        """A client of other endpoints with the same options. Raises as :func:`make_client`."""
+        return make_client({**self.options, "endpoints": endpoints})
 
 
 def tls_of(options: Mapping[str, Any]) -> TLS | None:
@@ -202,9 +207,8 @@ def connected(*, endless: bool = False) -> Callable[[Body], Callable[..., None]]
 
             async def body() -> None:
                 async with make_client(options) as client:
-                    line = Line(
-                        client, cast(Form, options["write_out"]), options["command_timeout"]
-                    )
+                    form = cast(Form, options["write_out"])
+                    line = Line(client, form, options["command_timeout"], options)
                     await function(line, **arguments)
 
             run(body, endless=endless)
