@@ -71,6 +71,18 @@ def test_a_transaction_of_reads_is_as_fresh_as_its_freshest(
     assert rules(history(put(1, 1, 2, 2), Operation(2, 2, 5, request, 6, answer, 1))) == found
 
 
+def test_a_read_does_not_see_what_comes_after_it() -> None:
+    later = Operation(1, 1, 1, Range(b"k"), 2, RangeAnswer((Kv(b"k", b"v", 2, 9, 8),), 1), 2)
+    assert "wrong_read" in rules(history(put(2, 1, 2, 2), later))
+
+
+def test_a_stale_member_may_still_read_what_is_compacted() -> None:
+    compact = Operation(3, 3, 6, Compact(3), 7, Done(), 3)
+    old = Operation(4, 4, 8, Range(b"k", revision=2, serializable=True), 9, RangeAnswer((ONE,), 1))
+    judged = history(put(1, 1, 2, 2), put(2, 3, 4, 3), compact, old._replace(revision=2))
+    assert judge(judged).ok
+
+
 def test_a_revision_of_the_future_may_be_refused() -> None:
     early = Operation(2, 2, 5, Range(b"k", revision=9), 6, error="FUTURE_REVISION")
     assert judge(history(put(1, 1, 2, 2), early)).ok
