@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from kvorum.limits import SNAPSHOT_FILES_KEPT
 from kvorum.machine.commands import Range
 from kvorum.server.crash import FatalError
 from kvorum.server.leaving import note_removed
 from kvorum.server.runtime import Node
+from kvorum.storage.filesystem import RealDisk
+from kvorum.storage.snapshot_file import Snapshots
 from unit.server.members import Cluster, put
 
 # Small files of the log, so that it is cut and does not reach back to the beginning.
@@ -252,3 +255,42 @@ def test_damage_is_mended_said_or_refused(
     assert asyncio.run(run()) == was
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert not sentences or any(sentence in said for sentence in sentences), said
+
+
+def test_snapshots_that_the_log_does_not_know_push_none_out_that_it_knows(
+    original: tuple[Path, Held], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a member leaves that dies again and again between a snapshot's file and its mark."""
+    kept, was = original
+    with copied(kept, tmp_path) as member:
+        store = Snapshots(RealDisk(member / "snap"), lambda broken: None, keep=100)
+        newest = store.load()
+        assert newest is not None
+        body = list(store.chunks(newest))
+        for ahead in range(1, SNAPSHOT_FILES_KEPT + 2):
+            meta = newest.meta._replace(index=newest.meta.index + 1_000 * ahead)
+            store.save(meta, newest.revision, body)
+        unknown = {snapshot.name for snapshot in each_snapshot(member)}
+        unknown = {name for name in unknown if name > newest.name}
+        assert len(unknown) > SNAPSHOT_FILES_KEPT
+
+    async def run(writes: int) -> Held:
+        made = Cluster(tmp_path, 1, **SHAPE)
+        try:
+            await made.start()
+            await made.ready()
+            assert not unknown & {path.name for path in each_snapshot(member)}
+            before = {path.name for path in each_snapshot(member)}
+            found = await held(made.node(0))
+            for number in range(writes):
+                await put(made.node(0), "more", f"{number}")
+            if writes:
+                await until(lambda: len({p.name for p in each_snapshot(member)} - before) >= 1)
+            return found
+        finally:
+            await made.stop_all()
+            assert made.crashes == []
+
+    assert asyncio.run(run(2 * SHAPE["snapshot_count"])) == was
+    assert "removed snapshots that the log does not know" in caplog.text
+    assert asyncio.run(run(0)).revision == was.revision + 2 * SHAPE["snapshot_count"]

@@ -249,6 +249,11 @@ def _restart(
         database.close()
         chosen, database = _rebuild(places, identity, store, recovered)
     file, machine = chosen
+    # Files of processes that died before the log knew of them would push those it knows out of the
+    # number kept, until there is none left to start from.
+    unmarked = store.discard_unmarked(recovered.snapshots)
+    if unmarked:
+        log.warning("removed snapshots that the log does not know", extra={"files": unmarked})
     history_applied = max(database.progress().applied_index, file.meta.index)
     log.info(
         "recovered",

@@ -239,7 +239,11 @@ class _Arrival:
         self._sums = _Sums()
         desk.failpoint("snapshot_receive_before")
         self._file = desk.store.begin(self.meta, head.revision)
-        self._rows = HistoryImport(history.path, history.identity)
+        try:
+            self._rows = HistoryImport(history.path, history.identity)
+        except BaseException:
+            self._file.abort()
+            raise
 
     def take(self, chunk: v1.SnapshotChunk) -> bool:
         """One message; True for the last."""
@@ -306,7 +310,8 @@ class SnapshotReceiver:
         try:
             async with asyncio.timeout(SNAPSHOT_TRANSFER_TIMEOUT_S):
                 await self._receive(stream, pool, begun)
-        except (TransferError, SnapshotBroken, ValueError, TimeoutError) as error:
+        except (TransferError, SnapshotBroken, ValueError, OSError, duckdb.Error) as error:
+            # The disk, too, may refuse it: nothing of it is in force, the leader tries again.
             reason = str(error) or type(error).__name__
             log.warning("refused a snapshot", extra={"error": reason})
         finally:

@@ -9,6 +9,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pytest
 from kvorum.history.rows import Identity
 from kvorum.history.transfer import staging_path
@@ -112,6 +113,49 @@ def test_the_next_waits_until_a_broken_one_is_cleared_away(
         third.give(v1.SnapshotChunk(head=_HEAD), v1.SnapshotChunk())
         await receiver.install(third)  # type: ignore[arg-type]  # a twin
         assert [x.reason for x in third.answers] == ["a message without content"]
+        await until(lambda: not receiver.busy)
+        assert not staging_path(tmp_path / "history.duckdb").exists()
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE_S))
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "reason"),
+    [
+        ("begin", OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        ("take", OSError(5, "Input/output error"), "[Errno 5] Input/output error"),
+        ("take", duckdb.IOException("cannot write"), "cannot write"),
+        ("finish", duckdb.InvalidInputException("not a history"), "not a history"),
+    ],
+)
+def test_a_disk_that_refuses_a_snapshot_refuses_it_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception, reason: str
+) -> None:
+    """The node goes on with what it has, and the next one is taken as if this had not been."""
+
+    def refuse(*arguments: Any) -> Any:
+        raise error
+
+    async def test() -> None:
+        receiver = receiver_at(tmp_path)
+        chunks = [v1.SnapshotChunk(head=_HEAD), v1.SnapshotChunk(image=b"x")]
+        tail = v1.SnapshotChunk(tail=transfer._Sums().tail())
+        with monkeypatch.context() as patch:
+            if place == "begin":
+                patch.setattr(transfer, "HistoryImport", refuse)
+            else:
+                patch.setattr(transfer._Arrival, place, refuse)
+            if place == "finish":
+                chunks[1] = tail
+            stream = Stream()
+            stream.give(*chunks)
+            await receiver.install(stream)  # type: ignore[arg-type]  # a twin
+            assert [(x.ok, x.reason) for x in stream.answers] == [(False, reason)]
+            await until(lambda: not receiver.busy)
+        again = Stream()
+        again.give(v1.SnapshotChunk(head=_HEAD), v1.SnapshotChunk())
+        await receiver.install(again)  # type: ignore[arg-type]  # a twin
+        assert [x.reason for x in again.answers] == ["a message without content"]
         await until(lambda: not receiver.busy)
         assert not staging_path(tmp_path / "history.duckdb").exists()
 
