@@ -46,7 +46,7 @@ class Caller:
 
     def ask(self, request: r.Request, then: Then) -> None:
         """Ask anybody who is alive; ``then`` hears the answer, or None, exactly once."""
-        alive = [node for node in self.nodes if node.alive]
+        alive = [node for node in self.nodes if node.joined]
         if not alive:
             self.world.after(100_000, lambda: then(None, 0))
             return
@@ -212,7 +212,7 @@ class Follower:
             return
         if node is not None:
             self._end(0, 0)
-        alive = [n for n in self._nodes if n.alive and not n.paused]
+        alive = [n for n in self._nodes if n.joined and not n.paused]
         if not alive:
             return
         self._node = node = self._world.rng.choice(alive)

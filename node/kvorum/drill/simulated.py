@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from kvorum.check import records as r
 from kvorum.drill.recorder import Recorder
 from kvorum.drill.scenario import Scenario, Step
+from kvorum.drill.simchanges import SimChanges
 from kvorum.drill.simload import Caller, Client, Follower, LeaseHolder
 from kvorum.drill.simtools import Dumper, LinkNetwork
 from kvorum.drill.stage import Digest, Fault, Link, NodeView, StageError, View
@@ -24,6 +25,7 @@ from kvorum.sim.world import SafetyViolation, World
 _US = 1_000_000
 _BOOT_S = 10.0  # A first leader stands after one or two election timeouts.
 _ORDER_S = 10.0
+_BITES_S = 5.0  # How long a fault of a disk may take until a write meets it.
 _DRAIN_S = 3.0  # Longer than a client's patience.
 _SNAPSHOT_COUNT = 400
 _ORDERER, _LEASE_FROM, _STREAM_FROM = 900, 1000, 1
@@ -39,20 +41,35 @@ class SimStage:
         self._scenario = scenario
         self._world = World(seed)
         self._network = LinkNetwork(self._world)
-        properties = Properties(self._world)
-        shape = scenario.shape
-        ids = tuple(range(1, shape.nodes + 1))
-        count = shape.snapshot_count or _SNAPSHOT_COUNT
-        self._nodes = [SimNode(self._world, self._network, properties, n, ids, count) for n in ids]
-        by_id = {node.id: node for node in self._nodes}
-        for node in self._nodes:
-            node.nodes = by_id
+        self._properties = Properties(self._world)
+        ids = tuple(range(1, scenario.shape.nodes + 1))
+        self._nodes: list[SimNode] = []
+        self._by_id: dict[int, SimNode] = {}
+        self._names = {n: f"n{n}" for n in ids}
+        for n in ids:
+            self._make(n, ids)
+        self._changes = SimChanges(
+            self._world, self._nodes, self._names, lambda n: self._make(n, ()), self._run
+        )
         self.recorder = Recorder(self.now_s)
         self._began_us = 0
         self._faults: list[Fault] = []
         self._actors: list[Client | LeaseHolder] = []
         self._followers: list[Follower] = []
         self._orderer = Caller(self._world, self._nodes, self.recorder, _ORDERER)
+
+    def _make(self, number: int, voters: tuple[int, ...]) -> SimNode:
+        count = self._scenario.shape.snapshot_count or _SNAPSHOT_COUNT
+        node = SimNode(self._world, self._network, self._properties, number, voters, count)
+        node.nodes = self._by_id
+        self._by_id[number] = node
+        self._nodes.append(node)
+        return node
+
+    def _members(self) -> list[SimNode]:
+        """Those that are members now, in the order of their names."""
+        order = sorted(self._names, key=lambda n: int(self._names[n][1:]))
+        return [self._by_id[n] for n in order]
 
     @property
     def own(self) -> bool:
@@ -90,8 +107,8 @@ class SimStage:
     def view(self) -> View:
         """The members as they are."""
         seen = []
-        for node in self._nodes:
-            name = f"n{node.id}"
+        for node in self._members():
+            name = self._names[node.id]
             if not node.alive:
                 seen.append(NodeView(name, alive=False))
                 continue
@@ -126,17 +143,17 @@ class SimStage:
         for actor in self._actors:
             actor.stop()
         self._run(_DRAIN_S, None)
-        newest = max(node.replica.machine.revision for node in self._nodes if node.alive)
+        newest = max(node.replica.machine.revision for node in self._members() if node.alive)
         self._run(_ORDER_S, lambda: all(f.next_revision > newest for f in self._followers))
         history = self.recorder.history
         history.quiet = r.Quiet(self.recorder.now(), newest)
-        for node in self._nodes:
+        for node in self._members():
             if node.alive:
                 self._dump(node)
 
     def _dump(self, node: SimNode) -> None:
         """A member's applied order, through a watch on that member alone, and its hash."""
-        machine, name = node.replica.machine, f"n{node.id}"
+        machine, name = node.replica.machine, self._names[node.id]
         first, last = max(2, machine.compact_revision + 1), machine.revision
         dumper = Dumper(self._world, node, first, last)
         if not self._run(_ORDER_S, dumper.complete):
@@ -163,8 +180,14 @@ class SimStage:
                 node.crash(power=False)
             elif do == "pause":
                 if not node.alive:
-                    raise StageError(f"n{node.id} is dead and cannot be paused")
+                    raise StageError(f"{self._names[node.id]} is dead and cannot be paused")
                 node.pause(True)
+            elif do == "disk_full":
+                self._fill(node)
+            elif do == "fail_fsync":
+                self._fail_fsync(node)
+            elif do == "slow_history":
+                node.history_us_more = fault.step.ms * 1000
             elif do == "skew":
                 node.clock_rate = 1 + fault.step.percent / 100
             elif do == "slow_fsync":
@@ -176,8 +199,24 @@ class SimStage:
             "pause": "takes no input",
             "skew": f"ticks at {1 + fault.step.percent / 100:g}",
             "slow_fsync": f"fsync {fault.step.ms} ms on average",
+            "disk_full": "waits for room on its disk",
+            "fail_fsync": "dead, after a sync that failed",
+            "slow_history": f"commits its history {fault.step.ms} ms later",
         }
         return f"{' and '.join(fault.names)} {proofs[do]}"
+
+    def _fill(self, node: SimNode) -> None:
+        """No room for another byte, and a write that has found that out."""
+        disk, coverage = node.disks.log, self._world.coverage
+        disk.capacity_bytes = sum(disk.size(name) for name in disk.names())
+        waited = coverage["disk.waits for room"]
+        if not self._run(_BITES_S, lambda: coverage["disk.waits for room"] > waited):
+            raise StageError(f"{self._names[node.id]} wrote nothing while its disk was full")
+
+    def _fail_fsync(self, node: SimNode) -> None:
+        node.disks.log.fail_syncs = 0
+        if not self._run(_BITES_S, lambda: not node.alive):
+            raise StageError(f"{self._names[node.id]} lives on after a sync that failed")
 
     async def lift(self, fault: Fault) -> None:
         """End one fault."""
@@ -190,8 +229,12 @@ class SimStage:
             self._mend(node, fault.step.do)
 
     def _mend(self, node: SimNode, do: str) -> None:
-        if do == "kill" and not node.alive:
+        if do in ("kill", "fail_fsync") and not node.alive:
             node.start()
+        elif do == "disk_full":
+            node.disks.heal()
+        elif do == "slow_history":
+            node.history_us_more = 0
         elif do == "pause":
             node.pause(False)
         elif do == "skew":
@@ -208,7 +251,7 @@ class SimStage:
                 self._bend(fault.step, link)
 
     def _bend(self, step: Step, link: Link) -> None:
-        one, other = (int(name[1:]) for name in link)
+        one, other = (self._changes.node(name).id for name in link)
         before = self._network.links.get((one, other), _FAIR)
         if step.do == "delay":
             low = step.ms * 1000
@@ -224,30 +267,41 @@ class SimStage:
         self._network.links[one, other] = weather
 
     def _named(self, names: Sequence[str]) -> list[SimNode]:
-        return [node for node in self._nodes if f"n{node.id}" in names]
+        return [node for node in self._members() if self._names[node.id] in names]
 
     async def heal(self) -> None:
         """End all faults, start the dead."""
         for fault in list(self._faults):
             await self.lift(fault)
-        for node in self._nodes:
+        for node in self._members():
             if not node.alive:
                 node.start()
 
     # --- orders -----------------------------------------------------------------------------------
 
     async def order(self, step: Step, names: tuple[str, ...]) -> str:
-        """Restart, transfer, compact."""
+        """Restart, transfer, compact, corrupt, change members."""
         if step.do == "restart":
             for node in self._named(names):
                 node.crash(power=False)
                 node.start()
-            return f"{' and '.join(names)} booted"
+            refused = [f"{self._names[n.id]} refuses: {n.out}" for n in self._named(names) if n.out]
+            return "; ".join(refused) or f"{' and '.join(names)} booted"
+        if step.do == "corrupt_wal":
+            return self._corrupt(names)
         if step.do == "transfer_leader":
             return self._transfer(names[0])
         if step.do == "compact":
             return self._compact(step.keep)
-        raise StageError(f"{step.do} is not done by stage sim")
+        return self._changes.order(step, names)
+
+    def _corrupt(self, names: Sequence[str]) -> str:
+        for node in self._named(names):
+            if node.alive:
+                raise StageError(f"{self._names[node.id]} runs; only a dead one's log is damaged")
+            if not node.flip_log(self._world.rng):
+                raise StageError(f"{self._names[node.id]} has no log that could be damaged")
+        return f"a bit of {' and '.join(names)} flipped in the middle of the log"
 
     def _transfer(self, name: str) -> str:
         leader = self.view().leader
@@ -265,7 +319,7 @@ class SimStage:
         raise StageError(f"no transfer to {name}: {why or 'no answer'}")
 
     def _compact(self, keep: int) -> str:
-        newest = max(node.replica.machine.revision for node in self._nodes if node.alive)
+        newest = max(node.replica.machine.revision for node in self._members() if node.alive)
         revision = newest - keep
         heard: list[r.Answer | None] = []
         self._orderer.ask(r.Compact(revision), lambda answer, _: heard.append(answer))
@@ -276,5 +330,5 @@ class SimStage:
 
     async def digests(self) -> dict[str, Digest]:
         """Applied index and digest of everybody who is alive."""
-        machines = {f"n{n.id}": n.replica.machine for n in self._nodes if n.alive}
+        machines = {self._names[n.id]: n.replica.machine for n in self._members() if n.alive}
         return {name: Digest(m.applied_index, m.digest) for name, m in machines.items()}

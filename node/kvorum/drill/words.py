@@ -23,16 +23,13 @@ CONDITIONS: Mapping[str, str] = {
 
 _NO_GATE = "real etcd has no fault gate for it; kvorum's own nodes have (--stage live)"
 _ETCD_LOSS = "a TCP proxy cannot lose messages of a stream; use delay or sever, or --stage live"
-_NO_SIM_MEMBERS = "the simulated cluster of a drill keeps its members; use --stage live or etcd"
 _NO_SIM_DEFRAG = "a simulated node has no database file to defragment; use --stage live or etcd"
 _NO_FULL = "real etcd's disk cannot be filled from outside without filling this machine's"
-_SIM_FULL = "a simulated disk has no end; use --stage live"
 _SIM_DOORS = "a simulated client has no connection to hold up; use --stage live or etcd"
 _SIM_PLACES = "a simulated node comes by no failpoint; use --stage live, or `kvorum sim`"
 _ETCD_REJOIN = (
     "real etcd has no way back for a damaged member; use replace_member, as its manual does"
 )
-_SIM_FILES = "a simulated disk has no file to damage here; use --stage live, or `kvorum sim`"
 
 
 @dataclass(frozen=True)
@@ -96,13 +93,13 @@ _ALL: tuple[Word, ...] = (
         "let each commit of the target's history take `ms` longer",
         True,
         needs=("ms",),
-        refused={"etcd": _NO_GATE, "sim": _SIM_PLACES},
+        refused={"etcd": _NO_GATE},
     ),
     Word(
         "fail_fsync",
         "let the next fsync of the target's log fail, which must end it at once",
         may=("for_s",),
-        refused={"etcd": _NO_GATE, "sim": _SIM_PLACES},
+        refused={"etcd": _NO_GATE},
     ),
     Word(
         "cut_clients",
@@ -119,12 +116,11 @@ _ALL: tuple[Word, ...] = (
         "disk_full",
         "the target's log finds no room on its disk",
         True,
-        refused={"etcd": _NO_FULL, "sim": _SIM_FULL},
+        refused={"etcd": _NO_FULL},
     ),
     Word(
         "corrupt_wal",
         "flip a bit in the middle of the target's log; the target must be dead",
-        refused={"sim": _SIM_FILES},
     ),
     Word("transfer_leader", "the leader hands over to the target"),
     Word(
@@ -132,18 +128,16 @@ _ALL: tuple[Word, ...] = (
         "add a member and start it; a `learner` votes once it has caught up",
         target=False,
         may=("learner",),
-        refused={"sim": _NO_SIM_MEMBERS},
     ),
-    Word("remove_member", "remove the target for good", refused={"sim": _NO_SIM_MEMBERS}),
+    Word("remove_member", "remove the target for good"),
     Word(
         "replace_member",
         "remove the target, add a new member and start it",
-        refused={"sim": _NO_SIM_MEMBERS},
     ),
     Word(
         "rejoin_member",
         "let the dead target come back under a new id with `kvorum rejoin`, and start it",
-        refused={"sim": _NO_SIM_MEMBERS, "etcd": _ETCD_REJOIN},
+        refused={"etcd": _ETCD_REJOIN},
     ),
     Word("compact", "compact all but the newest `keep` revisions", target=False, may=("keep",)),
     Word("defrag", "rewrite the target's database file", refused={"sim": _NO_SIM_DEFRAG}),

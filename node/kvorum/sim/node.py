@@ -77,6 +77,7 @@ class SimNode:
         self.paused = False
         self.clock_rate = 1.0
         self.sync_us_max = 4_000
+        self.history_us_more = 0
         self.crash_chance = 0.0
         self.vote_crash_chance = 0.0
         self.nodes: dict[int, SimNode] = {}
@@ -538,7 +539,7 @@ class SimNode:
                 i.HistoryAdvanced(self._history.durable_applied, self._history.durable_revision)
             )
 
-        self._later(self._rng.randint(1_000, 60_000), flush)
+        self._later(self._rng.randint(1_000, 60_000) + self.history_us_more, flush)
 
     def _compact_history(self, effect: e.CompactHistory) -> None:
         def compact() -> None:
