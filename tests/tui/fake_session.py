@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
+from kvorum.drill.access import Access
 from kvorum_tui.model.records import (
     FaultView,
     KeyEvent,
@@ -145,12 +146,8 @@ class FakeSession:
         return self.read_only_flag
 
     @property
-    def tls(self) -> None:
-        return None
-
-    @property
-    def user(self) -> str | None:
-        return self.user_name
+    def access(self) -> Access:
+        return Access(user=self.user_name, password="secret" if self.user_name else None)
 
     async def open(self) -> None:
         self.calls.append(("open",))

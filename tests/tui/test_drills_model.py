@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kvorum.drill.words import WORDS
 from kvorum.errors import ConfigError
-from kvorum_tui.drill_export import export
+from kvorum_tui.drill_export import run_forms, write
 from kvorum_tui.model import drill_choice
 from kvorum_tui.model.cluster_model import ClusterModel
-from kvorum_tui.model.drill_choice import Connection, catalogue, first_able, matching, places
+from kvorum_tui.model.drill_choice import catalogue, first_able, matching, places
 from kvorum_tui.model.drill_plan import Picture, plan_lines, planned
 from kvorum_tui.model.drill_run import LETTERS, DrillRun
 from kvorum_tui.model.drill_score import scores
@@ -90,16 +89,13 @@ def test_every_fault_has_a_letter_of_its_own() -> None:
 def test_export(tmp_path: Path) -> None:
     run = played()
     run.take({"t": "stopped"})
-    written = export(run, tmp_path / "mine")
-    assert [path.name for path in written] == ["mine.json", "mine.svg", "mine.txt"]
+    written = write(run_forms(run), tmp_path / "mine")
+    assert [path.name for path in written] == ["mine.json", "mine.txt"]  # No verdict, no picture.
     table = json.loads(written[0].read_text())
     assert table["state"] == "stopped"
     assert table["faults"][0]["members"] == ["n1"]
-    words = "".join(ElementTree.fromstring(written[1].read_text()).itertext())
-    assert "isolate from 2.00 to 6.00 s" in words
-    assert "leads term 2 from 3.50 s" in words
-    assert "time to new leader" in written[2].read_text()
-    assert export(run, tmp_path / "one.svg") == [tmp_path / "one.svg"]
+    assert "time to new leader" in written[1].read_text()
+    assert write(run_forms(run), tmp_path / "one.txt") == [tmp_path / "one.txt"]
 
 
 # --- where ----------------------------------------------------------------------------------------
@@ -127,8 +123,8 @@ def cluster(source: str = "kvorum", faults: bool = True, members: int = 3) -> Cl
     return model
 
 
-def why(name: str, place: str, model: ClusterModel, connection: Connection | None = None) -> str:
-    found = places(shipped(name), model, connection or Connection())
+def why(name: str, place: str, model: ClusterModel, read_only: str = "") -> str:
+    found = places(shipped(name), model, read_only)
     return next(one.why_not for one in found if one.name == place)
 
 
@@ -140,8 +136,6 @@ def test_the_connected_cluster_takes_what_its_fault_service_can_do() -> None:
     assert why("leader-transfer", "connected", cluster(faults=False)) == ""
     assert "names n2" in why("flapping-link", "connected", cluster(members=1))
     assert why("leader-partitioned", "connected", ClusterModel()) == "no member has answered yet"
-    logged_in = Connection(user=True)
-    assert "do not log in" in why("leader-partitioned", "connected", cluster(), logged_in)
 
 
 def test_a_real_etcd_says_what_it_cannot_and_offers_the_others() -> None:
@@ -153,14 +147,14 @@ def test_a_real_etcd_says_what_it_cannot_and_offers_the_others() -> None:
 
 
 def test_read_only_keeps_the_connected_cluster_whole() -> None:
-    refused = Connection("read-only it is")
-    assert why("leader-partitioned", "connected", cluster(), refused) == "read-only it is"
-    assert why("leader-partitioned", "sim", cluster(), refused) == ""
+    reason = "read-only it is"
+    assert why("leader-partitioned", "connected", cluster(), reason) == reason
+    assert why("leader-partitioned", "sim", cluster(), reason) == ""
 
 
 def test_no_etcd_binary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drill_choice.shutil, "which", lambda name: None)
-    found = places(shipped("leader-killed"), cluster(), Connection())
+    found = places(shipped("leader-killed"), cluster())
     assert found[3].why_not == "there is no etcd on PATH"
     assert first_able(found, shipped("leader-killed")) == "live"
 
@@ -170,7 +164,7 @@ def test_no_etcd_binary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def text_of(name: str, **more: object) -> str:
     scenario = shipped(name)
-    there = places(scenario, cluster(), Connection())
+    there = places(scenario, cluster())
     picture = replace(Picture(there, first_able(there, scenario)), **more)
     return "\n".join(
         "".join(text for text, _ in line) for line in plan_lines(scenario, picture, 90)
@@ -182,7 +176,7 @@ def test_the_plan_of_every_drill_fits_its_box() -> None:
     assert not wrong
     assert len(scenarios) >= 15
     for scenario in scenarios:
-        there = places(scenario, cluster(), Connection())
+        there = places(scenario, cluster())
         for width in (45, 90):
             picture = Picture(there, first_able(there, scenario))
             for line in plan_lines(scenario, picture, width):

@@ -38,6 +38,7 @@ def test_a_simulated_drill_from_the_list_to_the_comparison(data: Path) -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await pilot.press("slash", *"cut off", "enter")
         await shows(pilot, f"─ {QUICK} ", "isolate leader for 6 s", "2 of 3 voters ✓ quorum")
+        app.pane_of(DrillsPane).draw_seed = lambda: 1
         await set_stage(pilot, app, "sim")
         await shows(pilot, "the production replica in simulated time")
         await pilot.press("enter")
@@ -51,9 +52,10 @@ def test_a_simulated_drill_from_the_list_to_the_comparison(data: Path) -> None:
         await pilot.press("e")
         await answer(pilot, app, "enter")
         stem = f"{QUICK}-sim-{run.seed}"
-        await until(pilot, lambda: (data / f"{stem}.txt").is_file(), "exported")
+        await until(pilot, lambda: (data / f"{stem}.svg").is_file(), "exported")
         assert json.loads((data / f"{stem}.json").read_text())["verdict"]["figures"] == first
         assert "passed" in (data / f"{stem}.txt").read_text()
+        assert "leads term 2" in (data / f"{stem}.svg").read_text()
 
         await pilot.press("a")
         await until(pilot, lambda: _current(app) is not run and _current(app).over, "again")
@@ -62,6 +64,12 @@ def test_a_simulated_drill_from_the_list_to_the_comparison(data: Path) -> None:
         await shows(pilot, "0001 sim", "0002 sim", "time to new leader", "E runs it there")
         await pilot.press("enter")
         await shows(pilot, f"0002-{QUICK}-sim", "Figures")
+        await pilot.press("escape", "e")
+        await answer(pilot, app, "enter")
+        table = data / f"{QUICK}-2-runs.txt"
+        await until(pilot, table.is_file, "the comparison exported")
+        assert "write stall" in table.read_text()
+        assert "<svg" in table.with_suffix(".svg").read_text()
 
     on_list(body)
 
@@ -116,6 +124,7 @@ def test_the_cluster_in_use_asks_first_and_follows_live() -> None:
         await until(pilot, lambda: made, "started")
         assert made[0].request["endpoints"] == list(fake.endpoints)
         assert made[0].request["stage"] == "live"
+        assert (made[0].request["user"], made[0].request["password"]) == ("root", "secret")
         for told in isolation():
             made[0].tell(**told)
         await shows(pilot, "5.8 of 12 s", "1.50 s", "drill", "isolate leader for 4 s: n1")
@@ -132,7 +141,9 @@ def test_the_cluster_in_use_asks_first_and_follows_live() -> None:
         await pilot.press("3")
         await shows(pilot, f"drill {QUICK} begins", f"drill {QUICK}: stopped")
 
-    on_list(body, drill=QUICK)
+    session = FakeSession({b"/a": b"1"})
+    session.user_name = "root"
+    on_list(body, session, drill=QUICK)
 
 
 def test_a_drill_that_breaks_the_quorum_needs_its_name_typed() -> None:

@@ -251,8 +251,8 @@ ACTIONS: tuple[Action, ...] = (
         "drills",
         "e",
         "export",
-        "Write the run as JSON, its timeline as SVG, its report as text",
-        views="run",
+        "Write the run, or the comparison, as JSON, as a picture (SVG) and as text",
+        views="run runs",
     ),
     Action(
         "drill_links",

@@ -3,9 +3,10 @@
     python -m kvorum_tui.drill_worker
 
 The first line of its input is a JSON object: ``scenario`` (a file), ``stage``, ``seed``, ``parent``
-(where the run's folder is made), and for a cluster that runs already ``endpoints`` and ``tls``.
-Any further line, or the end of the input, stops the drill: so nothing stays broken when the
-terminal is killed. Its output is a JSON object a line, by ``t``:
+(where the run's folder is made), and for a cluster that runs already ``endpoints``, ``tls``,
+``user`` and ``password``: through a pipe, because a command line is for everybody to see. Any
+further line, or the end of the input, stops the drill: so nothing stays broken when the terminal
+is killed. Its output is a JSON object a line, by ``t``:
 
 - ``opening`` (``folder``), ``ready`` (``members``), ``checking``;
 - ``moment`` (``at_s``, ``kind``, ``text``), as :class:`kvorum.drill.runner.Moment`;
@@ -34,9 +35,10 @@ from typing import Any, TextIO
 
 from kvorum.check import records as r
 from kvorum.client import TLS
+from kvorum.drill.access import Access
+from kvorum.drill.facts import Moment, Stopped
 from kvorum.drill.places import new_run_folder, runs_dir
 from kvorum.drill.recorder import Recorder
-from kvorum.drill.runner import Moment, Stopped
 from kvorum.drill.scenario import Step, read_scenario
 from kvorum.drill.session import make_stage, run_drill
 from kvorum.drill.stage import Digest, Fault, Stage, StageError, View
@@ -162,8 +164,9 @@ class TellingStage:
         return await self._inner.digests()
 
 
-def _tls(given: dict[str, Any] | None) -> TLS | None:
-    return TLS(**given) if given is not None else None
+def _access(request: dict[str, Any]) -> Access:
+    tls = TLS(**request["tls"]) if request.get("tls") else None
+    return Access(tls, request.get("user"), request.get("password"))
 
 
 def work(request: dict[str, Any], tell: Tell, stopping: threading.Event) -> None:
@@ -173,11 +176,11 @@ def work(request: dict[str, Any], tell: Tell, stopping: threading.Event) -> None
     try:
         scenario = read_scenario(Path(request["scenario"]))
         stage, seed = request["stage"], int(request["seed"])
-        endpoints, tls = request.get("endpoints") or (), _tls(request.get("tls"))
+        endpoints, access = request.get("endpoints") or (), _access(request)
         parent = Path(request["parent"]) if request.get("parent") else runs_dir()
         folder = new_run_folder(parent, scenario.name, stage)
         try:
-            inner = make_stage(scenario, stage, seed, folder, stopping, endpoints, tls)
+            inner = make_stage(scenario, stage, seed, folder, stopping, endpoints, access)
         except ConfigError:
             folder.rmdir()  # Nothing was run, so there is nothing to keep.
             raise
@@ -187,7 +190,10 @@ def work(request: dict[str, Any], tell: Tell, stopping: threading.Event) -> None
             tell("moment", **asdict(moment))
 
         told = TellingStage(inner, tell)
-        verdict = asyncio.run(run_drill(scenario, told, seed, folder, stopping, say))
+        cluster = ",".join(endpoints)
+        verdict = asyncio.run(
+            run_drill(scenario, told, seed, folder, stopping, say, cluster=cluster)
+        )
     except Stopped:
         tell("stopped")
     except (ConfigError, StageError) as error:

@@ -30,6 +30,7 @@ from kvorum.client import (
     UnknownOutcome,
     Unsupported,
 )
+from kvorum.drill.access import Access
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
 
@@ -95,7 +96,7 @@ class LiveSession:
         }
         self._given = tuple(endpoints)
         self._read_only = read_only
-        self.tls, self.user = tls, user
+        self.access = Access(tls, user, password)
         self._client: Client | None = None
         self._alone_until = 0.0
 

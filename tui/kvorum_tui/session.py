@@ -19,7 +19,7 @@ from kvorum_tui.model.records import (
 )
 
 if TYPE_CHECKING:
-    from kvorum.client import TLS
+    from kvorum.drill.access import Access
 
 FAULT_MS_DEFAULT = 30_000
 
@@ -69,12 +69,8 @@ class Session(Protocol):
         """Whether every mutating call is refused on this side."""
 
     @property
-    def tls(self) -> TLS | None:
-        """The files of ``https`` endpoints, for whoever connects on its own."""
-
-    @property
-    def user(self) -> str | None:
-        """Whoever is logged in; None without a login."""
+    def access(self) -> Access:
+        """TLS and login, for a drill that connects on its own."""
 
     async def open(self) -> None:
         """Connect. Does not fail when no member answers: that is for the reports to say."""

@@ -36,7 +36,6 @@ ABOUT = {
 # Done by the drill between its own clients and the members; every other fault is a member's own.
 _CLIENTS = ("cut_clients", "reset_clients")
 _NO_ETCD = "there is no etcd on PATH"
-_NO_USER = "drills do not log in, and this cluster wants a user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +45,6 @@ class Place:
     name: str
     kind: str
     why_not: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """What the terminal is connected to, as far as a drill asks."""
-
-    read_only: str = ""  # why nothing may be changed; empty where it may
-    user: bool = False
 
 
 def catalogue() -> tuple[list[Scenario], list[str]]:
@@ -83,12 +74,12 @@ def _searched(scenario: Scenario) -> str:
     return f"{scenario.name} {scenario.title} {scenario.learn} {steps}".lower()
 
 
-def places(
-    scenario: Scenario, cluster: ClusterModel, connection: Connection, title: str = ""
-) -> list[Place]:
-    """All four stages, each with the reason where it cannot run this drill now."""
+def places(scenario: Scenario, cluster: ClusterModel, read_only: str = "") -> list[Place]:
+    """All four stages, each with the reason where it cannot run this drill now. ``read_only``: why
+    nothing may be changed in the connected cluster; empty where it may.
+    """
     kind = "etcd" if cluster.source() == "etcd" else "live"
-    found = [Place("connected", kind, _not_connected(scenario, kind, cluster, connection))]
+    found = [Place("connected", kind, _not_connected(scenario, kind, cluster, read_only))]
     for name in ("live", "sim", "etcd"):
         why = _plain(scenario, scenario.refusal(name))
         if name == "etcd" and not why and shutil.which("etcd") is None:
@@ -110,18 +101,14 @@ def _plain(scenario: Scenario, why: str) -> str:
     return rest.lstrip(":0123456789 ")
 
 
-def _not_connected(
-    scenario: Scenario, kind: str, cluster: ClusterModel, connection: Connection
-) -> str:
+def _not_connected(scenario: Scenario, kind: str, cluster: ClusterModel, read_only: str) -> str:
     source = cluster.source()
-    if connection.read_only:
-        return connection.read_only
+    if read_only:
+        return read_only
     if not source:
         return "no member has answered yet"
     if source == "mixed":
         return "its members are of different kinds"
-    if connection.user:
-        return _NO_USER
     for step in scenario.steps:
         why = _refused_step(scenario, step, kind, cluster)
         if why:

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from kvorum_tui.model import drill_choice
-from kvorum_tui.model.drill_choice import Connection, Place
+from kvorum_tui.model.drill_choice import Place
 from kvorum_tui.model.drill_plan import Picture, plan_lines
 from kvorum_tui.screens.pane import READ_ONLY
 from kvorum_tui.widgets.drill_list import DrillList
@@ -82,9 +82,8 @@ class DrillListView(Container):
 
     def places(self, scenario: Scenario) -> list[Place]:
         """Where a scenario could run now."""
-        session = self.kv.session
-        connection = Connection(READ_ONLY if session.read_only else "", session.user is not None)
-        return drill_choice.places(scenario, self.kv.cluster, connection)
+        read_only = READ_ONLY if self.kv.session.read_only else ""
+        return drill_choice.places(scenario, self.kv.cluster, read_only)
 
     @property
     def chosen(self) -> Chosen | None:

@@ -18,7 +18,7 @@ from kvorum.drill.scenario import Scenario
 from textual import on
 
 from kvorum_tui.actions import BY_NAME
-from kvorum_tui.drill_export import export
+from kvorum_tui.drill_export import comparison_forms, run_forms, write
 from kvorum_tui.drill_process import DrillProcess, Process, Take
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model.drill_choice import WORDS, Place, scenario_path
@@ -57,6 +57,7 @@ class DrillRuns(Pane):
         self.place: Place | None = None
         self.process: Process | None = None
         self.new_process: Callable[[Mapping[str, Any], Take], Process] = DrillProcess
+        self.draw_seed: Callable[[], int] = lambda: random.SystemRandom().randrange(SEEDS)
         self.stopping = False
         self._pulse = Pulse(self._changed)
 
@@ -119,7 +120,7 @@ class DrillRuns(Pane):
             if self.current is None and self.view == "run":
                 return "no drill has run yet"
             if name == "drill_export":
-                return ""
+                return "" if self.view == "run" or self.compare_view.table.runs else "no run yet"
             return self._busy() or self._why_not_again(name)
         return ""
 
@@ -150,7 +151,9 @@ class DrillRuns(Pane):
                 return None
             mine = (one for one in self.list_view.scenarios if one.name == run.name)
             scenario = next(mine, None)
-            return (scenario, run.stage, run.seed) if scenario else None
+            there = run.cluster == ",".join(self.kv.session.endpoints)
+            name = "connected" if there else run.stage
+            return (scenario, name, run.seed) if scenario else None
         if self.current is None or self.place is None:
             return None
         return self.current.scenario, self.place.name, self.current.seed
@@ -161,7 +164,7 @@ class DrillRuns(Pane):
         """The chosen drill, with a seed drawn."""
         chosen = self.list_view.chosen
         if chosen is not None:
-            await self._begin(chosen.scenario, chosen.place, random.SystemRandom().randrange(SEEDS))
+            await self._begin(chosen.scenario, chosen.place, self.draw_seed())
 
     async def do_drill_again(self) -> None:
         """The same once more."""
@@ -169,7 +172,7 @@ class DrillRuns(Pane):
 
     async def do_drill_new_seed(self) -> None:
         """The same with another seed."""
-        await self._repeat(seed=random.SystemRandom().randrange(SEEDS))
+        await self._repeat(seed=self.draw_seed())
 
     async def do_drill_etcd(self) -> None:
         """The same on real etcd."""
@@ -195,11 +198,8 @@ class DrillRuns(Pane):
             "parent": str(runs_dir()),
         }
         if run.connected:
-            session = self.kv.session
-            request["endpoints"] = list(session.endpoints)
-            if session.tls is not None:
-                files = asdict(session.tls)
-                request["tls"] = {k: str(v) if isinstance(v, Path) else v for k, v in files.items()}
+            request["endpoints"] = list(self.kv.session.endpoints)
+            request |= asdict(self.kv.session.access)
             self._tell_ribbon("fault", f"drill {scenario.name} begins")
 
         def take(told: Mapping[str, Any]) -> None:
@@ -340,15 +340,20 @@ class DrillRuns(Pane):
 
     async def do_drill_export(self) -> None:
         """To files of the user's choice."""
-        run = self.current
-        if run is None:
+        run, runs = self.current, self.compare_view.table.runs
+        if self.view == "runs":
+            title, stem = "Export the comparison", f"{runs[0].name}-{len(runs)}-runs"
+            forms = comparison_forms(runs)
+        elif run is not None:
+            title, stem = "Export the run", f"{run.scenario.name}-{run.stage}-{run.seed}"
+            forms = run_forms(run)
+        else:
             return
-        stem = Path.cwd() / f"{run.scenario.name}-{run.stage}-{run.seed}"
-        label = "Where to; .json, .svg and .txt are written, or only the one that you name"
-        form = Form("Export the run", [Field("path", label, str(stem), check=_writable)], "Write")
-        given = await self.app.push_screen_wait(form)
+        label = f"Where to; {', '.join(forms)} are written, or only the one that you name"
+        field = Field("path", label, str(Path.cwd() / stem), check=_writable)
+        given = await self.app.push_screen_wait(Form(title, [field], "Write"))
         if given is not None:
-            written = export(run, _path(given["path"]))
+            written = write(forms, _path(given["path"]))
             self.kv.tell(f"written: {', '.join(str(path) for path in written)}")
 
 
