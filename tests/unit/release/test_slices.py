@@ -74,42 +74,51 @@ def test_another_trace_is_a_violation(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "seed 3 under PYTHONHASHSEED=" in state.violations[0]["what"]
 
 
-@pytest.mark.parametrize(
-    ("test", "finds"),
-    [
-        ("x.py::test_is_found[old_log_wins]", True),
-        ("x.py::test_is_found_by_looking_for_it[reads]", True),
-        ("x.py::test_a_forgotten_vote_is_found", True),
-        ("x.py::test_without_a_pre_vote_its_return_ends_a_leadership", True),
-        ("x.py::test_the_same_run_holds_without_it[reads]", False),
-        ("x.py::test_a_vote_is_remembered", False),
-    ],
-)
-def test_finds_and_their_counterparts_are_told_apart(test: str, finds: bool) -> None:
-    assert plants.is_find(test) is finds
+class Planted:
+    """Stands for pytest: some tests, of which one fails at first."""
+
+    def __init__(self, tests: list[str], failing: str) -> None:
+        self.tests = tests
+        self.failing = failing
+        self.ran: list[str] = []
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Answer as ``pytest`` with these arguments would."""
+        if "--collect-only" in arguments:
+            return subprocess.CompletedProcess(arguments, 0, "\n".join(self.tests), "")
+        asked = [word for word in arguments if word.startswith(plants._TESTS)]
+        self.ran += asked
+        (report,) = [word.partition("=")[2] for word in arguments if "junitxml" in word]
+        Path(report).write_text(f"<suite>{''.join(map(self.case, asked))}</suite>")
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    def case(self, test: str) -> str:
+        """A test's part of the report."""
+        failed = '<failure message="b was not found"/>' if test == self.failing else ""
+        said = "<system-out>a: seed 25: digests differ</system-out>"
+        return f'<testcase name="{test.partition("::")[2]}">{failed}{said}</testcase>'
 
 
 def test_plants_that_passed_are_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, ...]] = []
-    tests = [f"{plants._TESTS}::test_is_found[{name}]" for name in ("a", "b")]
-
-    def pytest_of(*arguments: str) -> subprocess.CompletedProcess[str]:
-        asked.append(arguments)
-        failed = arguments[0] == tests[1] and len(asked) < 4
-        said = "\n".join(tests) if "--collect-only" in arguments else "E  b was not found"
-        return subprocess.CompletedProcess(arguments, int(failed), said, "")
-
-    monkeypatch.setattr(plants, "_pytest", pytest_of)
+    names = ["is_found[a-seeds]", "is_found[b-text]", "is_found[b-named0]", "holds_without_it[x]"]
+    tests = [f"{plants._TESTS}::test_{name}" for name in names]
+    planted = Planted(tests, failing=tests[1])
+    monkeypatch.setattr(plants, "_pytest", planted)
+    monkeypatch.setattr(plants, "siblings", lambda: {"#1": ["a", "c"], "#2": ["c"], "#3": ["b"]})
     state = state_of("plants", tmp_path)
     plants.run(state, Deadline(1.0))
     assert state.violations[0]["what"] == f"{tests[1]}: b was not found"
-    assert state.count("mistakes_found") == 1
+    assert state.count("tests_passed") == 3
     state.violations.clear()
+    planted.failing = ""
     plants.run(state, Deadline(1.0))
-    assert [words[0] for words in asked] == [plants._TESTS, *tests, plants._TESTS, tests[1]]
-    assert (state.count("mistakes_found"), state.count("all_tests_passed")) == (2, 1)
+    assert planted.ran == [*tests, tests[1]]
+    assert (state.count("mistakes_found"), state.count("of_etcds_seventeen")) == (2, 2)
+    assert state.group("found_by") == {"named": 1, "seeds": 1, "text": 1}
+    assert state.samples["seeds_needed"][0] == 26
+    assert state.count("_all_tests_passed") == 1
 
 
 def test_the_tree_that_runs_is_told() -> None:
