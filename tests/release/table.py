@@ -98,8 +98,9 @@ def distributions(states: Sequence[State]) -> str:
         for name in sorted(state.samples):
             stem, unit = measured(name)
             p50, p99 = state.quantile(name, 0.5), state.quantile(name, 0.99)
+            what = f"{stem}, {unit}" if unit else stem
             rows.append(
-                f"| `{state.part.name}` | {stem}{unit and f', {unit}'} | {state.sampled[name]:,} | {p50:.3g} | "
+                f"| `{state.part.name}` | {what} | {state.sampled[name]:,} | {p50:.3g} | "
                 f"{p99:.3g} | {state.largest[name]:.3g} |"
             )
     return "\n".join(rows) if len(rows) > 2 else ""
