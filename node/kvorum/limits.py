@@ -36,8 +36,10 @@ PEER_QUEUE_BYTES = 32 * 1024 * 1024
 # Recent events kept in memory for watches that lag a little and for reads at old revisions.
 WINDOW_EVENTS = 20_000
 WINDOW_BYTES = 64 * 1024 * 1024
-# With the history stuck the window may grow to this; then proposals are refused.
+# With the history stuck the window may grow to this; then proposals are refused, nothing more is
+# applied and nothing more is taken from a leader, until the history gets on.
 WINDOW_HARD_EVENTS = 400_000
+WINDOW_HARD_BYTES = 256 * 1024 * 1024  # Some seconds of the largest requests on a fast disk.
 # Undelivered bytes a stream holds before its watchers fall back to catching up.
 WATCH_STREAM_BUFFER_BYTES = 4 * 1024 * 1024
 WATCH_CATCHUP_REVISIONS = 1_000  # Revisions in one catch-up response, as etcd's.

@@ -137,8 +137,9 @@ def events(
 ) -> EventsResult:
     """Changes of a range in ``from_revision`` to ``to_revision``, both included, for a watcher.
 
-    At most ``limit_revisions`` revisions and about ``max_bytes`` of keys and values, but never part
-    of a revision and at least one. Raises :class:`HistoryCompacted`.
+    At most ``limit_revisions`` revisions, about ``max_bytes`` of keys and values, and as many of
+    what they replaced, but never part of a revision and at least one. Raises
+    :class:`HistoryCompacted`.
     """
     with snapshot(connection) as progress:
         _check_compacted(from_revision, progress)
@@ -153,6 +154,9 @@ def events(
         if taken < len(sizes):
             through = sizes[taken - 1][0]
         values |= {"first": from_revision, "last": through}
+        if prev:
+            through = _prev_fitting(connection, where, values, max_bytes)
+            values["last"] = through
         return EventsResult(_fetch_events(connection, where, values, prev), through)
 
 
@@ -188,6 +192,30 @@ def _fitting(sizes: list[tuple[int, int]], limit_revisions: int, max_bytes: int)
         if position and (total > max_bytes or position == limit_revisions):
             return position
     return len(sizes)
+
+
+def _prev_fitting(
+    connection: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any], max_bytes: int
+) -> int:
+    """The last revision through which what the events replaced fits into one answer.
+
+    A deletion is a key; what it deleted may be the largest value there is.
+    """
+    sizes = connection.execute(
+        f"""
+        WITH e AS (SELECT * EXCLUDE (value) FROM history AS e WHERE {where})
+        SELECT e.revision, sum(octet_length(p.value))::BIGINT
+        FROM e JOIN history AS p ON p.revision = e.prev_revision AND p.key = e.key
+        GROUP BY e.revision ORDER BY e.revision
+        """,
+        values,
+    ).fetchall()
+    total = 0
+    for position, (revision, size) in enumerate(sizes):
+        total += size
+        if position and total > max_bytes:
+            return int(revision) - 1
+    return int(values["last"])
 
 
 def _fetch_events(

@@ -64,7 +64,10 @@ class Window:
     @property
     def overfull(self) -> bool:
         """The history is so far behind that no more proposals should be let in."""
-        return self.event_count > limits.WINDOW_HARD_EVENTS
+        return (
+            self.event_count > limits.WINDOW_HARD_EVENTS
+            or self.size_bytes > limits.WINDOW_HARD_BYTES
+        )
 
     def append(self, events: tuple[Event, ...]) -> None:
         """Take in the next revision. Raises ValueError for any other: a gap would falsify every

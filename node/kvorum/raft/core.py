@@ -104,6 +104,7 @@ class Raft:
         self._handed_hard = HardState(self.term, self.vote, self.log.commit)
         self._handed_soft = SoftState(NOBODY, Role.FOLLOWER)
         self._installing: tuple[int, SnapshotMeta] | None = None  # ticket (0: not yet), what
+        self.held_back = False
 
     def _check_start(
         self, hard: HardState, snapshot: SnapshotMeta, applied: int, conf: ConfState | None
@@ -214,6 +215,13 @@ class Raft:
         self.log.compact(index)
         self.note(TraceKind.COMPACT, base=self.log.base_index, term=self.log.base_term)
 
+    def hold_back(self, held: bool) -> None:
+        """Until False: the driver cannot take in more. Nothing is handed out to be applied, and no
+        append that brings new entries is taken or answered: a leader comes down to one of them a
+        heartbeat, and only its log grows. A leader held back has its bound on what is not applied.
+        """
+        self.held_back = held
+
     # ---- outputs -----------------------------------------------------------------------------
 
     def has_ready(self) -> bool:
@@ -221,7 +229,7 @@ class Raft:
         log, hard, soft = self.log, self._handed_hard, self._handed_soft
         return (
             log.handed < log.last_index
-            or log.has_committed()
+            or (log.has_committed() and not self.held_back)
             or bool(self.out)
             or self.state.has_work()
             or log.commit != hard.commit
@@ -258,7 +266,8 @@ class Raft:
             entries = log.take_unhanded(ticket)
         if must_sync:
             log.hand_commit(ticket)
-        committed = log.take_committed(self.config.max_committed_bytes)
+        most = self.config.max_committed_bytes
+        committed = () if self.held_back else log.take_committed(most)
         self.out = Outbox()
         return Ready(
             ticket=ticket,

@@ -115,6 +115,8 @@ class Follower(RoleState):
         elif log.term_at(m.prev_index) != m.prev_term:
             hint = log.newest_at_or_below(m.prev_index, m.prev_term)
             self._answer_rejection(m.sender, m.prev_index, hint)
+        elif raft.held_back and m.prev_index + len(entries) > log.last_index:
+            raft.note(TraceKind.DROP, message="AppendRequest", because="held-back")
         else:
             last = m.prev_index + len(entries)
             raft.merge(m.prev_index, entries)

@@ -94,6 +94,8 @@ class Applier:
             self._state.out.append(
                 AppendHistory(tuple(rows), last.index, last.term, machine.revision)
             )
+        else:
+            machine.window.release(machine.revision)  # the history holds all of it
         # Only now does the history hold the rows that a compaction among them makes superfluous.
         self._state.out.extend(self._sweeps)
         self._sweeps.clear()

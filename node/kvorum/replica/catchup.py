@@ -156,8 +156,9 @@ class CatchUp:
 
 
 def fitting(watcher: Watcher, events: Sequence[Event], through: int) -> tuple[Sequence[Event], int]:
-    """As many whole revisions of a watcher's events as one message may hold, at least one; and the
-    last revision they stand for, ``through`` when that is all.
+    """As many whole revisions of a watcher's events as one message may hold, with what they
+    replaced if it wants that, at least one; and the last revision they stand for, ``through`` when
+    that is all.
     """
     size = 0
     revision = 0
@@ -169,4 +170,6 @@ def fitting(watcher: Watcher, events: Sequence[Event], through: int) -> tuple[Se
                 return events[:position], event.revision - 1
             revision = event.revision
         size += len(event.frame)
+        if watcher.prev_kv and event.prev_frame is not None:
+            size += len(event.prev_frame)
     return events, through

@@ -86,6 +86,7 @@ class Replica:
         self._unpersisted: deque[int] = deque()
         self._held: deque[tuple[int, tuple[Message, ...]]] = deque()
         self._unwritten: HardState | None = None  # newer than what is on its way to the disk
+        self._recalled = False  # what the start found in the log is applied
         self._ticket = 0
         self._history_revision = 0
         self._leader_changes = 0
@@ -224,13 +225,21 @@ class Replica:
         raft = state.raft
         self._applier.started()
         self._reading.issue()
-        while raft.has_ready():
+        while self._has_ready():
             self._take(raft.ready())
+        self._recalled = True
         self._snapshots.settle()
         self._reading.serve()
         self._catch_up.turn()
         state.out.extend(self._hub.deliveries(state.term))
         self._snapshots.maybe_cut()
+
+    def _has_ready(self) -> bool:
+        """More to do; with a history that does not keep up, nothing is applied or taken from a
+        leader, but for what a start finds in its log: that says who is a member."""
+        raft = self._state.raft
+        raft.hold_back(self._recalled and self._state.machine.window.overfull)
+        return raft.has_ready()
 
     def _take(self, ready: Ready) -> None:
         state = self._state

@@ -173,8 +173,8 @@ class HistoryDesk:
         def begin() -> bool:
             started_ns = time.perf_counter_ns()
             done = self.writer.compact(effect.revision)
-            done.add_done_callback(lambda done: self._compacted(done, started_ns))
-            done.add_done_callback(lambda _: gone())
+            self._hear(done, lambda done: self._compacted(done, started_ns))
+            self._hear(done, lambda _: gone())
             return True
 
         def gone() -> None:
@@ -232,7 +232,7 @@ class HistoryDesk:
             except HistoryBusy as busy:
                 self._post(HistoryRecords(effect.token, (), 0, str(busy)))
                 return True
-            read.future.add_done_callback(lambda done: self._post(records(effect.token, done)))
+            self._hear(read.future, lambda done: self._post(records(effect.token, done)))
             return True
 
         self._enqueue(begin)
@@ -248,11 +248,11 @@ class HistoryDesk:
                     effect.key,
                     effect.range_end,
                     effect.max_revisions,
-                    prev=True,
+                    prev=effect.prev_kv,
                 )
             except HistoryBusy:
                 return False
-            read.future.add_done_callback(lambda done: self._answered(effect, done))
+            self._hear(read.future, lambda done: self._answered(effect, done))
             return True
 
         self._enqueue(begin)
@@ -338,7 +338,7 @@ class HistoryDesk:
         """Fold everything queued so far into the file; ``done`` is called on another thread."""
 
         def begin() -> bool:
-            self.writer.checkpoint().add_done_callback(done)
+            self._hear(self.writer.checkpoint(), done)
             return True
 
         self._enqueue(begin, lambda: done(_cancelled()))
@@ -347,7 +347,7 @@ class HistoryDesk:
         """Commit everything queued so far; ``done`` is called on another thread."""
 
         def begin() -> bool:
-            self.writer.flush().add_done_callback(done)
+            self._hear(self.writer.flush(), done)
             return True
 
         self._enqueue(begin, lambda: done(_cancelled()))
@@ -362,6 +362,20 @@ class HistoryDesk:
             if not self._waiting[0].begin():
                 return
             self._waiting.popleft()
+
+    def _hear(self, future: Future[_T], heard: Callable[[Future[_T]], None]) -> None:
+        """Call back when it is done, on its thread. A surprise there ends the process: a future
+        would only log it, and the replica wait for ever.
+        """
+
+        def run(done: Future[_T]) -> None:
+            try:
+                heard(done)
+            except BaseException as error:
+                cause = error
+                self._call(lambda: self._die(cause))
+
+        future.add_done_callback(run)
 
     def _durable(self, durable: Durable) -> None:
         # On the writer's thread.

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 from kvorum.history.reader import HistoryBusy, HistoryInterrupted, HistoryReader
-from kvorum.history.rows import DELETE, Batch, Row
+from kvorum.history.rows import DELETE, PUT, Batch, Row
 from kvorum.history.selects import HistoryCompacted
 from unit.history.conftest import Opened
 from unit.history.support import Model, record, within
@@ -97,6 +97,33 @@ def test_events_are_bounded_in_bytes_but_never_empty(history: Opened) -> None:
         start = found.through + 1
         pages += 1
     assert pages > 10
+
+
+def test_what_events_replaced_counts_for_the_bound(history: Opened) -> None:
+    """A deletion is short; what it deleted need not be. All of it comes, a few at a time."""
+    first = 2
+    for revision in range(first, first + 20):
+        key = b"%02d" % revision
+        put = Row(revision, 0, PUT, key, bytes(1_000), revision, 1, 0, 0, 0, 0, "")
+        assert history.writer.append(Batch([put], revision, 1, revision))
+    start = revision + 1
+    for old in range(first, first + 20):
+        revision += 1
+        gone = Row(revision, 0, DELETE, b"%02d" % old, b"", 0, 0, 0, old, 0, 0, "")
+        assert history.writer.append(Batch([gone], revision, 1, revision))
+    history.writer.flush().result(10)
+    pages, seen = 0, []
+    while start <= revision:
+        asked = history.reader.events(start, 10_000, b"\0", b"\0", 1_000, max_bytes=3_500)
+        page = asked.future.result(10)
+        assert 0 < len(page.events) <= 3
+        assert all(event.prev is not None and event.prev.value for event in page.events)
+        seen += [event.revision for event in page.events]
+        start = page.through + 1
+        pages += 1
+    assert seen == list(range(22, 42)) and pages == 7
+    asked = history.reader.events(22, 10_000, b"\0", b"\0", 1_000, False, max_bytes=3_500)
+    assert len(asked.future.result(10).events) == 20, "nobody asked for what was deleted"
 
 
 def test_events_below_the_compact_revision_are_refused(history: Opened) -> None:

@@ -174,6 +174,7 @@ class Storm:
             (self.transfer, 1),
             (self.apply_later, 1),
             (self.campaign, 0.3),
+            (self.hold_back, 1),
         ]
         if members:
             self.actions.append((self.change_members, 2))
@@ -192,6 +193,7 @@ class Storm:
             node.hold_persist = node.hold_apply = False
             if node.raft is None:
                 node.start()
+            self._do(node, lambda raft: raft.hold_back(False))
             self._do(node, lambda raft, node=node: (node.persist(), node.apply()))
         for _ in range(rounds):
             for node in cluster.live():
@@ -290,6 +292,11 @@ class Storm:
             node.hold_apply = not node.hold_apply
             if not node.hold_apply:
                 self._do(node, lambda raft: node.apply())
+
+    def hold_back(self) -> None:
+        if node := self._node():
+            held = self.rng.random() < 0.5
+            self._do(node, lambda raft: raft.hold_back(held))
 
     def crash(self) -> None:
         if node := self._node():

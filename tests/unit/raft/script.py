@@ -16,7 +16,7 @@ A script is comments (`#`) and one verb a line. Members are numbers. Verbs:
     partition 1 2 | 3 4 5     cut 1>2 ..    heal
     crash 1               restart 1
     hold-persist 1        persist 1 [n]     release 1 (persists all, holds no longer)
-    hold-apply 1          apply 1 [n]
+    hold-apply 1          apply 1 [n]       hold-back 1 on|off: it can take in no more
     snapshot 1            compact 1 [index]
     log [1 ..]            status [1 ..]     progress 1     timer 1     network
 
@@ -395,6 +395,9 @@ class Script:
         self._node(member).call(
             lambda raft: self._node(member).apply(int(count) if count else None)
         )
+
+    def verb_hold_back(self, member: str, held: str) -> None:
+        self._node(member).call(lambda raft: raft.hold_back(held == "on"))
 
     def verb_snapshot(self, member: str) -> None:
         self._node(member).take_snapshot()
