@@ -150,7 +150,7 @@ class Member:
         node.recall()
         await peers.start()
         await metrics.start()
-        self.node.gate.on_change(self._pause_changed)
+        self.node.gate.on_change(self._crash.guard(self._pause_changed))
         node.start(self._late_ticks(found))
         self._crash.spawn(quota.watch(node.check_space), "space")
         if self.config.corrupt_check_s > 0:

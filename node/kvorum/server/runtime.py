@@ -128,7 +128,7 @@ class Node:
             self._loop,
             config.heartbeat_interval_ms / 1000,
             crash.guard(self._ticks),
-            self._woke,
+            crash.guard(self._woke),
         )
         self.slow = Slowness(
             config.slow_apply_s, config.slow_request_s, config.heartbeat_interval_ms / 1000
@@ -136,7 +136,7 @@ class Node:
         self.loop_stall = LatencyRing()
         self.apply = LatencyRing()
         self._performers = self._table()
-        gate.on_change(self._faults_changed)
+        gate.on_change(crash.guard(self._faults_changed))
 
     def attach(
         self,
