@@ -36,6 +36,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kvorum.cluster.rundir import RunDir
+from kvorum.cluster.supervisor import Supervisor
 from support.clusters import ClusterHandle, make_spec
 
 from release.goals import Goal
@@ -227,6 +229,9 @@ class State:
         """
         with self.scratch() as place:
             handle = ClusterHandle(make_spec(place, nodes, **options), place / "run")
+            # However the gate ends, no process outlives it.
+            run_dir = RunDir(place / "run")
+            handle.supervisor = Supervisor(handle.spec, run_dir, handle.said.append, bound=True)
             try:
                 yield handle.start() if start else handle
             finally:
