@@ -27,6 +27,7 @@ class _Door:
         self.port = port
         self.open = asyncio.Event()
         self.open.set()
+        self.held = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self.writers: set[asyncio.StreamWriter] = set()
 
@@ -63,6 +64,8 @@ class _Door:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while piece := await reader.read(_PIECE_BYTES):
+                if not self.open.is_set():
+                    self.held += len(piece)
                 await self.open.wait()
                 writer.write(piece)
                 await writer.drain()
@@ -97,9 +100,12 @@ class Doors:
         self._doors[name].open.clear()
         return len(self._doors[name].writers)
 
-    def unshut(self, name: str) -> None:
-        """Let everything pass again, also what waited."""
-        self._doors[name].open.set()
+    def unshut(self, name: str) -> int:
+        """Let everything pass again, also what waited; returns how many bytes did."""
+        door = self._doors[name]
+        door.open.set()
+        held, door.held = door.held, 0
+        return held
 
     def slam(self, name: str) -> int:
         """Reset every connection; returns how many there were."""

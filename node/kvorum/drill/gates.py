@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from kvorum_proto.kvorum import v1
 
 from kvorum.client import Client
-from kvorum.client.errors import ClientError, ConnectError
+from kvorum.client.errors import ClientError, ConnectError, UnknownOutcome
 from kvorum.client.faults import Fault as NodeFault
 from kvorum.drill.scenario import Step
 from kvorum.drill.stage import Fault, StageError
@@ -19,7 +19,7 @@ from kvorum.drill.stage import Fault, StageError
 _PPM = 1_000_000
 _NO_ROOM = "wal_write_before=raise(ENOSPC)"
 _BAD_DISK = "wal_sync_before=raise(EIO)"
-_BAD_DISK_S = 30.0  # Should the log rest for so long, the fault is over before it bites.
+_DEADLY_MS = 30_000  # Should the log rest for so long, the fault is over before it bites.
 
 # Whose gate, and what it is given; several where any of them will do.
 _Parts = tuple[tuple[str, NodeFault], ...]
@@ -43,7 +43,7 @@ class Gates:
     async def inject(self, fault: Fault) -> str:
         """Give every member its part of a fault. Raises StageError when one does not take it."""
         given = self._given.setdefault(fault, [])
-        duration_ms = max(1, int((fault.step.for_s or _BAD_DISK_S) * 1000))
+        duration_ms = max(1, int(fault.step.for_s * 1000))
         try:
             for parts in self._parts(fault):
                 given.append(await self._give(parts, duration_ms))
@@ -70,6 +70,19 @@ class Gates:
                 raise StageError(f"{name} took the fault {id_} and does not list it")
             return name, id_
         raise StageError(refused)
+
+    async def inject_deadly(self, fault: Fault) -> None:
+        """Give every member a fault that ends its process, maybe before it has said that it took
+        it: the proof is the end. Raises StageError when one refuses.
+        """
+        for name in fault.names:
+            faults = self._client.member(self._urls()[name]).faults
+            try:
+                await faults.inject(_of_node(fault.step), duration_ms=_DEADLY_MS)
+            except (ConnectError, UnknownOutcome):
+                continue
+            except ClientError as error:
+                raise StageError(f"{name} does not take the fault: {error}") from error
 
     def _parts(self, fault: Fault) -> Iterator[_Parts]:
         """For each link or node: (whose gate, what), the second where the first is out of reach. A

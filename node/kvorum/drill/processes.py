@@ -249,13 +249,13 @@ class ProcessStage:
             case "cut_clients":
                 return self._shut(fault.names)
             case "fail_fsync":
-                await self._gates.inject(fault)
+                await self._gates.inject_deadly(fault)
                 return await self._deeds.ended(fault.names)
         if fault.links and self.kind == "etcd":
             return self._proxies.inject(fault)
         return await self._gates.inject(fault)
 
-    async def lift(self, fault: Fault) -> None:
+    async def lift(self, fault: Fault) -> str | None:
         """End a fault."""
         assert self._gates is not None
         match fault.step.do:
@@ -265,12 +265,13 @@ class ProcessStage:
                 for name in fault.names:
                     await self._deeds.resume(name)
             case "cut_clients":
-                for name in fault.names:
-                    self._doors.unshut(name)
+                held = sum(self._doors.unshut(name) for name in fault.names)
+                return f"{held} bytes held back"
             case _ if fault.links and self.kind == "etcd":
-                self._proxies.lift(fault)
+                return self._proxies.lift(fault)
             case _:
                 await self._gates.lift(fault)
+        return None
 
     def _shut(self, names: Sequence[str]) -> str:
         for name in names:

@@ -43,6 +43,7 @@ class Proxies:
         self._name = name
         self._servers: list[asyncio.Server] = []
         self._faults: list[Fault] = []
+        self._before: dict[Fault, int] = {}  # What had been held when each began.
         self._tasks: set[asyncio.Task[None]] = set()
         self._straight = asyncio.Event()  # Set when a fault ends.
         self.held = 0
@@ -74,13 +75,16 @@ class Proxies:
     def inject(self, fault: Fault) -> str:
         """Bend links."""
         self._faults.append(fault)
+        self._before[fault] = self.held
         return f"{len(fault.links)} one-way links bent in the proxies"
 
-    def lift(self, fault: Fault) -> None:
-        """Straighten them again."""
-        if fault in self._faults:
-            self._faults.remove(fault)
-            self._straight.set()
+    def lift(self, fault: Fault) -> str | None:
+        """Straighten them again; what was held back meanwhile, by all faults together."""
+        if fault not in self._faults:
+            return None
+        self._faults.remove(fault)
+        self._straight.set()
+        return f"{self.held - self._before.pop(fault)} bytes held back"
 
     def _rule(self, link: Link) -> _Rule:
         rule = _Rule()
@@ -132,7 +136,7 @@ class Proxies:
         if (link := self._link(way)) is None:
             return
         rule = self._rule(link)
-        if rule.cut:
+        if rule.cut or rule.delay_s:
             self.held += size
         while self._rule(link).cut:
             self._straight.clear()

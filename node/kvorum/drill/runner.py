@@ -7,15 +7,18 @@ themselves: each was given its duration.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from kvorum.check import records as r
 from kvorum.drill.facts import Facts, Moment, Progress, Stopped, unheard
 from kvorum.drill.recorder import NS
+from kvorum.drill.reigns import Reigns
 from kvorum.drill.scenario import Scenario, Step
 from kvorum.drill.stage import Fault, Stage, StageError, View
 from kvorum.drill.targets import NoTarget, cut_links, resolve
@@ -74,7 +77,7 @@ class Runner:
         self._clear_s = 0.0  # When anything was last broken, mended or ordered,
         self._agreed_s: float | None = None  # and when all members agreed after that.
         self._held_s: float | None = None  # Since when the next step's condition holds.
-        self._losses: list[tuple[int, float, int]] = []  # (place in facts, when, term)
+        self._reigns = Reigns(self.facts)
 
     async def run(self) -> Facts:
         """The whole drill. Raises Stopped, and StageError when the stage cannot even begin."""
@@ -138,11 +141,15 @@ class Runner:
             if waiting and self._due(waiting[0], now):
                 await self._do(waiting.popleft())
                 self._held_s = None
-            elif now >= self._scenario.length_s:
+            elif now >= self._scenario.length_s or self._early(bool(waiting)):
                 break
         for step in waiting:
             self._fail(step, f"its condition ({step.when or step.at_s}) never held")
         self.facts.ended_s = self._stage.now_s()
+
+    def _early(self, waiting: bool) -> bool:
+        """Whether the run ends before its time."""
+        return self._scenario.ends_with_steps and not waiting and not self._active
 
     async def _tick(self) -> None:
         if self._stopping.is_set():
@@ -155,6 +162,7 @@ class Runner:
             self._tell()
         if self._agreed_s is None and not self._active and self._agree(self._clear_s):
             self._agreed_s = self._stage.now_s()
+            self._reigns.agreed(self._stage.view())
             self._note("note", f"all agree, {self._agreed_s - self._clear_s:.2f} s after that")
 
     def _stir(self) -> None:
@@ -174,19 +182,9 @@ class Runner:
         return same and self._stage.recorder.write_called_s >= since_s
 
     def _observe(self) -> None:
-        view = self._stage.view()
-        if view.leader is None:
-            return
-        last = self.facts.leaders[-1][1:] if self.facts.leaders else None
-        term = view.node(view.leader).term
-        if last == (view.leader, term) or (last is not None and term < last[1]):
-            return
-        now = self._stage.now_s()
-        self.facts.leaders.append((now, view.leader, term))
-        self._note("leader", f"{view.leader} leads term {term}")
-        for place, since_s, lost_term in self._losses:
-            if term > lost_term and self.facts.new_leader_s[place] is None:
-                self.facts.new_leader_s[place] = now - since_s
+        news = self._reigns.see(self._stage.view(), self._stage.now_s())
+        if news is not None:
+            self._note("leader", news)
 
     def _due(self, step: Step, now: float) -> bool:
         if step.at_s is not None:
@@ -228,6 +226,21 @@ class Runner:
         except (NoTarget, StageError) as error:
             self._fail(step, str(error))
 
+    async def _ticking(self, deed: Coroutine[Any, Any, str]) -> str:
+        """Await what may take long, while faults are lifted when they are over. A stage whose
+        coroutines never suspend is done with the first breath.
+        """
+        task = asyncio.create_task(deed)
+        try:
+            await asyncio.sleep(0)
+            while not task.done():
+                await self._tick()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
     async def _names(self, step: Step, roles: tuple[str, ...]) -> tuple[str, ...]:
         """Roles as names; a leader is waited for."""
         end_s = self._stage.now_s() + _TARGET_S
@@ -249,7 +262,7 @@ class Runner:
         view, began_s = self._stage.view(), self._stage.now_s()
         self._note("step", fault.words)
         self.facts.injected += 1
-        proof = await self._stage.inject(fault)
+        proof = await self._ticking(self._stage.inject(fault))
         self.facts.bitten += 1
         self._stir()
         self._note("proof", proof)
@@ -260,31 +273,23 @@ class Runner:
             self._active.append(_Active(fault, began_s + step.for_s, line))
         else:
             self._dead.update(dict.fromkeys(names, line))
-        if _takes_leader(fault, view):
-            self._lost(view, began_s)
+        self._reigns.hit(fault, view, began_s)
 
     async def _order(self, step: Step) -> None:
         names = await self._names(step, step.targets)
         view, began_s = self._stage.view(), self._stage.now_s()
         shown = f"{step.do.replace('_', ' ')} {' and '.join(names)}".strip()
         self._note("step", shown)
-        moves = step.do == "transfer_leader" and names != (view.leader,)
-        gone = step.do in ("restart", "remove_member", "replace_member") and view.leader in names
-        if moves or gone:
-            self._lost(view, began_s)
+        self._reigns.ordered(step, names, view, began_s)
         self._stage.recorder.history.add(
             r.Fault(step.do, int(began_s * NS), int(began_s * NS), ",".join(names))
         )
-        proof = await self._stage.order(step, names)
+        proof = await self._ticking(self._stage.order(step, names))
         if step.do in _BACK:
             self._risen(names)
         self._before = names or self._before
         self._stir()
         self._note("proof", proof)
-
-    def _lost(self, view: View, since_s: float) -> None:
-        self._losses.append((len(self.facts.new_leader_s), since_s, view.term))
-        self.facts.new_leader_s.append(None)
 
     def _record(self, fault: Fault, began_s: float) -> int:
         """A line about the fault, with the end that is planned; the true one comes when it is
@@ -316,10 +321,10 @@ class Runner:
 
     async def _lift(self, active: _Active) -> None:
         self._active.remove(active)
-        await self._stage.lift(active.fault)
+        did = await self._stage.lift(active.fault)
         self._over(active.line)
         self._stir()
-        self._note("lift", f"over: {active.fault.words}")
+        self._note("lift", f"over: {active.fault.words}{f' ({did})' if did else ''}")
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -371,17 +376,3 @@ class Runner:
         moment = Moment(round(self._stage.now_s(), 3), kind, text)
         self.facts.moments.append(moment)
         self._say(moment)
-
-
-def _takes_leader(fault: Fault, view: View) -> bool:
-    """Whether the leader cannot go on leading: it is stopped, or hears no majority."""
-    if view.leader is None:
-        return False
-    if fault.step.do in (*DEADLY, "pause"):
-        return view.leader in fault.names
-    if not fault.links or fault.step.do in ("loss", "delay"):
-        return False
-    cut = set(fault.links)
-    others = [name for name in view.names if name != view.leader]
-    heard = [n for n in others if not {(n, view.leader), (view.leader, n)} & cut]
-    return len(heard) + 1 <= len(view.names) // 2

@@ -7,6 +7,7 @@
     learn = "One paragraph: what an operator learns from it."
     stages = ["live", "sim", "etcd"]  # where it makes sense; the first is the default
     length_s = 12                     # of the part with the workload and the steps
+    ends_with_steps = true            # sooner, once all steps are done and all faults over
 
     [cluster]                         # nodes, election_ms, heartbeat_ms, snapshot_count
     [workload]                        # clients, rate, keys, watchers, leases, locks
@@ -40,7 +41,10 @@ from kvorum.limits import (
 )
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
-_TOP = ("name", "title", "learn", "stages", "length_s", "cluster", "workload", "step", "expect")
+_TOP = (
+    *("name", "title", "learn", "stages", "length_s", "ends_with_steps"),
+    *("cluster", "workload", "step", "expect"),
+)
 _TIMING = ("do", "at_s", "when", "after_s", "repeat", "every_s")
 
 
@@ -140,6 +144,7 @@ class Scenario:
     load: Load
     steps: tuple[Step, ...]
     expect: Expect
+    ends_with_steps: bool = False
 
     def count(self, *words: str) -> int:
         """How many steps do one of these."""
@@ -172,9 +177,7 @@ def parse_scenario(text: str, path: Path) -> Scenario:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from error
     top = Table.top(table, text, path)
-    top.known(
-        ["name", "title", "learn", "stages", "length_s", "cluster", "workload", "step", "expect"]
-    )
+    top.known(_TOP)
     name = top.string("name")
     if not _NAME.match(name):
         raise top.wrong("name", f"{name!r} is no name; use small letters, digits and '-'")
@@ -194,6 +197,7 @@ def parse_scenario(text: str, path: Path) -> Scenario:
         load=_load(top.table("workload")),
         steps=steps,
         expect=_expect(top.table("expect")),
+        ends_with_steps=top.boolean("ends_with_steps"),
     )
 
 

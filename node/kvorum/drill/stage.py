@@ -117,8 +117,10 @@ class Stage(Protocol):
     async def inject(self, fault: Fault) -> str:
         """Begin a fault; returns the proof that it bites. Raises StageError."""
 
-    async def lift(self, fault: Fault) -> None:
-        """End one fault; nothing when it has ended."""
+    async def lift(self, fault: Fault) -> str | None:
+        """End one fault; nothing when it has ended. Returns what it did meanwhile, where the stage
+        can tell.
+        """
 
     async def order(self, step: Step, names: tuple[str, ...]) -> str:
         """Do what does not last; returns what came of it. Raises StageError."""

@@ -48,7 +48,7 @@ def test_what_is_held_back_comes_later() -> None:
         answer = asyncio.create_task(reader.readexactly(5))
         done, _ = await asyncio.wait([answer], timeout=0.1)
         assert not done
-        doors.unshut("n1")
+        assert doors.unshut("n1") == 5
         assert await asyncio.wait_for(answer, 10) == b"later"
 
     asyncio.run(through_a_door(talk))

@@ -56,9 +56,15 @@ def test_a_step_is_repeated() -> None:
     assert [step.at_s for step in parse(text).steps] == [1.0, 2.5, 4.0]
 
 
+def test_a_drill_may_end_with_its_steps() -> None:
+    assert parse(HEAD + STEP).ends_with_steps is False
+    assert parse(HEAD + "ends_with_steps = true\n" + STEP).ends_with_steps is True
+
+
 def test_without_a_word_about_stages_those_count_that_can_do_it() -> None:
     assert parse(HEAD + STEP.replace("isolate", "skew") + "percent = 5").stages == ("live", "sim")
-    assert parse(HEAD + '[[step]]\nat_s = 1\ndo = "add_member"').stages == ("live", "etcd")
+    defrag = '[[step]]\nat_s = 1\ndo = "defrag"\ntarget = "n1"'
+    assert parse(HEAD + defrag).stages == ("live", "etcd")
 
 
 def test_members_that_join_can_be_named() -> None:

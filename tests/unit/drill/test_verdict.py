@@ -171,10 +171,10 @@ def test_the_picture_shows_leaders_faults_and_the_stall() -> None:
     assert "n1 leads term 2 from 0.00 s" in tips
     assert "n2 leads term 3 from 4.00 s" in tips
     assert "kill <leader>: n1, 2.00 s to 5.00 s" in tips
-    assert "no write was acknowledged for 4.09 s" in tips
+    assert "no write was acknowledged for 4.10 s" in tips
     texts = [text.text for text in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert "and 17 more" in texts
-    assert "new leader 2.00 s, write stall 4.09 s, converged 0.50 s, 4 acknowledged, 1 failed," in (
+    assert "new leader 2.00 s, write stall 4.10 s, converged 0.50 s, 4 acknowledged, 1 failed," in (
         " ".join(text or "" for text in texts)
     )
 
