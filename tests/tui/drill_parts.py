@@ -119,12 +119,14 @@ def isolation() -> list[Told]:
     """n1 leads, is cut off at 2 s for 4 s, n2 leads from 3.5 s on."""
     ready = {"t": "ready", "members": ["n1", "n2", "n3"]}
     told: list[Told] = [{"t": "opening", "folder": "/runs/0007-x"}, ready]
+    told.append({"t": "moment", "at_s": 0.0, "kind": "leader", "text": "n1 leads term 1"})
     told += [sample(n * 0.25, n * 10, "n1", 1) for n in range(8)]
     told.append({"t": "moment", "at_s": 2.0, "kind": "step", "text": "isolate leader for 4 s: n1"})
     fault = {"id": 1, "at_s": 2.0, "do": "isolate", "words": "isolate", "members": ["n1"]}
     told.append({"t": "fault", "for_s": 4.0, **fault})
     told.append({"t": "moment", "at_s": 2.0, "kind": "proof", "text": "4 one-way links bent"})
     told += [sample(2 + n * 0.25, 70, None, 1) for n in range(6)]
+    told.append({"t": "moment", "at_s": 3.4, "kind": "leader", "text": "n2 leads term 2"})
     told += [sample(3.5 + n * 0.25, 70 + n * 10, "n2", 2) for n in range(10)]
     told.append({"t": "lifted", "id": 1, "at_s": 6.0})
     return told

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from kvorum.drill.processes import refusal_of_given
 from kvorum.drill.words import WORDS
 from kvorum.errors import ConfigError
 from kvorum_tui.drill_export import run_forms, write
@@ -40,7 +41,7 @@ def test_faults_reigns_and_stalls() -> None:
     assert run.bar_at("n2", 3.0, 3.1) is None
     assert run.bar_at("n1", 6.1, 6.2) is None
     assert [(reign.leader, reign.term) for reign in run.reigns] == [("n1", 1), (None, 1), ("n2", 2)]
-    assert run.new_leader_s == [1.5]
+    assert run.new_leader_s == [1.4]
     assert run.stalls() == (pytest.approx(2.0), 0.0)
     assert run.rate_at(0.5, 1.0) == pytest.approx(40)
     assert run.rate_at(2.3, 3.0) == 0
@@ -49,10 +50,10 @@ def test_faults_reigns_and_stalls() -> None:
 
 def test_a_bound_that_is_passed_is_red_at_once() -> None:
     run = played()
-    assert value(run, "time to new leader") == ("1.50 s", None)
+    assert value(run, "time to new leader") == ("1.40 s", None)
     strict = replace(run.scenario.expect, new_leader_within_s=1.0, write_stall_s_max=1.0)
     run.scenario = replace(run.scenario, expect=strict)
-    assert value(run, "time to new leader") == ("1.50 s", False)
+    assert value(run, "time to new leader") == ("1.40 s", False)
     assert value(run, "write stall") == ("2.0 s", False)
     assert value(run, "stale reads") == ("at the end", None)
 
@@ -136,6 +137,18 @@ def test_the_connected_cluster_takes_what_its_fault_service_can_do() -> None:
     assert why("leader-transfer", "connected", cluster(faults=False)) == ""
     assert "names n2" in why("flapping-link", "connected", cluster(members=1))
     assert why("leader-partitioned", "connected", ClusterModel()) == "no member has answered yet"
+
+
+def test_what_needs_the_processes_is_what_the_stage_says() -> None:
+    base = shipped("leader-partitioned")
+    for kind, model in (("live", cluster()), ("etcd", cluster("etcd"))):
+        for name, word in WORDS.items():
+            step = replace(base.steps[0], do=name, targets=("leader",), to=())
+            scenario = replace(base, steps=(step,), stages=(kind,))
+            if kind in word.refused:
+                continue
+            found = places(scenario, model)[0].why_not
+            assert bool(found) == bool(refusal_of_given(scenario, kind)), (kind, name, found)
 
 
 def test_a_real_etcd_says_what_it_cannot_and_offers_the_others() -> None:

@@ -127,7 +127,7 @@ def test_the_cluster_in_use_asks_first_and_follows_live() -> None:
         assert (made[0].request["user"], made[0].request["password"]) == ("root", "secret")
         for told in isolation():
             made[0].tell(**told)
-        await shows(pilot, "5.8 of 12 s", "1.50 s", "drill", "isolate leader for 4 s: n1")
+        await shows(pilot, "5.8 of 12 s", "1.40 s", "drill", "isolate leader for 4 s: n1")
         rows = frame(app).splitlines()
         n1 = next(row for row in rows if row.startswith("│n1 "))
         assert "L━" in n1

@@ -113,6 +113,7 @@ class DrillRun:
     changes: int = 0  # Grows with every line told; a painter need not compare more.
     new_leader_s: list[float] = field(default_factory=list)
     _step_s: float = 0.0
+    _led: bool = False
     _times: list[float] = field(default_factory=list)  # of the samples, to find them by
 
     @property
@@ -145,7 +146,7 @@ class DrillRun:
         self.folder = told["folder"]
 
     def _ready(self, told: Mapping[str, Any]) -> None:
-        self.members, self.state = tuple(told["members"]), "running"
+        self.members, self.state = tuple(sorted(told["members"])), "running"
 
     def _moment(self, told: Mapping[str, Any]) -> None:
         moment = Told(told["at_s"], told["kind"], told["text"])
@@ -153,6 +154,10 @@ class DrillRun:
         self.now_s = max(self.now_s, moment.at_s)
         if moment.kind == "step":
             self._step_s = moment.at_s
+        elif moment.kind == "leader":
+            if self._led:
+                self.new_leader_s.append(round(moment.at_s - self._step_s, 3))
+            self._led = True
 
     def _fault(self, told: Mapping[str, Any]) -> None:
         due = told["at_s"] + told["for_s"] if told["for_s"] else None
@@ -180,13 +185,7 @@ class DrillRun:
                 bar.end_s = at_s
         led = (told["leader"], told["term"])
         if not self.reigns or (self.reigns[-1].leader, self.reigns[-1].term) != led:
-            self._reign(at_s, *led)
-
-    def _reign(self, at_s: float, leader: str | None, term: int) -> None:
-        led = [reign for reign in self.reigns if reign.leader]
-        if leader and led and (led[-1].leader, led[-1].term) != (leader, term):
-            self.new_leader_s.append(max(0.0, at_s - self._step_s))
-        self.reigns.append(Reign(at_s, leader, term))
+            self.reigns.append(Reign(at_s, *led))
 
     def _checking(self, told: Mapping[str, Any]) -> None:
         self.state = "checking"

@@ -52,7 +52,10 @@ class RunTable(LineList):
 
     def show(self, runs: list[RunSummary]) -> None:
         """Show these."""
-        self.runs, self.rows = runs, compare(runs)[2:] if runs else []
+        self.runs = runs
+        # Number and stage stand in the heading, the drill in the title.
+        where = Row("", "cluster", "", tuple(run.cluster or "its own" for run in runs))
+        self.rows = [where, *compare(runs)[2:]] if runs else []
         self.column = self.first = 0
         self.changed()
 

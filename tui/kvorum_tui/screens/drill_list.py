@@ -49,7 +49,7 @@ class DrillListView(Container):
 
     def __init__(self) -> None:
         super().__init__(id="view-list")
-        self.scenarios: list[Scenario] = []
+        self._scenarios: list[Scenario] | None = None
         self.drills = DrillList(id="drill-list")
         self.plan = TextLines(id="drill-plan-lines")
         self.filter = Input(placeholder="words of name, title, lesson, steps", id="drill-filter")
@@ -71,12 +71,15 @@ class DrillListView(Container):
                 yield self.drills
             yield self.plan_box
 
-    def on_mount(self) -> None:
-        """Read what ships; what cannot be read is told."""
-        self.scenarios, wrong = drill_choice.catalogue()
-        self.drills.show(self.scenarios)
-        for text in wrong:
-            self.kv.tell(text, "warning")
+    @property
+    def scenarios(self) -> list[Scenario]:
+        """What ships, read when it is first asked for; what cannot be read is told."""
+        if self._scenarios is None:
+            self._scenarios, wrong = drill_choice.catalogue()
+            self.drills.show(self._scenarios)
+            for text in wrong:
+                self.kv.tell(text, "warning")
+        return self._scenarios
 
     # --- what is chosen ---------------------------------------------------------------------------
 
@@ -116,8 +119,8 @@ class DrillListView(Container):
             scenario = drill_choice.read_file(text)
         except ConfigError as error:
             return str(error)
-        self.scenarios = [one for one in self.scenarios if one.path != scenario.path]
-        self.scenarios.insert(0, scenario)
+        others = [one for one in self.scenarios if one.path != scenario.path]
+        self._scenarios = [scenario, *others]
         self.clear_filter()
         self.choose(scenario)
         return ""
@@ -171,7 +174,7 @@ class DrillListView(Container):
 
     def refresh_at(self, now: float) -> None:
         """The leader, or what can be run where, may be another."""
-        if now - self._looked_at >= LOOK_AGAIN_S:
+        if self.scenarios and now - self._looked_at >= LOOK_AGAIN_S:
             self._looked_at = now
             self.look()
 
