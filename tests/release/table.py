@@ -67,10 +67,9 @@ def reached(state: State) -> str:
     said = [f"{number:,} {spoken(name)}" for name, number in state.plain().items()]
     for group in grouped(state):
         counts = state.group(group)
-        said.append(
-            f"{spoken(group)} {sum(counts.values()):,} ({len(counts)} kinds, at least "
-            f"{min(counts.values()):,} of each)"
-        )
+        total, least = sum(counts.values()), min(counts.values())
+        kinds = f" ({len(counts)} kinds, at least {least:,} of each)" if len(counts) > 1 else ""
+        said.append(f"{spoken(group)} {total:,}{kinds}")
     for name in sorted(state.samples):
         p50, p99 = state.quantile(name, 0.5), state.quantile(name, 0.99)
         stem, unit = measured(name)
@@ -78,7 +77,7 @@ def reached(state: State) -> str:
             figures = f"p50 {p50:.3g}, p99 {p99:.3g}, largest {state.largest[name]:.3g} {unit}"
             said.append(f"{stem} {figures}")
     said += [text for name, text in sorted(state.facts.items()) if is_short(name, text)]
-    return cell("; ".join(said))
+    return cell("; ".join(said)) or "nothing yet"
 
 
 def groups(state: State) -> str:
@@ -87,6 +86,8 @@ def groups(state: State) -> str:
     for group in grouped(state):
         counts = state.group(group)
         said = ", ".join(f"{spoken(name)} {number:,}" for name, number in counts.items())
+        if len(set(counts.values())) == 1:
+            said = f"{next(iter(counts.values())):,} of each: {', '.join(map(spoken, counts))}"
         told.append(f"- `{state.part.name}`, {spoken(group)}: {cell(said)}.")
     return "\n".join(told)
 

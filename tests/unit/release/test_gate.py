@@ -191,6 +191,7 @@ def test_the_table(made: Made, tmp_path: Path) -> None:
     def told(state: State, until: Deadline) -> None:
         once(state, until)
         state.add("_begun", 9)
+        state.add("kinds/b", 2)
         state.fact("where", "only | here")
         state.fact("plot", "line 1\nline 2")
         state.fact("_own", "hidden")
@@ -204,9 +205,10 @@ def test_the_table(made: Made, tmp_path: Path) -> None:
     assert filled.startswith("before\n<!-- release: by a command -->\nOn ")
     assert filled.endswith("<!-- end -->\nafter")
     assert (
-        "| 3, 4 | `made` | what is wanted | 3 done; kinds 1 (1 kinds, at least 1 of each); "
+        "| 3, 4 | `made` | what is wanted | 3 done; kinds 3 (2 kinds, at least 1 of each); "
         "took p50 0.5, p99 1.5, largest 1.5 s; only \\| here | **met**, 0 min |"
     ) in filled
+    assert "- `made`, kinds: a 1, b 2." in filled
     assert "| `made` | took, s | 2 | 0.5 | 1.5 | 1.5 |" in filled
     assert "```\nline 1\nline 2\n```" in filled
     assert "old" not in filled and "hidden" not in filled and "begun" not in filled
