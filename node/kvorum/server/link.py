@@ -50,6 +50,8 @@ _ROUND_TRIP_WEIGHT = 0.2
 # How often a paused node's stream looks whether it may speak again.
 _PAUSED_LOOK_S = 0.05
 _HAIR_S = 1e-6
+# A cancellation may be lost where grpclib makes an error of it: it is repeated.
+_CANCEL_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class PeerLink:
         while not self._closed:
             url = self.urls[self._tries % len(self.urls)]
             try:
-                await self._exchange(url)
+                await self._attempt(url)
             except BROKEN as error:
                 self._broken(url, error)
             finally:
@@ -196,6 +198,24 @@ class PeerLink:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s * self._rng.uniform(0.5, 1.0)):
                     await self._hurry.wait()
+
+    async def _attempt(self, url: str) -> None:
+        """One exchange, in a task of its own. Raises one of ``BROKEN``.
+
+        grpclib cancels whoever waits for a stream that is lost and makes an error of it, not in
+        every case; such a cancellation must end the attempt and not the link, and one of the link
+        itself must end both.
+        """
+        attempt = self._loop.create_task(self._exchange(url))
+        try:
+            await asyncio.wait((attempt,))
+        finally:
+            while not attempt.done():
+                attempt.cancel()
+                await asyncio.wait((attempt,), timeout=_CANCEL_AGAIN_S)
+        if attempt.cancelled():
+            raise ConnectionAbortedError("the connection was lost")
+        attempt.result()
 
     def hurry(self) -> None:
         """The peer shows that it lives: dial it now if this waits to do so."""
@@ -240,7 +260,7 @@ class PeerLink:
         Every second one leaves even when there is nothing to say: it measures the round trip.
         """
         ended.add_done_callback(lambda _: self._kick())
-        while not ended.done():
+        while not ended.done() and not self._closed:
             if not self._queue:
                 self._waiter = self._loop.create_future()
                 ping = self._loop.call_later(PEER_PING_S, self._kick)
@@ -251,11 +271,12 @@ class PeerLink:
                     self._waiter = None
             if self._gate.paused:
                 await asyncio.sleep(_PAUSED_LOOK_S)
-            elif not ended.done():
+            elif not ended.done() and not self._closed:
                 data = self._frame(self._take())
                 await stream.send_message(data)
                 self.sent_bytes += len(data)
-        ended.result()
+        if ended.done():
+            ended.result()
 
     def _kick(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -338,6 +359,7 @@ class PeerLink:
         lost comes out of grpclib as the loss, and must end the link all the same.
         """
         self._closed = True
+        self._kick()
 
     def figures(self) -> PeerFigures:
         """For the statistics."""
