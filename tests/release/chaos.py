@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # One member has no links, nobody to hand over to and nobody to replace it.
-ALONE = ("pause", "kill", "restart", "skew", "slow_fsync", "disk_full")
+ALONE = (
+    *("pause", "kill", "restart", "skew", "slow_fsync", "slow_history", "stall"),
+    *("disk_full", "fail_fsync", "cut_clients", "reset_clients"),
+)
 KINDS = (
     *("sever", "isolate", "one_way", "ring", "majority", "minority", "loss", "delay"),
-    *("pause", "kill", "kill_all", "restart", "skew", "slow_fsync", "disk_full"),
-    *("corrupt_wal", "transfer_leader", "replace_member"),
+    *("transfer_leader", "kill_all", "corrupt_wal", "replace_member", "rejoin_member"),
+    *ALONE,
 )
-_BACKGROUND = ("loss", "delay", "skew", "slow_fsync")
+_BACKGROUND = ("loss", "delay", "skew", "slow_fsync", "slow_history", "stall")
 _BEGIN_S = 1.5
 _LAST_S = 3.0  # Nothing begins so shortly before the end.
 
@@ -31,6 +34,7 @@ class _Deal:
 
     rng: random.Random
     names: list[str]
+    first: list[str]  # Members that clients know; they learn of no other.
     steps: list[dict[str, Any]] = field(default_factory=list)
     free_s: dict[str, float] = field(default_factory=dict)  # When a background fault is over.
     newest: int = 0
@@ -39,11 +43,21 @@ class _Deal:
         """One more step."""
         self.steps.append({"at_s": round(at_s, 2), "do": do, **more})
 
-    def replaced(self, name: str) -> None:
-        """A member goes, and one with the next number comes."""
+    def known(self) -> str:
+        """A member that clients know."""
+        return self.rng.choice([name for name in self.names if name in self.first])
+
+    def replaced(self) -> str:
+        """A member goes, and one with the next number comes; returns who goes. Clients keep two
+        members that they know.
+        """
+        fresh = [name for name in self.names if name not in self.first]
+        old = [name for name in self.names if name in self.first]
+        name = self.rng.choice(old if len(old) > 2 else fresh)
         self.names.remove(name)
         self.newest += 1
         self.names.append(f"n{self.newest}")
+        return name
 
 
 def scenario(seed: int, nodes: int, length_s: float, wanted: Sequence[str] = KINDS) -> str:
@@ -51,7 +65,8 @@ def scenario(seed: int, nodes: int, length_s: float, wanted: Sequence[str] = KIN
     are.
     """
     rng = random.Random(seed)
-    deal = _Deal(rng, [f"n{n + 1}" for n in range(nodes)], newest=nodes)
+    names = [f"n{n + 1}" for n in range(nodes)]
+    deal = _Deal(rng, names, list(names), newest=nodes)
     able = [kind for kind in KINDS if nodes > 1 or kind in ALONE]
     first = [kind for kind in able if kind in wanted] or able
     deck: list[str] = []
@@ -96,20 +111,26 @@ def _dealt(deal: _Deal, kind: str, at_s: float) -> float:
         deal.step(at_s, kind, target="follower" if kind == "transfer_leader" else whom)
     elif kind == "replace_member":
         for_s = 3.0
-        name = rng.choice(deal.names)
-        deal.step(at_s, kind, target=name)
-        deal.replaced(name)
-    elif kind == "corrupt_wal":
-        for_s = 6.0
-        name = rng.choice(deal.names)
-        deal.step(at_s, "kill", target=name)
-        deal.step(at_s + 0.7, kind, target=name)
-        deal.step(at_s + 1.0, "restart", target=name)
-        deal.step(at_s + 3.5, "replace_member", target=name)
-        deal.replaced(name)
-    else:  # pause, kill, disk_full, isolate, one_way
+        deal.step(at_s, kind, target=deal.replaced())
+    elif kind in ("corrupt_wal", "rejoin_member"):
+        for_s = _damaged(deal, at_s, rejoins=kind == "rejoin_member")
+    elif kind in ("cut_clients", "reset_clients"):
+        more = {"for_s": for_s} if kind == "cut_clients" else {}
+        deal.step(at_s, kind, target=deal.known(), **more)
+    else:  # pause, kill, disk_full, fail_fsync, isolate, one_way
         deal.step(at_s, kind, target=whom, for_s=for_s)
     return at_s + for_s + rng.uniform(1.0, 3.0)
+
+
+def _damaged(deal: _Deal, at_s: float, rejoins: bool) -> float:
+    """A member whose log is damaged while it is dead, and its way back; how long that takes."""
+    name = deal.rng.choice(deal.names) if rejoins else deal.replaced()
+    deal.step(at_s, "kill", target=name)
+    deal.step(at_s + 0.7, "corrupt_wal", target=name)
+    deal.step(at_s + 1.0, "restart", target=name)
+    # By then it has refused to run.
+    deal.step(at_s + 4.0, "rejoin_member" if rejoins else "replace_member", target=name)
+    return 8.0
 
 
 def _background(deal: _Deal, kind: str, at_s: float) -> float:
@@ -128,7 +149,8 @@ def _background(deal: _Deal, kind: str, at_s: float) -> float:
         deal.step(at_s, kind, target="leader" if whom == "all" else whom, percent=percent)
         deal.steps[-1]["for_s"] = for_s
     else:
-        deal.step(at_s, kind, target=whom, ms=rng.choice((20, 100, 300)), for_s=for_s)
+        ms = rng.choice((10, 40) if kind == "stall" else (20, 100, 300))
+        deal.step(at_s, kind, target=whom, ms=ms, for_s=for_s)
     deal.free_s[kind] = at_s + for_s + 0.5
     overlapping = rng.random() < 0.6
     return at_s + (rng.uniform(0.5, 2.0) if overlapping else for_s + 1.0)

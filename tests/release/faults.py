@@ -29,7 +29,7 @@ _NOT_SAFETY = ("steps", "writes_min")
 
 @slice(
     "faults",
-    "100,000 checked operations in 60 minutes, 18 kinds of faults 20 times each (proven by logs), "
+    "100,000 checked operations in 60 minutes, 24 kinds of faults 20 times each (proven by logs), "
     "clusters of 1, 3 and 5: 0 violations",
     (2,),
     [
@@ -64,7 +64,7 @@ async def segment(state: State, seed: int, nodes: int, length_s: float) -> None:
             folder / "c",
             stopping := threading.Event(),
         )
-        stage.notes = []
+        stage.note()
         verdict = await run_drill(parsed, stage, seed, folder, stopping)
         logs = await asyncio.to_thread(Logs.of, folder / "c")
         for note in stage.notes:
