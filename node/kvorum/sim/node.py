@@ -14,11 +14,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
 from kvorum.limits import WATCH_STREAM_BUFFER_BYTES
 from kvorum.machine.apply import decode_image, encode_image
-from kvorum.raft.messages import ForwardProposal, VoteResponse
+from kvorum.raft.messages import ForwardProposal, Message, VoteResponse
 from kvorum.raft.trace import TraceEvent, render
 from kvorum.replica import effects as e
 from kvorum.replica import inputs as i
@@ -42,8 +43,20 @@ _FIRST_LOOK_US = 500_000
 
 _NAMED = ("because", "granted", "message", "pre", "result")  # facts that tell one path from another
 
+_MESSAGE_NAMES = {kind: f"message.{kind.__name__}" for kind in get_args(Message)}
+
 Answered = Callable[[Outcome], None]
 Delivered = Callable[["SimNode", e.Deliver], None]
+
+
+@cache
+def _path_name(path: tuple[object, ...]) -> str:
+    """``coverage``'s name of a kind of event and (name, fact) pairs; without a fact, a name only."""
+    words = [f"raft.{path[0].value if isinstance(path[0], Enum) else path[0]}"]
+    for name, fact in zip(path[1::2], path[2::2], strict=True):
+        shown = fact.value if isinstance(fact, Enum) else fact
+        words.append(str(name) if fact is None else f"{name}={shown}")
+    return " ".join(words)
 
 
 def _gives_vote(effect: e.Effect) -> bool:
@@ -197,13 +210,13 @@ class SimNode:
 
     def _traced(self, event: TraceEvent) -> None:
         """Count which paths raft takes; numbers are left out of their names."""
-        key = f"raft.{event.kind.value}"
-        for place, (name, fact) in enumerate(event.facts.items()):
+        path: list[object] = [event.kind]
+        for name, fact in event.facts.items():
             if name in _NAMED or isinstance(fact, Enum):
-                key += f" {name}={fact.value if isinstance(fact, Enum) else fact}"
-            elif not place:
-                key += f" {name}"
-        self._world.coverage[key] += 1
+                path += (name, fact)
+            elif len(path) == 1:
+                path += (name, None)
+        self._world.coverage[_path_name(tuple(path))] += 1
         self._world.tell(lambda: f"n{self.id}   {render(event)}")
 
     def crash(self, power: bool) -> None:
@@ -394,14 +407,16 @@ class SimNode:
     def _send(self, effect: e.Send) -> None:
         # Frames are lost or doubled whole; raft must bear that, and reordering. Only a forwarded
         # proposal travels at most once, as on a stream: doubled, it would be two writes.
-        coverage = self._world.coverage
-        for message in effect.messages:
-            coverage[f"message.{type(message).__name__}"] += 1
-        own = tuple(m for m in effect.messages if not isinstance(m, ForwardProposal))
-        forwarded = tuple(m for m in effect.messages if isinstance(m, ForwardProposal))
-        if own:
-            self._to_peer(effect.to, i.Received(self.id, own))
-        if forwarded:
+        coverage, messages = self._world.coverage, effect.messages
+        forwards = 0
+        for message in messages:
+            coverage[_MESSAGE_NAMES[type(message)]] += 1
+            forwards += type(message) is ForwardProposal
+        if forwards < len(messages):
+            own = tuple([m for m in messages if type(m) is not ForwardProposal])
+            self._to_peer(effect.to, i.Received(self.id, own if forwards else messages))
+        if forwards:
+            forwarded = tuple([m for m in messages if type(m) is ForwardProposal])
             self._to_peer(effect.to, i.Received(self.id, forwarded), once=True)
 
     def _to_peer(self, to: int, happened: i.Input, once: bool = False) -> None:

@@ -33,6 +33,7 @@ class Properties:
         self.committed_us: dict[int, int] = {}
         self._digests: dict[int, tuple[int, int, ConfState]] = {}
         self._confs: dict[int, tuple[ConfState, int]] = {}
+        self._applied_at: dict[int, int] = {}
         self._removed: dict[int, int] = {}  # id -> an applied index at which it was removed
         self._last_led: dict[int, tuple[int, int]] = {}
         self._terms: dict[int, int] = {}
@@ -49,12 +50,7 @@ class Properties:
             self._leading(node, replica)
         else:
             self._last_led.pop(node, None)
-        conf = raft.conf
-        if conf.voters:  # Without any it waits for a leader's snapshot.
-            known = self._confs.get(node)
-            # A change that is applied shows in one of these, or in both.
-            if known is None or conf is not known[0] or len(replica.machine.members) != known[1]:
-                self._configured(node, replica)
+        if raft.conf.voters:  # Without any it waits for a leader's snapshot.
             self._applied(node, replica)
 
     def restarted(self, node: int) -> None:
@@ -62,6 +58,7 @@ class Properties:
         self._last_led.pop(node, None)
         self._revisions.pop(node, None)
         self._confs.pop(node, None)
+        self._applied_at.pop(node, None)
         self._terms.pop(node, None)
 
     def _leading(self, node: int, replica: Replica) -> None:
@@ -153,7 +150,13 @@ class Properties:
     def _applied(self, node: int, replica: Replica) -> None:
         machine = replica.machine
         index, digest = machine.applied_index, machine.digest
-        state = digest, machine.revision, replica.raft.conf
+        raft = replica.raft
+        state = digest, machine.revision, raft.conf
+        if self._applied_at.get(node) != index:
+            self._applied_at[node] = index
+            # A change of the members shows in one of these, or in both.
+            if self._confs.get(node) != (raft.conf, len(machine.members)):
+                self._configured(node, replica)
         known = self._digests.setdefault(index, state)
         if known != state:
             what = "digests" if known[:2] != state[:2] else "configurations"
@@ -161,5 +164,5 @@ class Properties:
         if machine.revision < self._revisions.get(node, 0):
             self._world.fail(f"node {node}: its revision went back to {machine.revision}")
         self._revisions[node] = machine.revision
-        if replica.raft.log.commit < index:
+        if raft.log.commit < index:
             self._world.fail(f"node {node} applied {index} beyond its commit index")
