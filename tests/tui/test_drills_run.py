@@ -130,7 +130,7 @@ def test_the_cluster_in_use_asks_first_and_follows_live() -> None:
         await shows(pilot, "5.8 of 12 s", "1.40 s", "drill", "isolate leader for 4 s: n1")
         rows = frame(app).splitlines()
         n1 = next(row for row in rows if row.startswith("│n1 "))
-        assert "L━" in n1
+        assert "L1━" in n1
         assert "i▓▓▓" in n1
         assert "____" in next(row for row in rows if row.startswith("│wr/s"))
         await pilot.press("x")

@@ -16,6 +16,10 @@ from kvorum_tui.model.drill_run import HARD
 Rich = list[list[tuple[str, str]]]
 
 MARGIN = 2
+_LASTING = {
+    "remove_member": "It removes a member, and nobody brings it back.",
+    "compact": "It compacts history: older revisions are gone.",
+}
 NARROW = 62  # Below it, words are left out.
 
 
@@ -162,11 +166,13 @@ def _bar(times: Sequence[Planned], axis_s: float, width: int) -> list[tuple[str,
 
 
 def _worst_lines(scenario: Scenario, picture: Picture, width: int) -> Rich:
-    line, kept = worst(preview(scenario, picture.nodes))
+    lines = preview(scenario, picture.nodes)
+    line, kept = worst(lines)
     if line is None:
         return []
-    if line.left == line.voters:
-        text = f"All {words.plural(line.voters, 'voter')} work together all the time."
+    count = picture.nodes or scenario.shape.nodes
+    if all(one.left >= count for one in lines):
+        text = f"All {words.plural(count, 'voter')} work together all the time."
         return [[(part, "good")] for part in textwrap.wrap(text, width)]
     if kept:
         text = (
@@ -179,6 +185,12 @@ def _worst_lines(scenario: Scenario, picture: Picture, width: int) -> Rich:
         " Writes and linearizable reads stop until it is back."
     )
     return [[(part, "bad")] for part in textwrap.wrap(text, width)]
+
+
+def lasting(scenario: Scenario) -> list[str]:
+    """What a drill does to a cluster for good: no healing brings it back."""
+    done = {step.do for step in scenario.steps}
+    return [text for do, text in _LASTING.items() if do in done]
 
 
 def demands(scenario: Scenario) -> str:

@@ -182,7 +182,8 @@ class DrillListView(Container):
         """Lay the plan out anew."""
         chosen = self.chosen
         if chosen is None:
-            self.plan.show([], "no drill is chosen")
+            self.plan_box.border_title = "No drill is chosen"
+            self.plan.show([])
             return
         now = self.kv.clock()
         picture = Picture(self.places(chosen.scenario), chosen.place.name, self.kv.cluster_title)

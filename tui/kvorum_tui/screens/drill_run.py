@@ -81,6 +81,8 @@ class DrillRunView(Container):
 
     DEFAULT_CSS = """
     DrillRunView #run-top { height: auto; max-height: 60%; }
+    DrillRunView #run-top.passed { border: round $success; border-title-color: $success; }
+    DrillRunView #run-top.failed { border: round $error; border-title-color: $error; }
     DrillRunView #run-below { height: 1fr; min-height: 4; }
     DrillRunView #run-moments { width: 1fr; height: 100%; }
     DrillRunView #run-score { width: 44; height: 100%; }
@@ -122,6 +124,8 @@ class DrillRunView(Container):
             return
         self.top.border_title = Content(title(run, stopping))
         self.top.border_subtitle = Content(legend(run))
+        self.top.set_class(run.state == "passed", "passed")
+        self.top.set_class(run.state in ("failed", "broken"), "failed")
         self.moments.show(moment_lines(run))
         self.card.show(card_lines(scores(run)))
 

@@ -22,7 +22,7 @@ from kvorum_tui.drill_export import comparison_forms, run_forms, write
 from kvorum_tui.drill_process import DrillProcess, Process, Take
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model.drill_choice import WORDS, Place, scenario_path
-from kvorum_tui.model.drill_plan import planned, resolved, worst
+from kvorum_tui.model.drill_plan import lasting, planned, resolved, worst
 from kvorum_tui.model.drill_run import DrillRun
 from kvorum_tui.screens.drill_compare import DrillCompareView
 from kvorum_tui.screens.drill_list import DrillListView
@@ -250,12 +250,15 @@ class DrillRuns(Pane):
             lines.append([("The quorum is kept; writes may wait for elections.", "good")])
         else:
             lines.append([("NO QUORUM at times: writes and linearizable reads stop.", "bad")])
+        for_good = lasting(scenario)
+        lines += [[(text, "bad")] for text in for_good]
         load = scenario.load
         writes = f"Its clients write keys below drill/ ({load.rate:g} operations a second)."
         lines += [[(writes, "dim")], [("x stops it; every fault ends by itself, too.", "dim")]]
         title = f"Run {scenario.name} on {self.kv.cluster_title}?"
-        typed = "" if kept else scenario.name
-        dialog = Confirm(title, lines, "Run", typed, danger=not kept)
+        harmless = kept and not for_good
+        typed = "" if harmless else scenario.name
+        dialog = Confirm(title, lines, "Run", typed, danger=not harmless)
         return await self.app.push_screen_wait(dialog) is True
 
     def do_drill_stop(self) -> None:

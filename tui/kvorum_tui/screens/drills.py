@@ -156,6 +156,7 @@ class DrillsPane(DrillRuns):
         )
         reason = self._no_faults(self.kv.cluster.rows()[0]) if self.kv.cluster.rows() else ""
         if reason:
+            reason += ". Drills (d) can break clusters of their own."
             lines += [[(part, "dim")] for part in textwrap.wrap(reason, 38, break_on_hyphens=False)]
         for state, fault, left in faults:
             text = self.kv.cluster.fault_text(fault)

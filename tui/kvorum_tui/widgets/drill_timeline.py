@@ -1,7 +1,7 @@
 """A drill over time: a row a member with its faults and reigns, the rate of writes, the steps.
 
-Letters say what colours say: a fault's bar begins with its letter, a reign with the leader's L, a
-dead process is x, and a time without any acknowledged write is an underscore.
+Letters say what colours say: a fault's bar begins with its letter, a reign with L and the term,
+a dead process is x, and a time without any acknowledged write is an underscore.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class DrillTimeline(Painted):
         leads = bool(run.reigns) and run.reigns[-1].leader == name and not run.over
         line.cell(name, NAME_CELLS - 1, "good" if leads else "bold")
         before: object = None
+        since = 0
         for cell in range(cells):
             begin, end = self._span(run, cell, cells)
             if begin > run.now_s:
@@ -91,8 +92,9 @@ class DrillTimeline(Painted):
                 line.add("x", "bad")
                 before = "down"
             elif reign is not None and reign.leader == name:
-                ink = f"term{reign.term % 8}"
-                line.add("L" if before is not reign else "━", ink)
+                since = since + 1 if before is reign else 0
+                label = f"L{reign.term}"
+                line.add(label[since] if since < len(label) else "━", f"term{reign.term % 8}")
                 before = reign
             else:
                 line.add("─", "faint")
@@ -128,4 +130,4 @@ def legend(run: DrillRun) -> str:
     """What the letters of this run's faults mean, the newest kinds last."""
     kinds = dict.fromkeys(bar.do for bar in run.bars)
     parts = [f"{LETTERS.get(do, '?')} {do.replace('_', ' ')}" for do in kinds]
-    return " · ".join(["L leads", *parts, "_ no write"])
+    return " · ".join(["L3 leads term 3", *parts, "_ no write"])
