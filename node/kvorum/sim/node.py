@@ -51,7 +51,7 @@ Delivered = Callable[["SimNode", e.Deliver], None]
 
 @cache
 def _path_name(path: tuple[object, ...]) -> str:
-    """``coverage``'s name of a kind of event and (name, fact) pairs; without a fact, a name only."""
+    """The name in ``coverage`` of a kind of event and (name, fact) pairs; no fact: a name only."""
     words = [f"raft.{path[0].value if isinstance(path[0], Enum) else path[0]}"]
     for name, fact in zip(path[1::2], path[2::2], strict=True):
         shown = fact.value if isinstance(fact, Enum) else fact
