@@ -1,34 +1,45 @@
 """Drills on real processes: kvorum's own and real etcd, headless, interrupted, wrong.
 
 ``KVORUM_LONG=1`` runs every drill that ships on every stage of processes that it names, which takes
-about ten minutes.
+half an hour.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from cluster.drillwords import ETCD, LIVE, bites, held_back, moments
 from kvorum.check.lines import read_history
 from kvorum.check.records import History
+from kvorum.client import Client
 from kvorum.drill.places import drill_names, find_drill
-from kvorum.drill.scenario import read_scenario
-from support.clusters import wait_until
+from kvorum.drill.runs import read_run
+from kvorum.drill.scenario import parse_scenario, read_scenario
+from kvorum.drill.words import WORDS
+from support.clusters import ClusterHandle, wait_until
 from support.programs import need_program
 
 KVORUM = [sys.executable, "-P", "-m", "kvorum"]
 
-BROKEN_LEADERS = """
-name = "broken-leaders"
-title = "A leader is cut off, its successor paused, the next one killed"
+SHORT = """
+name = "short"
+title = "A leader is cut off"
 learn = "Nothing that is not in the drills that ship."
-length_s = 7.5
+length_s = 6
+ends_with_steps = true
+[cluster]
+election_ms = 500
+heartbeat_ms = 50
 [workload]
 leases = 2
 locks = 2
@@ -36,43 +47,36 @@ locks = 2
 at_s = 0.5
 do = "isolate"
 target = "leader"
-for_s = 2.5
-[[step]]
-when = "new_leader"
-do = "slow_fsync"
-target = "follower"
-ms = 50
-for_s = 1
-[[step]]
-at_s = 3.2
-do = "pause"
-target = "leader"
-for_s = 2
-[[step]]
-at_s = 5.5
-do = "kill"
-target = "leader"
-for_s = 1
+for_s = 1.5
 """
-ON_ETCD = """
-name = "on-etcd"
-title = "A leader is cut off, another kills its successor, leadership is handed over"
+ENDLESS = """
+name = "endless"
+title = "A leader is cut off, a follower paused, for longer than anybody waits"
 learn = "Nothing that is not in the drills that ship."
-length_s = 6
+length_s = 120
+[cluster]
+election_ms = 500
+heartbeat_ms = 50
 [[step]]
-at_s = 0.5
+at_s = 0.1
 do = "isolate"
 target = "leader"
+for_s = 60
+[[step]]
+when = "new_leader"
+do = "pause"
+target = "other"
+for_s = 60
+"""
+WRONG = """
+name = "wrong"
+title = "A leader is isolted"
+learn = "Nothing."
+[[step]]
+at_s = 0.5
+do = "isolte"
+target = "leader"
 for_s = 2
-[[step]]
-at_s = 3
-do = "kill"
-target = "follower"
-for_s = 0.5
-[[step]]
-at_s = 5
-do = "transfer_leader"
-target = "follower"
 """
 
 
@@ -92,26 +96,84 @@ def ran(tmp_path: Path, scenario: str, stage: str, code: int = 0) -> tuple[dict[
     return verdict, read_history((folder / "history.ndjson").read_text().splitlines())
 
 
-def test_three_leaders_are_broken(tmp_path: Path) -> None:
-    verdict, history = ran(tmp_path, BROKEN_LEADERS, "live")
-    assert verdict["passed"] is True
+def words_of(scenario: str) -> set[str]:
+    return {step.do for step in parse_scenario(scenario, Path("x.toml")).steps}
+
+
+def failed_steps(verdict: dict[str, Any]) -> list[str]:
+    return [f"{f['name']}: {f['text']}" for f in verdict["findings"] if not f["ok"]]
+
+
+def test_every_word_bites_on_processes(tmp_path: Path) -> None:
+    """Faults are proven by the nodes' own logs: messages lost and held back, fsyncs that waited."""
+    assert words_of(LIVE) == set(WORDS)
+    verdict, history = ran(tmp_path, LIVE, "live")
+    assert failed_steps(verdict) == []
     figures = verdict["figures"]
-    assert figures["faults"] == figures["faults_bitten"] == 4
-    assert figures["terms"] >= 3
+    assert figures["faults"] == figures["faults_bitten"] == 18
     assert figures["digests_equal"] is True
-    assert figures["new_leader_s"] > 0
-    assert [f.kind for f in history.faults] == ["isolate", "slow_fsync", "pause", "kill"]
+    folder = Path(verdict["folder"])
+    lasted = {f.kind for f in history.faults if f.until > f.at}
+    assert lasted >= {word.name for word in WORDS.values() if word.fault} | {"kill", "fail_fsync"}
+    bitten = bites(folder)
+    for what in ("link cut", "link loss", "link delay", "fsync", "clock"):
+        assert bitten[what] > 0, bitten
+    for what in (
+        *("reply_before=delay(10)", "history_commit_before=delay(10)"),
+        *("wal_write_before=raise(ENOSPC)", "wal_sync_before=raise(EIO)"),
+    ):
+        assert bitten[what] > 0, bitten
+    assert held_back(folder)["cut clients all"] > 0
+    proofs = " ".join(moments(folder, "proof"))
+    for words in (
+        *("stopped", "dead", "exited with status 74", "connections with n1 and n2 and n3 reset"),
+        *("leads after", "started again", "compacted at revision", "rewritten in"),
+        *("n4 added and started", "n4 removed, n5 added", "n5 removed"),
+        *("bytes are written", "n3 back under a new id, and voting"),
+    ):
+        assert words in proofs
+    assert "all agree" in " ".join(moments(folder, "note"))
     assert len(history.dumps) == len(history.digests) == 3
-    assert history.holds
+    picture = ElementTree.parse(folder / "timeline.svg").getroot()
+    assert picture.tag.endswith("svg")
 
 
-def test_real_etcd_under_the_same_words(tmp_path: Path) -> None:
+def test_every_word_bites_on_real_etcd(tmp_path: Path) -> None:
     need_program("etcd")
-    verdict, history = ran(tmp_path, ON_ETCD, "etcd")
-    assert verdict["passed"] is True
+    able = {word.name for word in WORDS.values() if "etcd" not in word.refused}
+    assert words_of(ETCD) == able
+    verdict, history = ran(tmp_path, ETCD, "etcd")
+    assert failed_steps(verdict) == []
+    figures = verdict["figures"]
+    assert figures["faults"] == figures["faults_bitten"] == 11
     assert verdict["stage"] == "etcd"
-    assert verdict["figures"]["terms"] >= 2
+    held = held_back(Path(verdict["folder"]))
+    for words in (
+        "isolate follower",
+        "ring",
+        "majority",
+        "minority",
+        "delay all",
+        "cut clients all",
+    ):
+        assert held[words] > 0, held
     assert len(history.dumps) == 3
+
+
+def test_a_cluster_with_users_and_certificates(tmp_path: Path) -> None:
+    file = tmp_path / "scenario.toml"
+    file.write_text(SHORT, encoding="utf-8")
+    options = ["--cluster", "auth3", "--dir", str(tmp_path / "r"), "-w", "json"]
+    done = drill("run", str(file), *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdict = json.loads(done.stdout)
+    figures = verdict["figures"]
+    assert figures["terms"] >= 1
+    assert figures["new_leader_s"] > 0
+    folder = Path(verdict["folder"])
+    assert (folder / "cluster" / "certs").is_dir()
+    assert read_run(folder).cluster.endswith("auth3/cluster.toml")
+    assert read_history((folder / "history.ndjson").read_text().splitlines()).holds
 
 
 def processes_of(folder: Path) -> list[int]:
@@ -122,7 +184,7 @@ def processes_of(folder: Path) -> list[int]:
             words = entry.read_bytes()
         except OSError:
             continue
-        if str(folder).encode() in words and b"serve" in words:
+        if str(folder).encode() in words and (b"serve" in words or b"--data-dir=" in words):
             found.append(int(entry.parent.name))
     return found
 
@@ -145,12 +207,72 @@ def test_an_interrupted_drill_leaves_nothing_behind(tmp_path: Path) -> None:
     assert read_history((folder / "history.ndjson").read_text().splitlines()).operations
 
 
+def begun(runs: Path, *options: str) -> subprocess.Popen[str]:
+    """A drill whose leader is cut off and whose other follower stands still."""
+    file = runs.with_suffix(".toml")
+    file.write_text(ENDLESS, encoding="utf-8")
+    words = ["drill", "run", str(file), "--dir", str(runs), "--seed", "1", *options]
+    process = subprocess.Popen([*KVORUM, *words], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "stopped" in line:
+            return process
+    raise AssertionError(f"the drill ended with {process.wait()}")
+
+
+@pytest.mark.parametrize("stage", ["live", "etcd"])
+def test_a_killed_runner_leaves_no_process_and_its_recording(tmp_path: Path, stage: str) -> None:
+    if stage == "etcd":
+        need_program("etcd")
+    runs = tmp_path / "runs"
+    with begun(runs, "--stage", stage) as process:
+        assert len(processes_of(runs)) == 3
+        process.kill()
+    wait_until(lambda: not processes_of(runs), "the nodes end with their runner")
+    (folder,) = runs.iterdir()
+    assert read_run(folder).passed is None
+    words = [*KVORUM, "check", str(folder), "-w", "json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the run was broken off" in done.stderr
+    assert json.loads(done.stdout)["figures"]["acknowledged"] > 0
+    assert "isolate leader for 60 s" in (folder / "log.txt").read_text()
+
+
+def test_nodes_of_others_heal_by_themselves_when_the_runner_is_killed(
+    tmp_path: Path, kvorum_cluster: Callable[..., ClusterHandle]
+) -> None:
+    cluster = kvorum_cluster(3, faults=True)
+    scenario = SHORT.replace("for_s = 1.5", "for_s = 4").replace("locks = 2", "locks = 0")
+    file = tmp_path / "scenario.toml"
+    file.write_text(scenario, encoding="utf-8")
+    words = ["drill", "run", str(file), "--dir", str(tmp_path / "runs")]
+    words += ["--endpoints", ",".join(cluster.endpoints)]
+    with subprocess.Popen([*KVORUM, *words], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "faults in force" in line:
+                break
+        process.kill()
+
+    async def served() -> None:
+        async with Client(cluster.endpoints) as client:
+            for endpoint in cluster.endpoints:
+                while await client.member(endpoint).faults.list():
+                    await asyncio.sleep(0.05)
+            await asyncio.to_thread(cluster.wait_ready)
+            await client.put("healed", "x")
+
+    assert [view.state for view in cluster.supervisor.nodes()] == ["running"] * 3
+    asyncio.run(served())
+
+
 def test_wrong_input_is_code_two(tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
-    file.write_text(ON_ETCD.replace("isolate", "isolte"), encoding="utf-8")
+    file.write_text(WRONG, encoding="utf-8")
     done = drill("run", str(file))
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{file}:8: do: 'isolte' is not known; did you mean 'isolate'?" in done.stderr
+    assert f"{file}:7: do: 'isolte' is not known; did you mean 'isolate'?" in done.stderr
     assert drill("run", "no-such-drill").returncode == 2
     assert drill("run", "leader-killed", "--stage", "moon").returncode == 2
     refused = drill("run", "member-replaced", "--stage", "sim")
@@ -165,7 +287,7 @@ def test_wrong_input_is_code_two(tmp_path: Path) -> None:
 
 
 def test_a_failed_verdict_is_code_one(tmp_path: Path) -> None:
-    wrong = ON_ETCD + "\n[expect]\nleader_stays = true\n"
+    wrong = SHORT.replace("locks = 2", "locks = 0") + "\n[expect]\nleader_stays = true\n"
     verdict, _ = ran(tmp_path, wrong, "sim", code=1)
     assert [f["name"] for f in verdict["findings"] if not f["ok"]] == ["leader_stays"]
 
@@ -187,7 +309,7 @@ EVERY = [
 
 
 @pytest.mark.skipif(
-    os.environ.get("KVORUM_LONG") != "1", reason="takes ten minutes: KVORUM_LONG=1 runs it"
+    os.environ.get("KVORUM_LONG") != "1", reason="takes half an hour: KVORUM_LONG=1 runs it"
 )
 @pytest.mark.parametrize(("name", "stage"), EVERY)
 def test_every_drill_on_every_stage(name: str, stage: str, tmp_path: Path) -> None:

@@ -479,13 +479,16 @@ class Supervisor:
         with self._guard:
             return [self._view(name) for name in self._nodes]
 
+    def _state(self, name: str, node: _Node) -> str:
+        process = node.process
+        if process is not None and process.alive():
+            return "paused" if process.paused() else "running"
+        return "removed" if self.is_removed(name) else "dead"
+
     def _view(self, name: str) -> NodeView:
         assert self.state is not None
         node = self._nodes[name]
-        process = node.process
-        state = "removed" if self.is_removed(name) else "dead"
-        if process is not None and process.alive():
-            state = "paused" if process.paused() else "running"
+        process, state = node.process, self._state(name, node)
         return NodeView(
             name=name,
             pid=process.pid if process else 0,
@@ -496,6 +499,12 @@ class Supervisor:
             log=self.run.log(name),
             data_dir=self.run.data_dir(self.spec, node.spec),
         )
+
+    def states(self) -> dict[str, str]:
+        """Every node's state by name, as :class:`NodeView` has it. Waits for no deed that is under
+        way in another thread: an event loop may ask.
+        """
+        return {name: self._state(name, node) for name, node in list(self._nodes.items())}
 
     def endpoints(self) -> list[str]:
         """The client URLs of all nodes that are members, in the cluster file's order."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from kvorum.client import Client
-from kvorum.client.errors import ClientError
+from kvorum.client.errors import ClientError, UnknownOutcome
 from kvorum.cluster.rundir import free_port
 from kvorum.cluster.supervisor import Supervisor
 from kvorum.drill.access import Access
@@ -80,27 +80,42 @@ class Changes:
 
     async def _remove(self, names: tuple[str, ...]) -> str:
         for name in names:
-            id_ = self._eye.ids[name]
-            await self._patiently(partial(self._client.cluster.remove, id_))
+            await self._patiently(partial(self._remove_one, self._eye.ids[name]))
             self._eye.forget(name)
             if self._supervisor is not None:
                 await asyncio.to_thread(self._supervisor.kill, name)
         return f"{' and '.join(names)} removed"
+
+    async def _remove_one(self, id_: int) -> None:
+        """Remove a member, unless an earlier try whose answer was lost did it."""
+        try:
+            await self._client.cluster.remove(id_)
+        except ClientError as error:
+            if error.condition is not Condition.MEMBER_NOT_FOUND:
+                raise
+
+    async def _add_one(self, url: str, learner: bool) -> None:
+        """Add a member, unless an earlier try whose answer was lost did it."""
+        try:
+            await self._client.cluster.add([url], learner=learner)
+        except ClientError as error:
+            if error.condition is not Condition.PEER_URL_EXIST:
+                raise
 
     async def _add(self, learner: bool) -> str:
         if self._supervisor is None:
             raise StageError("nobody here can start a new member of this cluster")
         began = time.monotonic()
         members = (await self._client.cluster.members()).members
-        name = _new_name([view.name for view in self._supervisor.nodes()])
-        real = self._supervisor.reserve(name)
+        name = _new_name(list(self._supervisor.states()))
+        real = await asyncio.to_thread(self._supervisor.reserve, name)
         url = await self._proxy(name, real)
-        await self._patiently(partial(self._client.cluster.add, [url], learner=learner))
+        await self._patiently(partial(self._add_one, url, learner))
         known = {m.name: m.peer_urls[0] for m in members} | {name: url}
         cluster = ",".join(f"{one}={peer}" for one, peer in known.items())
         flags = [f"--initial-cluster={cluster}", f"--initial-advertise-peer-urls={url}"]
         await asyncio.to_thread(self._supervisor.join, name, flags)
-        views = {view.name: view.client_url for view in self._supervisor.nodes()}
+        views = {v.name: v.client_url for v in await asyncio.to_thread(self._supervisor.nodes)}
         self._eye.follow(name, views[name])
         await self._answers(name, 0)
         if not learner:
@@ -128,7 +143,8 @@ class Changes:
         """
         if self._supervisor is None:
             raise StageError("nobody here can start a member of this cluster")
-        view = next((v for v in self._supervisor.nodes() if v.name == name), None)
+        views = await asyncio.to_thread(self._supervisor.nodes)
+        view = next((v for v in views if v.name == name), None)
         if view is None or view.state in ("running", "paused"):
             raise StageError(f"{name} runs, or is no member; only a dead one can rejoin")
         before = self._eye.ids.get(name, 0)
@@ -162,6 +178,7 @@ class Changes:
             said.append(line)
             if line.startswith(_START_IT):
                 await asyncio.to_thread(self._supervisor.restart, name)
+                self._eye.anew([name])
                 started = True
         if await process.wait() != 0 or not started:
             raise StageError(f"kvorum rejoin of {name} failed: {'; '.join(said)}")
@@ -178,14 +195,15 @@ class Changes:
         return f"http://127.0.0.1:{port}"
 
     async def _patiently(self, change: Callable[[], Awaitable[object]]) -> None:
-        """A change of members, tried again while the cluster says that it is not ready for it."""
+        """A change of members that may be tried twice: again while the cluster says that it is not
+        ready for it, or nobody can say what became of it.
+        """
         end = time.monotonic() + _DONE_S
         while True:
             try:
                 await change()
             except ClientError as error:
-                refused = error.condition in (Condition.UNHEALTHY, Condition.LEARNER_NOT_READY)
-                if not refused or time.monotonic() > end:
+                if not _passes(error) or time.monotonic() > end:
                     raise
                 await asyncio.sleep(_AGAIN_S)
                 continue
@@ -196,3 +214,9 @@ def _new_name(used: Sequence[str]) -> str:
     """The next name of the series n1, n2, ... behind all that are or were there."""
     numbers = [int(name[1:]) for name in used if name[:1] == "n" and name[1:].isdigit()]
     return f"n{max([len(used), *numbers]) + 1}"
+
+
+def _passes(error: ClientError) -> bool:
+    """Whether an error is worth another try."""
+    waits = (Condition.UNHEALTHY, Condition.LEARNER_NOT_READY, Condition.NO_LEADER)
+    return isinstance(error, UnknownOutcome) or error.condition in waits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kvorum.cluster.rundir import ClusterError
 from kvorum.cluster.supervisor import NodeView, Supervisor
@@ -22,10 +22,15 @@ _DIES_S = 30.0  # A log is synced with the next write, or with the next tick tha
 
 
 class Deeds:
-    """The processes of one supervisor; None: they are somebody else's, and nothing is done."""
+    """The processes of one supervisor; None: they are somebody else's, and nothing is done.
+    ``anew``: told who was started or woken up.
+    """
 
-    def __init__(self, supervisor: Supervisor | None) -> None:
+    def __init__(
+        self, supervisor: Supervisor | None, anew: Callable[[Sequence[str]], None]
+    ) -> None:
         self._supervisor = supervisor
+        self._anew = anew
         self._watchdogs: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -39,19 +44,21 @@ class Deeds:
             return None
         if self._supervisor.state is None:
             return {}
-        views = self._supervisor.nodes()
-        return {view.name: "dead" if view.state == "removed" else view.state for view in views}
+        states = self._supervisor.states()
+        return {name: "dead" if state == "removed" else state for name, state in states.items()}
 
     def state(self, name: str) -> str:
         """One process's; dead when there is none of that name."""
         states = self.states()
         return "running" if states is None else states.get(name, "dead")
 
-    def view(self, name: str) -> NodeView:
+    async def view(self, name: str) -> NodeView:
         """What the supervisor knows of one. Raises StageError."""
         if self._supervisor is None:
             raise StageError(NOT_OURS)
-        for view in self._supervisor.nodes():
+        # In a thread: the supervisor does one thing at a time, and the event loop, where clients
+        # and proxies live, may not wait for it.
+        for view in await asyncio.to_thread(self._supervisor.nodes):
             if view.name == name:
                 return view
         raise StageError(f"{name} is no process of this drill")
@@ -75,12 +82,12 @@ class Deeds:
             if loop.time() > end:
                 raise StageError(f"{' and '.join(alive)} lives on after {_DIES_S:g} s")
             await asyncio.sleep(_LOOK_S)
-        return ", ".join(f"{name} {self.view(name).ending}" for name in names)
+        return ", ".join([f"{name} {(await self.view(name)).ending}" for name in names])
 
     async def pause(self, fault: Fault) -> str:
         """SIGSTOP, with a watchdog each; the proof is that they stand still."""
         for name in fault.names:
-            pid = self.view(name).pid
+            pid = (await self.view(name)).pid
             await self._do("pause", name)
             self._watchdogs[name] = _watchdog(pid, fault.step.for_s + _WATCHDOG_LATE_S)
         moving = [name for name in fault.names if self.state(name) != "paused"]
@@ -96,6 +103,7 @@ class Deeds:
             watchdog.wait()
         if self.state(name) == "paused":
             await self._do("resume", name)
+            self._anew([name])
 
     async def resume_all(self) -> None:
         """Nobody stands still any more."""
@@ -105,25 +113,29 @@ class Deeds:
     async def restart(self, names: Sequence[str]) -> str:
         """Start them; one that runs is ended first."""
         for name in names:
-            await self._do("restart", name)
+            await self._start(name)
         return f"{' and '.join(names)} started again"
 
     async def start_dead(self, names: Sequence[str]) -> None:
         """Start those of them that do not run."""
         for name in names:
             if self.ours and self.state(name) == "dead":
-                await self._do("restart", name)
+                await self._start(name)
 
     async def corrupt(self, names: Sequence[str]) -> str:
         """Flip a bit in each one's log; they must be dead."""
         told = []
         for name in names:
-            view = self.view(name)
+            view = await self.view(name)
             if self.state(name) != "dead":
                 raise StageError(f"{name} runs; kill it first")
             flipped = await asyncio.to_thread(flip_a_bit, view.data_dir / "member" / "wal")
             told.append(f"{name}: {flipped}")
         return "; ".join(told)
+
+    async def _start(self, name: str) -> None:
+        await self._do("restart", name)
+        self._anew([name])
 
     async def _do(self, deed: str, name: str) -> None:
         if self._supervisor is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kvorum.client import Client
@@ -40,6 +40,7 @@ class Eye:
         self._urls: dict[str, str] = {}
         self._heard: dict[str, _Heard] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._lives: dict[str, int] = {}
         self.ids: dict[str, int] = {}
 
     def look(self, access: Access, urls: Mapping[str, str]) -> None:
@@ -52,6 +53,12 @@ class Eye:
         """Begin to ask one more member."""
         self._urls[name] = url
         self._tasks[name] = asyncio.create_task(self._ask(name, url))
+
+    def anew(self, names: Iterable[str]) -> None:
+        """These members were started or woken up: what they said before counts no more."""
+        for name in names:
+            self._heard.pop(name, None)
+            self._lives[name] = self._lives.get(name, 0) + 1
 
     def forget(self, name: str) -> None:
         """Ask no more: it is no member."""
@@ -74,15 +81,17 @@ class Eye:
         assert self._client is not None
         maintenance = self._client.member(url).maintenance
         while True:
+            life = self._lives.get(name, 0)
             try:
                 status = await maintenance.status(timeout_s=_PATIENCE_S)
             except ClientError:
                 await asyncio.sleep(_ASK_S)
                 continue
-            self.ids[name] = status.member_id
-            self._heard[name] = _Heard(
-                time.monotonic(), status.is_leader, status.raft_term, status.raft_applied_index
-            )
+            if life == self._lives.get(name, 0):
+                self.ids[name] = status.member_id
+                self._heard[name] = _Heard(
+                    time.monotonic(), status.is_leader, status.raft_term, status.raft_applied_index
+                )
             await asyncio.sleep(_ASK_S)
 
     @property

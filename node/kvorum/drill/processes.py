@@ -95,7 +95,7 @@ class ProcessStage:
             if kind == "etcd":
                 spec, self._proxied = behind_proxies(spec)
             self._supervisor = Supervisor(spec, RunDir(folder), say, stopping, bound=True)
-        self._deeds = Deeds(self._supervisor)
+        self._deeds = Deeds(self._supervisor, lambda names: self._eye.anew(names))
         self._eye = Eye(self._deeds.states)
         self._proxies = Proxies(self._name_of)
         self._doors = Doors()

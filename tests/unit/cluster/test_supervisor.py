@@ -346,3 +346,17 @@ def test_the_command_line_is_etcds(tmp_path: Path, stand_in: Path) -> None:
     env = node_env(replace(spec, env={"A": "b"}), {"ETCD_NAME": "x", "HOME": "/h"})
     assert env == {"HOME": "/h", "PYTHONUNBUFFERED": "1", "A": "b"}
     supervisor.stop()
+
+
+def test_states_wait_for_no_deed(tmp_path: Path, stand_in: Path) -> None:
+    program(stand_in, OBEDIENT)
+    supervisor, _ = make(tmp_path)
+    launch(supervisor)
+    found: list[dict[str, str]] = []
+    with supervisor._guard:  # As a restart holds it while a node takes its time to end.
+        asking = threading.Thread(target=lambda: found.append(supervisor.states()), daemon=True)
+        asking.start()
+        asking.join(30.0)
+    assert found == [{"n1": "running", "n2": "running"}]
+    supervisor.stop()
+    assert supervisor.states() == {"n1": "dead", "n2": "dead"}
