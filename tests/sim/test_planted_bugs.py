@@ -53,7 +53,7 @@ def test_holds_without_it(finder: Finder, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert finder.holds(monkeypatch, tmp_path) is None
 
 
-def test_every_mistake_is_said_and_found() -> None:
+def test_every_mistake_has_its_row() -> None:
     table = rows()
     assert len(table) >= 25
     assert len({name for name, *_ in table}) == len(table)

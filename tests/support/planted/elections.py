@@ -123,3 +123,13 @@ def removed_leader_leaves_at_once(patch: Patch) -> None:
             raft.become_follower(raft.term, 0)
 
     patch.setattr(Leader, "conf_changed", changed)
+
+
+def live_leader_not_protected(patch: Patch) -> None:
+    """A member that hears its leader helps another to be elected."""
+    patch.setattr(Raft, "_protects_leader", lambda raft: False)
+
+
+def campaign_over_an_unapplied_change(patch: Patch) -> None:
+    """A member campaigns by a configuration that a committed change has ended already."""
+    patch.setattr(Raft, "_has_unapplied_conf_change", lambda raft: False)

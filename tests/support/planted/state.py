@@ -15,9 +15,11 @@ from kvorum.machine.accounts import FIRST_REVISION
 from kvorum.machine.apply import Machine
 from kvorum.machine.auth import Auth
 from kvorum.machine.image import MachineImage
-from kvorum.machine.operations import Txn
+from kvorum.machine.members import MemberTable
+from kvorum.machine.operations import MemberChange, Txn
 from kvorum.machine.record import parse
 from kvorum.machine.results import Refused, Response, TxnResult
+from kvorum.replica.applying import Applier
 from kvorum.replica.requests import WatchSpec
 
 Patch = pytest.MonkeyPatch
@@ -112,3 +114,19 @@ def defragmentation_loses_what_came_meanwhile(patch: Patch) -> None:
             original(work, connection, to)
 
     patch.setattr(Defragmentation, "copy", copy)
+
+
+def removed_id_comes_back(patch: Patch) -> None:
+    """A member that was removed may be added again under its old id."""
+    original = MemberTable.apply
+
+    def change(table: MemberTable, command: MemberChange) -> Any:
+        table.removed.clear()
+        return original(table, command)
+
+    patch.setattr(MemberTable, "apply", change)
+
+
+def digests_not_compared(patch: Patch) -> None:
+    """What the others say of their state is not compared with one's own."""
+    patch.setattr(Applier, "peer_digest", lambda applier, report: None)

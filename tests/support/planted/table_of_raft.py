@@ -160,6 +160,12 @@ ELECTIONS = (
         Text("raft/E13_leader_without_quorum_steps_down", r"- .*quorum-lost"),
     ),
     mistake(
+        elections.live_leader_not_protected,
+        "thesis 4.2.3; Cloudflare 2020; Howard and Abraham",
+        Text("raft/leader_cut_from_one_of_three_keeps_leading", r"\+ n1: refused, no_leader"),
+        Text("raft/E7_live_leader_is_protected", r"\+ n2: vote to=3 granted=yes"),
+    ),
+    mistake(
         elections.two_changes_in_flight,
         "thesis 4.1",
         Text("raft/M1_one_change_at_a_time", r"\+ n1: append last=4"),
@@ -168,6 +174,11 @@ ELECTIONS = (
         elections.change_before_an_own_commit,
         "Ongaro 2015, single-server changes",
         Text("raft/M3_no_change_before_an_own_entry_is_committed", r"- n2: refused, own_term"),
+    ),
+    mistake(
+        elections.campaign_over_an_unapplied_change,
+        "etcd-io/raft, hup",
+        Text("raft/E8_unapplied_change_holds_a_campaign_back", r"- n2: election result=held-back"),
     ),
     mistake(
         elections.learner_promoted_far_behind,

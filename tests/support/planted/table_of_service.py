@@ -233,6 +233,20 @@ OF_STATE = (
         Text("machine/auth/image_with_auth", r"\+ on, auth revision 1"),
     ),
     mistake(
+        state.digests_not_compared,
+        "etcd#13766; etcd's corruption check",
+        Named(
+            "unit.replica.test_digests",
+            "test_a_damaged_state_is_found_without_a_write",
+            "corrupt",
+        ),
+    ),
+    mistake(
+        state.removed_id_comes_back,
+        "thesis 4.4; reliability goals, membership",
+        Text("machine/members/add_remove", r"\+ member 2 name=- peers=http://d:2380"),
+    ),
+    mistake(
         state.rights_judged_when_proposed,
         "etcd's apply-time checks",
         Text("machine/auth/in_flight", r"- refused: AUTH_OLD_REVISION"),
