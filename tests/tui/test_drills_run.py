@@ -105,7 +105,9 @@ def test_the_terminal_works_on_while_a_drill_computes_and_stopping_ends_it() -> 
         await shows(pilot, "long · simulated", "n2", "x stop")
         await pilot.press("1")
         await shows(pilot, "[1 Keys]")
-        await pilot.press("4", "d", "enter")
+        await pilot.press("4", "m")
+        await shows(pilot, "long on simulated, ", "time to new leader: none lost yet")
+        await pilot.press("d", "enter")
         await shows(pilot, "run: long is running: v shows it, x stops it")
         await pilot.press("x", "v")
         await shows(pilot, "stopped; nothing is broken any more", "0001-long-sim")
@@ -240,7 +242,7 @@ def test_keys_of_one_view_do_nothing_in_another() -> None:
 
 def test_the_palette_finds_drills() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await pilot.press("colon", *"drill watch-storm")
+        await pilot.press("colon", *"l storm")
         await shows(pilot, "drill watch-storm")
         await pilot.press("down", "enter")
         await shows(pilot, "[4 Drills]", "─ watch-storm ")

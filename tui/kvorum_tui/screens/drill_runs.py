@@ -269,14 +269,21 @@ class DrillRuns(Pane):
             self.kv.tell("stopping the drill: everything is healed first")
             self._changed()
 
+    def drill_word(self) -> str:
+        """What the other view of the tab says of the drill that runs."""
+        run = self.running
+        return f"{run.scenario.name} on {run.where}, {run.now_s:.0f} s (v) · " if run else ""
+
     async def end_drill(self) -> None:
         """Stop what runs, and wait until nothing is broken any more."""
         if self.process is not None and self.running:
+            self.do_drill_stop()
             await self.process.end()
 
     async def on_unmount(self) -> None:
-        """The terminal is left."""
-        await self.end_drill()
+        """The terminal is left, however: nothing stays broken, and no process unwaited for."""
+        if self.process is not None:
+            await self.process.end()
 
     # --- looking ----------------------------------------------------------------------------------
 

@@ -131,7 +131,7 @@ class DrillsPane(DrillRuns):
         lines = self._state_lines(now)
         if lines != self.now_lines.shown_lines:
             self.now_lines.show(lines)
-        self.score.update(Content(self._score(now)))
+        self.score.update(Content(self.drill_word() + self._score(now)))
         self.kv.refresh_actions()
 
     def _state_lines(self, now: float) -> Rich:
