@@ -18,6 +18,7 @@ from kvorum.sim.plan import MEMBER_KINDS, Mix, Plan, Strike, draw_plan
 from kvorum.sim.run import Simulation, judged
 from kvorum.sim.shrink import run_plan
 from kvorum.sim.steward import Steward
+from support import planted
 
 _STRIKES = 40
 _SECONDS = 25.0
@@ -80,6 +81,16 @@ def test_an_id_that_comes_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(MemberTable, "_check_add", forgetful)
     assert "id reused" in found(range(10))
+
+
+def test_two_changes_at_once_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted.two_changes_in_flight(monkeypatch)
+    assert "one change at a time" in found(range(20), "contest")
+
+
+def test_a_change_before_an_own_entry_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted.change_before_an_own_commit(monkeypatch)
+    assert "own term first" in found(range(20), "contest transfer")
 
 
 def test_a_member_that_does_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
