@@ -61,12 +61,7 @@ def _orders(*steps: str) -> str:
     return "".join(tables)
 
 
-LIVE = (
-    _HEAD
-    + _lasting((*_LINKS, *_GATES, *_PROCESSES, *_CLIENTS), 0.5)
-    + _orders("reset_clients all", "transfer_leader follower", "restart n1", "compact")
-    + _orders("defrag follower", "add_member", "replace_member n4", "remove_member n5")
-    + """
+_DAMAGED = """
 [[step]]
 when = "write"
 do = "kill"
@@ -99,6 +94,19 @@ do = "fail_fsync"
 target = "follower"
 for_s = 0.5
 """
+LIVE = (
+    _HEAD
+    + _lasting((*_LINKS, *_GATES, *_PROCESSES, *_CLIENTS), 0.5)
+    + _orders("reset_clients all", "transfer_leader follower", "restart n1", "compact")
+    + _orders("defrag follower", "add_member", "replace_member n4", "remove_member n5")
+    + _DAMAGED
+)
+SIM = (
+    _HEAD
+    + _lasting((*_LINKS, *(g for g in _GATES if g[0] != "stall"), *_PROCESSES), 0.5)
+    + _orders("transfer_leader follower", "restart n1", "compact")
+    + _orders("add_member", "replace_member n4", "remove_member n5")
+    + _DAMAGED
 )
 ETCD = (
     _HEAD

@@ -275,9 +275,9 @@ def test_wrong_input_is_code_two(tmp_path: Path) -> None:
     assert f"{file}:7: do: 'isolte' is not known; did you mean 'isolate'?" in done.stderr
     assert drill("run", "no-such-drill").returncode == 2
     assert drill("run", "leader-killed", "--stage", "moon").returncode == 2
-    refused = drill("run", "member-replaced", "--stage", "sim")
+    refused = drill("run", "client-cut", "--stage", "sim")
     assert refused.returncode == 2
-    assert "replace_member is refused on stage sim" in refused.stderr
+    assert "cut_clients is refused on stage sim" in refused.stderr
     runs = tmp_path / "runs"
     given = ["--endpoints", "127.0.0.1:1", "--stage", "live", "--dir", str(runs)]
     refused = drill("run", "leader-killed", *given)

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from kvorum.check import records as r
 from kvorum.drill.facts import Facts, Moment, Progress, Stopped, unheard
@@ -25,6 +25,8 @@ from kvorum.drill.targets import NoTarget, cut_links, resolve
 from kvorum.drill.words import DEADLY, LINK_WORDS, WORDS
 
 __all__ = ["Facts", "Moment", "Progress", "Runner", "Stopped", "unheard"]
+
+T = TypeVar("T")
 
 _POLL_S = 0.02
 _TELL_S = 0.2  # Between two words about progress.
@@ -241,23 +243,31 @@ class Runner:
                 task.cancel()
                 await asyncio.wait([task])
 
-    async def _names(self, step: Step, roles: tuple[str, ...]) -> tuple[str, ...]:
-        """Roles as names; a leader is waited for."""
+    async def _names(self, roles: tuple[str, ...]) -> tuple[str, ...]:
+        """Roles as names."""
+        return await self._found(
+            lambda: resolve(roles, self._stage.view(), self._rng, self._before)
+        )
+
+    async def _found(self, find: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+        """What ``find`` finds, as soon as there is somebody: a leader is waited for."""
         end_s = self._stage.now_s() + _TARGET_S
         while True:
             try:
-                return resolve(roles, self._stage.view(), self._rng, self._before)
+                return find()
             except NoTarget:
                 if self._stage.now_s() >= end_s:
                     raise
             await self._tick()
 
     async def _inject(self, step: Step) -> None:
-        names = await self._names(step, step.targets)
+        names = await self._names(step.targets)
         links: tuple[tuple[str, str], ...] = ()
         if step.do in LINK_WORDS:
-            to = await self._names(step, step.to)
-            links = cut_links(step.do, self._stage.view(), names, to, self._rng)
+            to = await self._names(step.to)
+            links = await self._found(
+                lambda: cut_links(step.do, self._stage.view(), names, to, self._rng)
+            )
         fault = Fault(step, names, links)
         view, began_s = self._stage.view(), self._stage.now_s()
         self._note("step", fault.words)
@@ -276,7 +286,7 @@ class Runner:
         self._reigns.hit(fault, view, began_s)
 
     async def _order(self, step: Step) -> None:
-        names = await self._names(step, step.targets)
+        names = await self._names(step.targets)
         view, began_s = self._stage.view(), self._stage.now_s()
         shown = f"{step.do.replace('_', ' ')} {' and '.join(names)}".strip()
         self._note("step", shown)
