@@ -228,3 +228,65 @@ def test_an_interrupted_drill_keeps_its_recording(tmp_path: Path) -> None:
     history = read_history((tmp_path / "history.ndjson").read_text().splitlines())
     assert [fault.kind for fault in history.faults] == ["kill"]
     assert not (tmp_path / "verdict.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("rejoin_member", "n2 runs; only a dead one can rejoin"),
+        ("corrupt_wal", "n2 runs; only a dead one's log is damaged"),
+    ],
+)
+def test_what_needs_a_dead_member_says_so(word: str, why: str, tmp_path: Path) -> None:
+    text = SHORT.replace(
+        'do = "isolate"\ntarget = "leader"\nfor_s = 1', f'do = "{word}"\ntarget = "n2"'
+    )
+    text = text.replace('do = "kill"\ntarget = "leader"', 'do = "kill"\ntarget = "n1"')
+    verdict = run(
+        scenario_of(text.replace('when = "new_leader"\nafter_s = 0.5', "at_s = 4")), tmp_path
+    )
+    assert [f.name for f in verdict.findings if not f.ok] == ["steps"]
+    assert why in failures(verdict)[0]
+
+
+MEMBERS = """
+name = "members"
+title = "Everything about members"
+learn = "Nothing."
+length_s = 16
+[[step]]
+at_s = 1
+do = "add_member"
+learner = true
+[[step]]
+at_s = 3
+do = "remove_member"
+target = "leader"
+[[step]]
+when = "new_leader"
+after_s = 1
+do = "kill"
+target = "n4"
+[[step]]
+when = "dead"
+after_s = 0.5
+do = "rejoin_member"
+target = "n4"
+[[step]]
+when = "write"
+after_s = 1
+do = "isolate"
+target = "n4"
+for_s = 2
+"""
+
+
+def test_members_keep_their_names_when_they_rejoin(tmp_path: Path) -> None:
+    verdict = run(scenario_of(MEMBERS), tmp_path)
+    assert failures(verdict) == []
+    moments = json.loads((tmp_path / "timeline.json").read_text())
+    said = [moment["text"] for moment in moments]
+    assert any(text.startswith("n4 added as a learner, votes after") for text in said)
+    assert "n4 back under a new id, and voting" in said
+    history = read_history((tmp_path / "history.ndjson").read_text().splitlines())
+    assert "n4" in {dump.member for dump in history.dumps} and len(history.dumps) == 3
