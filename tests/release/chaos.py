@@ -75,7 +75,9 @@ def scenario(seed: int, nodes: int, length_s: float, wanted: Sequence[str] = KIN
         if not deck:
             deck = rng.sample(first, len(first)) + rng.sample(able, min(3, len(able)))
         kind = deck.pop(0)
-        at_s = _dealt(deal, kind, max(at_s, deal.free_s.get(kind, 0.0)))
+        # Who is killed cannot say any more what else was done to it.
+        free = deal.free_s.values() if kind == "kill_all" else [deal.free_s.get(kind, 0.0)]
+        at_s = _dealt(deal, kind, max(at_s, *free, 0.0))
     # A lock's keys are nobody's recorded writes; without locks every revision needs an author. With
     # them, revisions that are compacted away could not be judged.
     locks = 2 if rng.random() < 0.25 else 0

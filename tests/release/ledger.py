@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Sequence
 
 from kvorum.client import Client
@@ -52,7 +53,8 @@ class Writers:
         self._endpoints = list(endpoints)
         self._number = number
         self._tasks: list[asyncio.Task[None]] = []
-        self.terms: dict[int, asyncio.Event] = {}
+        self.unanswered = 0
+        self.longest_s = 0.0
 
     async def __aenter__(self) -> Writers:
         self._tasks = [asyncio.create_task(self._write()) for _ in range(self._number)]
@@ -63,17 +65,12 @@ class Writers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def after(self, term: int) -> asyncio.Event:
-        """Set once a write is acknowledged in a later term than this."""
-        return self.terms.setdefault(term, asyncio.Event())
-
     async def _write(self) -> None:
         async with Client(self._endpoints, timeout_s=2.0, dial_timeout_s=0.5) as client:
             while True:
+                began_s = time.monotonic()
                 done = await self._ledger.write(client)
+                self.longest_s = max(self.longest_s, time.monotonic() - began_s)
                 if done is None:
+                    self.unanswered += 1
                     await asyncio.sleep(0.02)
-                    continue
-                for term, event in self.terms.items():
-                    if done.header.raft_term > term:
-                        event.set()
