@@ -78,6 +78,9 @@ log = logging.getLogger(__name__)
 # behind.
 _GC_THRESHOLDS = (50_000, 20, 1_000)
 
+# How often a leader that stops looks whether whom it hands over to is still there.
+_HEIR_LOOK_S = 0.02
+
 Services = Callable[[Node], Collection[Any]]
 
 
@@ -419,17 +422,33 @@ class Member:
 
     async def _hand_over(self) -> None:
         """Give the leadership to a voter that is connected, if one takes it in time."""
-        node = self.node
-        connected = {x.id for x in self._peers.figures() if x.connected}
-        voters = [id_ for id_ in node.raft.conf.voters if id_ in connected]
-        progress = {x.member: x.match for x in node.raft.status().progress}
-        if not voters:
-            return
-        target = max(voters, key=lambda id_: progress.get(id_, 0))
         try:
-            await node.transfer_leader(target, timeout_s=self.config.election_timeout_ms / 1000)
-        except KvorumError as error:
+            async with asyncio.timeout(self.config.election_timeout_ms / 1000):
+                while self.node.is_leader and (heir := self._heir()) is not None:
+                    await self._hand_over_to(heir)
+        except (KvorumError, TimeoutError) as error:
             log.warning("could not hand the leadership on", extra={"error": str(error)})
+
+    def _heir(self) -> int | None:
+        """Of the voters that are connected the one with the longest log."""
+        connected = self._connected()
+        progress = {x.member: x.match for x in self.node.raft.status().progress}
+        voters = [id_ for id_ in self.node.raft.conf.voters if id_ in connected]
+        return max(voters, key=lambda id_: progress.get(id_, 0), default=None)
+
+    def _connected(self) -> set[int]:
+        return {x.id for x in self._peers.figures() if x.connected}
+
+    async def _hand_over_to(self, heir: int) -> None:
+        """Returns when the heir leads, or is going itself: all members may stop at once."""
+        transfer = asyncio.ensure_future(self.node.transfer_leader(heir))
+        try:
+            while not transfer.done() and heir in self._connected():
+                await asyncio.wait((transfer,), timeout=_HEIR_LOOK_S)
+        finally:
+            transfer.cancel()
+        if transfer.done() and not transfer.cancelled():
+            transfer.result()
 
     def _close_disks(self) -> None:
         self._queries.close()

@@ -6,6 +6,7 @@ Long because each scenario builds, breaks and judges a cluster, and is read best
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,21 @@ def test_a_slow_fsync_slows_the_answer(tmp_path: Path) -> None:
         assert node.statistics().fsync.max_us >= 290_000
 
     with_cluster(tmp_path, 1, test)
+
+
+def test_members_that_stop_all_at_once_wait_for_nobody_to_take_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(c: Cluster) -> None:
+        leader = c.member(await c.leader())
+        # So long would the leader wait for whom it hands over to.
+        leader.config = dataclasses.replace(leader.config, election_timeout_ms=LONG_MS)
+        async with asyncio.timeout(PATIENCE_S / 2):
+            await c.stop_all()
+        told = [record.getMessage() for record in caplog.records]
+        assert "could not hand the leadership on" not in told
+
+    with_cluster(tmp_path, 3, test)
 
 
 def test_the_leadership_is_handed_on_and_at_a_stop_too(tmp_path: Path) -> None:
