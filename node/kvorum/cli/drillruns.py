@@ -50,10 +50,10 @@ def runs(name: str | None, directory: Path | None, limit: int, write_out: str) -
         click.echo(json.dumps([_entry(one) for one in found[:limit]]))
         return
     for one in found[:limit]:
-        stall, leader = (one.figures.get(key) for key in ("write_stall_s", "new_leader_s"))
         shown = [f"{one.folder.name:<34}", f"{one.when:%Y-%m-%d %H:%M}", f"{one.word:<10}"]
-        shown += [f"new leader {leader:.2f} s"] * (leader is not None)
-        shown += [f"stall {stall:.2f} s"] * (stall is not None)
+        for key, words in (("new_leader_s", "new leader"), ("write_stall_s", "stall")):
+            value = one.figures.get(key)
+            shown += [] if value is None else [f"{words} {value:.2f} s"]
         click.echo("  ".join(shown))
     if len(found) > limit:
         click.echo(f"{len(found) - limit} more; --limit shows them", err=True)
