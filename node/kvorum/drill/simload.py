@@ -13,6 +13,7 @@ from kvorum.check import records as r
 from kvorum.drill.plan import Plan
 from kvorum.drill.recorder import Recorder
 from kvorum.drill.scenario import Load
+from kvorum.drill.simdoors import Doors
 from kvorum.errors import UNKNOWN_OUTCOME
 from kvorum.machine import commands, results
 from kvorum.machine.events import DELETE, Event
@@ -36,12 +37,18 @@ class Caller:
     """Asks the members and records what they say. ``number`` is the client's."""
 
     def __init__(
-        self, world: World, nodes: Sequence[SimNode], recorder: Recorder, number: int
+        self,
+        world: World,
+        nodes: Sequence[SimNode],
+        recorder: Recorder,
+        number: int,
+        doors: Doors,
     ) -> None:
         self.world = world
         self.nodes = nodes
         self.recorder = recorder
         self.number = number
+        self.doors = doors
         self._asked = 0
 
     def ask(self, request: r.Request, then: Then) -> None:
@@ -56,7 +63,14 @@ class Caller:
         """Ask one member."""
         self._asked += 1
         call = _Call(self, node, request, then)
-        node.ask(_input(self.number << 32 | self._asked, request, self.world), call.answered)
+        doors = self.doors
+        sent = _input(self.number << 32 | self._asked, request, self.world)
+
+        def answered(outcome: Outcome) -> None:
+            doors.through(node.id, lambda: call.answered(outcome))
+
+        doors.enter(call)
+        doors.through(node.id, lambda: node.ask(sent, answered))
         self.world.after(int(_PATIENCE_S * _US), call.give_up)
 
 
@@ -65,6 +79,7 @@ class _Call:
 
     def __init__(self, caller: Caller, node: SimNode, request: r.Request, then: Then) -> None:
         self._caller = caller
+        self.member = node.id
         self._member = f"n{node.id}"
         self._request = request
         self._then = then
@@ -75,7 +90,7 @@ class _Call:
         """The member says something."""
         if self._over:
             return
-        self._over = True
+        self._close()
         recorder, who = self._caller.recorder, self._caller.number
         if isinstance(outcome, Done):
             answer = _answer(self._request, outcome.value)
@@ -97,8 +112,17 @@ class _Call:
     def give_up(self) -> None:
         """It took too long."""
         if not self._over:
-            self._over = True
+            self._close()
             self._fail("DEADLINE_EXCEEDED", True)
+
+    def broken(self) -> None:
+        """The connection is gone, and nobody knows what became of the request."""
+        self._close()
+        self._fail("UNAVAILABLE", True)
+
+    def _close(self) -> None:
+        self._over = True
+        self._caller.doors.leave(self)
 
     def _fail(self, error: str, unknown: bool) -> None:
         unknown = unknown and not isinstance(self._request, r.Range)
@@ -190,8 +214,14 @@ class Follower:
     """A watcher of everything from the first revision, at one member after another."""
 
     def __init__(
-        self, world: World, nodes: Sequence[SimNode], recorder: Recorder, stream: int
+        self,
+        world: World,
+        nodes: Sequence[SimNode],
+        recorder: Recorder,
+        stream: int,
+        doors: Doors,
     ) -> None:
+        self._doors = doors
         self._world = world
         self._nodes = nodes
         self._recorder = recorder
@@ -231,12 +261,30 @@ class Follower:
                 prev_kv=True,
             )
         )
-        node.sinks[self._stream] = self._taken
+        node.sinks[self._stream] = self._sent
         spec = WatchSpec(b"\0", b"\0", start, prev_kv=True)
-        node.handle(i.WatchClose(self._stream), i.WatchCreate(self._stream, spec))
+        opening = i.WatchClose(self._stream), i.WatchCreate(self._stream, spec)
+        self._doors.enter(self)
+        self._doors.through(node.id, lambda: node.handle(*opening))
 
-    def _taken(self, node: SimNode, deliver: e.Deliver) -> None:
-        if node is not self._node or node.boots != self._boot:
+    @property
+    def member(self) -> int:
+        """The member it is connected with, 0 for none."""
+        return self._node.id if self._node is not None else 0
+
+    def broken(self) -> None:
+        """The connection is gone: another watch goes on behind what was seen."""
+        node = self._node
+        assert node is not None
+        self._end(0, 0)
+        node.handle(i.WatchClose(self._stream))
+
+    def _sent(self, node: SimNode, deliver: e.Deliver) -> None:
+        watch = self._watch
+        self._doors.through(node.id, lambda: self._taken(node, deliver, watch))
+
+    def _taken(self, node: SimNode, deliver: e.Deliver, watch: int) -> None:
+        if watch != self._watch or node is not self._node or node.boots != self._boot:
             return
         for item in deliver.items:
             self._item(item)
@@ -257,6 +305,7 @@ class Follower:
     def _end(self, revision: int, compact_revision: int) -> None:
         """The watch is over, by its member's word or by its member's end."""
         self._node = None
+        self._doors.leave(self)
         now = self._recorder.now()
         seen = r.Seen(self._watch, now, revision, canceled=True, compact_revision=compact_revision)
         self._recorder.history.add(seen)

@@ -11,6 +11,7 @@ from kvorum.check import records as r
 from kvorum.drill.recorder import Recorder
 from kvorum.drill.scenario import Scenario, Step
 from kvorum.drill.simchanges import SimChanges
+from kvorum.drill.simdoors import Doors
 from kvorum.drill.simload import Caller, Client, Follower, LeaseHolder
 from kvorum.drill.simtools import Dumper, LinkNetwork
 from kvorum.drill.stage import Digest, Fault, Link, NodeView, StageError, View
@@ -56,7 +57,8 @@ class SimStage:
         self._faults: list[Fault] = []
         self._actors: list[Client | LeaseHolder] = []
         self._followers: list[Follower] = []
-        self._orderer = Caller(self._world, self._nodes, self.recorder, _ORDERER)
+        self._doors = Doors()
+        self._orderer = Caller(self._world, self._nodes, self.recorder, _ORDERER, self._doors)
 
     def _make(self, number: int, voters: tuple[int, ...]) -> SimNode:
         count = self._scenario.shape.snapshot_count or _SNAPSHOT_COUNT
@@ -127,13 +129,15 @@ class SimStage:
         """Start clients, lease holders and watchers."""
         load = self._scenario.load
         for n in range(load.clients):
-            caller = Caller(self._world, self._nodes, self.recorder, n + 1)
+            caller = Caller(self._world, self._nodes, self.recorder, n + 1, self._doors)
             self._actors.append(Client(caller, load))
         for n in range(load.leases):
-            caller = Caller(self._world, self._nodes, self.recorder, _LEASE_FROM + n)
+            caller = Caller(self._world, self._nodes, self.recorder, _LEASE_FROM + n, self._doors)
             self._actors.append(LeaseHolder(caller, load))
         for n in range(load.watchers):
-            follower = Follower(self._world, self._nodes, self.recorder, _STREAM_FROM + n)
+            follower = Follower(
+                self._world, self._nodes, self.recorder, _STREAM_FROM + n, self._doors
+            )
             self._followers.append(follower)
         for actor in (*self._actors, *self._followers):
             actor.start()
@@ -172,6 +176,9 @@ class SimStage:
         """Begin a fault. The proof is the state of the world afterwards."""
         self._faults.append(fault)
         do = fault.step.do
+        if do == "cut_clients":
+            held = sum(self._doors.shut(node.id) for node in self._named(fault.names))
+            return f"nothing passes between clients and {' and '.join(fault.names)}: {held} held"
         if fault.links:
             self._weather()
             return f"{len(fault.links)} one-way links bent"
@@ -231,6 +238,8 @@ class SimStage:
     def _mend(self, node: SimNode, do: str) -> None:
         if do in ("kill", "fail_fsync") and not node.alive:
             node.start()
+        elif do == "cut_clients":
+            self._doors.open(node.id)
         elif do == "disk_full":
             node.disks.heal()
         elif do == "slow_history":
@@ -287,6 +296,11 @@ class SimStage:
                 node.start()
             refused = [f"{self._names[n.id]} refuses: {n.out}" for n in self._named(names) if n.out]
             return "; ".join(refused) or f"{' and '.join(names)} booted"
+        if step.do == "reset_clients":
+            broken = sum(self._doors.slam(node.id) for node in self._named(names))
+            if not broken:
+                raise StageError(f"no client was connected with {' and '.join(names)}")
+            return f"{broken} connections with {' and '.join(names)} reset"
         if step.do == "corrupt_wal":
             return self._corrupt(names)
         if step.do == "transfer_leader":

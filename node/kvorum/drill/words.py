@@ -25,7 +25,6 @@ _NO_GATE = "real etcd has no fault gate for it; kvorum's own nodes have (--stage
 _ETCD_LOSS = "a TCP proxy cannot lose messages of a stream; use delay or sever, or --stage live"
 _NO_SIM_DEFRAG = "a simulated node has no database file to defragment; use --stage live or etcd"
 _NO_FULL = "real etcd's disk cannot be filled from outside without filling this machine's"
-_SIM_DOORS = "a simulated client has no connection to hold up; use --stage live or etcd"
 _SIM_PLACES = "a simulated node comes by no failpoint; use --stage live, or `kvorum sim`"
 _ETCD_REJOIN = (
     "real etcd has no way back for a damaged member; use replace_member, as its manual does"
@@ -105,12 +104,10 @@ _ALL: tuple[Word, ...] = (
         "cut_clients",
         "hold back everything between clients and the target",
         True,
-        refused={"sim": _SIM_DOORS},
     ),
     Word(
         "reset_clients",
         "break every connection between clients and the target off",
-        refused={"sim": _SIM_DOORS},
     ),
     Word(
         "disk_full",
