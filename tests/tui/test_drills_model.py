@@ -14,7 +14,7 @@ from kvorum_tui.drill_export import run_forms, write
 from kvorum_tui.model import drill_choice
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.drill_choice import catalogue, first_able, matching, places
-from kvorum_tui.model.drill_plan import Picture, plan_lines, planned
+from kvorum_tui.model.drill_plan import Picture, lasting, plan_lines, planned
 from kvorum_tui.model.drill_run import LETTERS, DrillRun
 from kvorum_tui.model.drill_score import scores
 from kvorum_tui.model.records import MemberReport
@@ -35,11 +35,7 @@ def value(run: DrillRun, label: str) -> tuple[str, bool | None]:
 def test_faults_reigns_and_stalls() -> None:
     run = played()
     assert run.state == "running"
-    bar = run.bar_at("n1", 3.0, 3.1)
-    assert bar is not None
-    assert (bar.do, bar.begin_s, bar.end_s) == ("isolate", 2.0, 6.0)
-    assert run.bar_at("n2", 3.0, 3.1) is None
-    assert run.bar_at("n1", 6.1, 6.2) is None
+    assert [(bar.do, bar.begin_s, bar.end_s) for bar in run.bars] == [("isolate", 2.0, 6.0)]
     assert [(reign.leader, reign.term) for reign in run.reigns] == [("n1", 1), (None, 1), ("n2", 2)]
     assert run.new_leader_s == [1.4]
     assert run.stalls() == (pytest.approx(2.0), 0.0)
@@ -203,6 +199,12 @@ def test_the_plan_tells_blast_radius_and_quorum() -> None:
     assert "the quorum is kept" in told
     assert "NO QUORUM" in text_of("quorum-lost")
     assert "8 times" in text_of("flapping-link")
+
+
+def test_what_lasts_is_said() -> None:
+    assert lasting(shipped("leader-removed")) == ["It removes a member, and nobody brings it back."]
+    assert len(lasting(shipped("compaction-under-load"))) == 1
+    assert lasting(shipped("leader-partitioned")) == []
 
 
 def test_steps_on_conditions_are_placed_as_early_as_can_be() -> None:

@@ -232,6 +232,9 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: stopping.set())
     line, _, rest = _first_line(0).partition(b"\n")
+    # Whatever else prints in this process, only lines of ours go where they are read.
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
 
     def listen() -> None:
         if not rest:
@@ -239,7 +242,8 @@ def main() -> int:
         stopping.set()
 
     threading.Thread(target=listen, name="stop", daemon=True).start()
-    work(json.loads(line), _teller(sys.stdout), stopping)
+    with out:
+        work(json.loads(line), _teller(out), stopping)
     return 0
 
 

@@ -1,7 +1,8 @@
 """A drill as it runs: what its process tells becomes bars, leaders, rates and a scorecard.
 
 Times are seconds on the drill's own clock. What is measured meanwhile is as fine as the samples (a
-quarter of a second); the verdict's figures take its place once they are there.
+quarter of a second); the verdict's figures take its place once they are there. How much is kept is
+bounded by what a scenario may be: its length and the number of its steps.
 """
 
 from __future__ import annotations
@@ -54,11 +55,6 @@ class Bar:
     begin_s: float
     due_s: float | None
     end_s: float | None = None
-
-    def covers(self, begin_s: float, end_s: float, now_s: float) -> bool:
-        """Whether it was in force at any time between two moments."""
-        until = self.end_s if self.end_s is not None else now_s
-        return self.begin_s < end_s and until > begin_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,17 +210,6 @@ class DrillRun:
         """Faults in force."""
         return [bar for bar in self.bars if bar.end_s is None]
 
-    def bar_at(self, member: str, begin_s: float, end_s: float) -> Bar | None:
-        """The fault that a member suffers between two moments; the gravest when there are
-        several.
-        """
-        hit = [
-            bar
-            for bar in self.bars
-            if member in bar.members and bar.covers(begin_s, end_s, self.now_s)
-        ]
-        return min(hit, key=lambda bar: bar.do not in HARD, default=None)
-
     def down_at(self, member: str, at_s: float) -> bool:
         """Whether its process was dead."""
         place = bisect_right(self._times, at_s)
@@ -232,7 +217,8 @@ class DrillRun:
 
     def reign_at(self, at_s: float) -> Reign | None:
         """Who led at a moment."""
-        return next((reign for reign in reversed(self.reigns) if reign.at_s <= at_s), None)
+        place = bisect_right(self.reigns, at_s, key=lambda reign: reign.at_s)
+        return self.reigns[place - 1] if place else None
 
     def rate_at(self, begin_s: float, end_s: float) -> float | None:
         """Acknowledged writes a second between two moments; None where nothing is known."""

@@ -45,11 +45,19 @@ class MomentLines(LineList):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.lines: Rich = []
+        self._told: Rich = []
+        self._width = 0
 
     def show(self, lines: Rich) -> None:
         """All lines."""
         at_end = self.scroll_offset.y >= self.max_scroll_y
-        self.lines = folded(lines, max(20, self.scrollable_content_region.width))
+        width = max(20, self.scrollable_content_region.width)
+        known = len(self._told)
+        if width != self._width or lines[:known] != self._told:
+            self.lines, known = [], 0
+        # Only what is new: a drill of many steps tells thousands of lines, often.
+        self.lines += folded(lines[known:], width)
+        self._told, self._width = lines, width
         self.changed()
         if at_end:
             end = max(0, len(self.lines) - self.page_rows)

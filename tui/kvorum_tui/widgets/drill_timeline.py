@@ -6,7 +6,9 @@ a dead process is x, and a time without any acknowledged write is an underscore.
 
 from __future__ import annotations
 
-from kvorum_tui.model.drill_run import HARD, LETTERS, DrillRun
+import math
+
+from kvorum_tui.model.drill_run import HARD, LETTERS, Bar, DrillRun
 from kvorum_tui.widgets.paint import Line, Painted
 
 NAME_CELLS = 7
@@ -71,8 +73,10 @@ class DrillTimeline(Painted):
         return cell * step, (cell + 1) * step
 
     def _member(self, run: DrillRun, line: Line, name: str, cells: int) -> Line:
+        """Faults cover reigns, and death both."""
         leads = bool(run.reigns) and run.reigns[-1].leader == name and not run.over
         line.cell(name, NAME_CELLS - 1, "good" if leads else "bold")
+        bars = _bars(run, name, cells)
         before: object = None
         since = 0
         for cell in range(cells):
@@ -80,25 +84,22 @@ class DrillTimeline(Painted):
             if begin > run.now_s:
                 line.add("·", "faint")
                 continue
-            bar = run.bar_at(name, begin, end)
+            bar, dead = bars[cell], run.down_at(name, end)
             reign = run.reign_at(end)
+            shown: object = bar or ("down" if dead else reign)
+            since = since + 1 if shown is before else 0
+            before = shown
             if bar is not None:
-                ink = "bad" if bar.do in HARD else "warn"
-                dead = run.down_at(name, end)
                 fill = "x" if dead else "▓" if bar.do in HARD else "▒"
-                line.add(LETTERS.get(bar.do, "?") if before is not bar else fill, ink)
-                before = bar
-            elif run.down_at(name, end):
+                ink = "bad" if bar.do in HARD else "warn"
+                line.add(fill if since else LETTERS.get(bar.do, "?"), ink)
+            elif dead:
                 line.add("x", "bad")
-                before = "down"
             elif reign is not None and reign.leader == name:
-                since = since + 1 if before is reign else 0
                 label = f"L{reign.term}"
                 line.add(label[since] if since < len(label) else "━", f"term{reign.term % 8}")
-                before = reign
             else:
                 line.add("─", "faint")
-                before = None
         return line
 
     def _writes(self, run: DrillRun, line: Line, cells: int) -> Line:
@@ -124,6 +125,22 @@ class DrillTimeline(Painted):
         for sign, ink in row:
             line.add(sign, ink)
         return line
+
+
+def _bars(run: DrillRun, name: str, cells: int) -> list[Bar | None]:
+    """The fault of a member in each cell; the gravest where there are several."""
+    found: list[Bar | None] = [None] * cells
+    for bar in run.bars:
+        if name not in bar.members:
+            continue
+        end_s = run.now_s if bar.end_s is None else bar.end_s
+        first = min(cells - 1, int(bar.begin_s / run.length_s * cells))
+        last = min(cells - 1, max(first, math.ceil(end_s / run.length_s * cells) - 1))
+        for cell in range(first, last + 1):
+            other = found[cell]
+            if other is None or other.do not in HARD or bar.do in HARD:
+                found[cell] = bar
+    return found
 
 
 def legend(run: DrillRun) -> str:
