@@ -1,9 +1,10 @@
-"""A log damaged where it was synced: the member says so, and comes back without its vote."""
+"""A log damaged where it was synced, or lost: the member says so, and comes back without a vote."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from random import Random
 
 import pytest
 from cluster.storm import Storm
+from cluster.test_tls import sample, tls_of
 from kvorum.client import Client
-from support.clusters import ClusterHandle
+from support.clusters import ClusterHandle, wait_until
 
 Launch = Callable[..., ClusterHandle]
 
@@ -109,3 +111,122 @@ def test_a_member_with_a_corrupt_log_rejoins_under_writers(
         await asyncio.to_thread(cluster.restart, gone)
 
     asyncio.run(Storm(cluster.endpoints, writers=2).run(worst))
+
+
+def others_of(cluster: ClusterHandle, victim: str) -> str:
+    """The endpoints that still answer."""
+    return ",".join(cluster.endpoint(name) for name in cluster.names if name != victim)
+
+
+def end_of_start(cluster: ClusterHandle, name: str) -> str:
+    """Start a member that cannot start; how it ended."""
+    cluster.restart(name, wait=False)
+    wait_until(lambda: cluster.view(name).state == "dead", f"{name} ends")
+    return cluster.view(name).ending
+
+
+def come_back(cluster: ClusterHandle, victim: str, *words: str) -> None:
+    """``kvorum rejoin`` with these flags to its end; the member is started when it says so."""
+    data_dir = cluster.view(victim).data_dir
+    rejoining = command("rejoin", str(data_dir), "--endpoints", others_of(cluster, victim), *words)
+    aside = data_dir / "member.broken-1"
+    wait_until(
+        lambda: (
+            rejoining.poll() is not None or (aside.exists() and not (data_dir / "rejoin").exists())
+        ),
+        "the directory is made",
+    )
+    cluster.restart(victim, wait=False)
+    code, said = ended(rejoining)
+    assert (code, "has caught up and votes" in said) == (0, True), said
+
+
+def promote(cluster: ClusterHandle, victim: str, id_: int, *words: str) -> None:
+    """Give the learner its vote as soon as it may have one."""
+    flags = ["--endpoints", others_of(cluster, victim), *words]
+
+    def voted() -> bool:
+        code, said = ended(command("member", "promote", f"{id_:x}", *flags))
+        assert code == 0 or "can only promote a learner member which is in sync" in said, said
+        return code == 0
+
+    wait_until(voted, f"{victim} votes")
+
+
+def test_rejoin_over_tls(tmp_path: Path) -> None:
+    """Members and commands show certificates to one another, the one that comes back as before."""
+    with sample("tls3", tmp_path) as cluster:
+        tls = tls_of(cluster)
+        words = ["--cacert", str(tls.ca_cert), "--cert", str(tls.cert), "--key", str(tls.key)]
+        victim = cluster.followers()[0]
+
+        async def ids() -> dict[str, int]:
+            async with Client(others_of(cluster, victim).split(","), tls=tls) as client:
+                await client.put("k", "v")
+                return {each.name: each.id for each in (await client.cluster.members()).members}
+
+        before = asyncio.run(ids())
+        cluster.kill9(victim)
+        flip(cluster.view(victim).data_dir, Random(2))
+        assert end_of_start(cluster, victim) == "exited with status 65"
+        come_back(cluster, victim, *words)
+        after = asyncio.run(ids())
+        assert after.keys() == before.keys()
+        assert {name for name in after if after[name] != before[name]} == {victim}
+
+        async def here() -> bytes | None:
+            async with Client([cluster.endpoint(victim)], tls=tls) as client:
+                return (await client.get("k")).value
+
+        assert asyncio.run(here()) == b"v"
+
+
+def test_rejoin_with_an_empty_directory_where_users_are_known(kvorum_cluster: Launch) -> None:
+    """Nothing tells who it was: whoever runs the command does, and only root may."""
+    cluster = kvorum_cluster(3, heartbeat_ms=50, election_ms=500, flags=["--bcrypt-cost=4"])
+    victim = cluster.followers()[0]
+    data_dir = cluster.view(victim).data_dir
+
+    async def prepare() -> int:
+        async with Client(cluster.endpoints) as client:
+            await client.put("k", "v")
+            await client.auth.user_add("root", "secret")
+            await client.auth.grant_role("root", "root")
+            await client.auth.user_add("u", "secret")
+            found = await client.cluster.members()
+            await client.auth.enable()
+        return next(each.id for each in found.members if each.name == victim)
+
+    was = asyncio.run(prepare())
+    cluster.kill9(victim)
+    shutil.rmtree(data_dir / "member")
+    # It does not start as if it had never voted.
+    assert end_of_start(cluster, victim) == "exited with status 1"
+    assert f"member {was:x} has already been bootstrapped" in cluster.log(victim)
+    flags = ["--endpoints", others_of(cluster, victim)]
+    code, said = ended(command("rejoin", str(data_dir), *flags, "--user=root:secret"))
+    assert code == 3 and "name the member with --member" in said, said
+    who = [f"--member={was:x}"]
+    code, said = ended(command("rejoin", str(data_dir), *flags, *who, "--user=u:secret"))
+    assert code != 0 and "permission denied" in said, said
+    words = [*flags, *who, "--user=root:secret", "--no-wait"]
+    code, said = ended(command("rejoin", str(data_dir), *words))
+    assert code == 0 and "once it runs and has caught up: kvorum member promote" in said, said
+    cluster.restart(victim, wait=False)
+
+    async def found() -> dict[str, int]:
+        async with Client(
+            others_of(cluster, victim).split(","), user="root", password="secret"
+        ) as client:
+            return {each.name: each.id for each in (await client.cluster.members()).members}
+
+    wait_until(lambda: victim in asyncio.run(found()), f"{victim} has a name")
+    id_ = asyncio.run(found())[victim]
+    assert id_ != was
+    promote(cluster, victim, id_, "--user=root:secret")
+
+    async def here() -> bytes | None:
+        async with Client([cluster.endpoint(victim)], user="root", password="secret") as client:
+            return (await client.get("k")).value
+
+    assert asyncio.run(here()) == b"v"

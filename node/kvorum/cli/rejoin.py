@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -21,6 +22,8 @@ from kvorum.cli.output import Failed, InvalidInput, say
 if TYPE_CHECKING:
     from kvorum.client.cluster import Member
     from kvorum.server.rejoin import Plan, Rejoin
+
+_T = TypeVar("_T")
 
 _RETRY_S = 0.5
 # A cluster takes changes when all that it needs have been connected for five seconds.
@@ -113,19 +116,28 @@ async def _remove(line: Line, plan: Plan) -> None:
     from kvorum.client.errors import ClientError
     from kvorum.errors import Condition
 
+    try:
+        await _patiently(lambda: line.client.cluster.remove(plan.member_id))
+    except ClientError as error:
+        if error.condition is not Condition.MEMBER_NOT_FOUND:
+            raise
+        return  # An earlier try did it.
+    say(f"removed member {plan.member_id:x}")
+
+
+async def _patiently(change: Callable[[], Awaitable[_T]]) -> _T:
+    """Ask for a change of members until the cluster is healthy enough to take it, within bounds."""
+    from kvorum.client.errors import ClientError
+    from kvorum.errors import Condition
+
     deadline = time.monotonic() + _UNHEALTHY_S
     while True:
         try:
-            await line.client.cluster.remove(plan.member_id)
+            return await change()
         except ClientError as error:
-            if error.condition is Condition.MEMBER_NOT_FOUND:
-                return  # An earlier try did it.
             if error.condition is not Condition.UNHEALTHY or time.monotonic() > deadline:
                 raise
-            await asyncio.sleep(_RETRY_S)
-            continue
-        say(f"removed member {plan.member_id:x}")
-        return
+        await asyncio.sleep(_RETRY_S)
 
 
 async def _admit(line: Line, place: Rejoin, plan: Plan) -> int:
@@ -136,7 +148,8 @@ async def _admit(line: Line, place: Rejoin, plan: Plan) -> int:
     found = await line.client.cluster.members()
     new = next((each for each in found.members if _is_planned(each, plan)), None)
     if new is None:
-        new, found = await line.client.cluster.add(plan.peer_urls, learner=True)
+        added = await _patiently(lambda: line.client.cluster.add(plan.peer_urls, learner=True))
+        new, found = added
         say(f"added learner {new.id:x} at {','.join(new.peer_urls)}")
     members = [
         table.Member(each.id, each.name, each.peer_urls, each.client_urls, each.is_learner)
