@@ -167,40 +167,48 @@ def test_every_bit_of_the_newest_record_without_a_mark() -> None:
                 replay(log.disk)
 
 
-def test_every_bit_of_a_segment_head_and_the_seam() -> None:
-    log = make_log(5, 60, segment_bytes=4096)
+def test_every_bit_on_both_sides_of_every_seam() -> None:
+    """What a segment begins with, its first record, its last one and its end."""
+    log = make_log(5, 24, segment_bytes=4096)
     names = segment_names(log.disk)
     assert len(names) > 4
-    for name in (names[0], names[2], names[-1]):
+    flipped = 0
+    for name in names:
         whole = bytes(log.disk._seen[name].data)
-        spots = [*range(160), *range(len(whole) - 96, len(whole))]
-        for offset in spots:
-            for bit in (0, 3, 7):
+        head, *_ = ends = record_ends(whole)
+        spots = {*range(head + HEADER_BYTES), *range(ends[-2] - HEADER_BYTES, len(whole))}
+        for offset in sorted(spots):
+            for bit in range(8):
                 log.disk.flip_bit(name, offset, bit)
                 with pytest.raises(WalCorrupt) as corrupt:
                     replay(log.disk)
                 assert corrupt.value.file == name
                 log.disk.flip_bit(name, offset, bit)
+                flipped += 1
+    assert flipped > 8 * len(names) * 100
     assert log.open().entries == log.entries
 
 
-def test_a_cut_at_every_byte_around_a_seam() -> None:
-    log = make_log(6, 60, segment_bytes=4096)
+def test_a_cut_at_every_byte_of_a_segment_before_the_newest() -> None:
+    """Down to nothing, at every seam: other segments follow, so that nothing is merely torn."""
+    log = make_log(6, 30, segment_bytes=4096)
     names = segment_names(log.disk)
-    older = names[1]
-    whole = bytes(log.disk._seen[older].data)
-    *_, last_end, end_record = record_ends(whole)
-    assert end_record - last_end == HEADER_BYTES, "the END record is a bare header"
-    for size in range(len(whole) - 400, len(whole)):
-        log.disk._seen[older].data = bytearray(whole[:size])
-        if size >= last_end:
-            # Only the END record is missing: a crash right after rotation leaves this.
-            assert replay(log.disk).entries == log.entries
-        else:
-            with pytest.raises(WalCorrupt) as corrupt:
-                replay(log.disk)
-            assert corrupt.value.file == older
-    log.disk._seen[older].data = bytearray(whole)
+    assert len(names) > 5
+    for number, older in enumerate(names[:-1]):
+        whole = bytes(log.disk._seen[older].data)
+        *_, last_end, end_record = record_ends(whole)
+        assert end_record - last_end == HEADER_BYTES, "the END record is a bare header"
+        # One of them whole, of the others what is near the seam.
+        for size in range(0 if number == 1 else len(whole) - 300, len(whole)):
+            log.disk._seen[older].data = bytearray(whole[:size])
+            if size >= last_end:
+                # Only the END record is missing: a crash right after rotation leaves this.
+                assert replay(log.disk).entries == log.entries
+            else:
+                with pytest.raises(WalCorrupt) as corrupt:
+                    replay(log.disk)
+                assert corrupt.value.file == older
+        log.disk._seen[older].data = bytearray(whole)
     newest = bytes(log.disk._seen[names[-1]].data)
     for size in range(record_ends(newest)[0]):
         log.disk._seen[names[-1]].data = bytearray(newest[:size])
