@@ -25,7 +25,6 @@ ELSEWHERE = {
     "M7": "ids are remembered by the machine's member table",
     "M12": "addresses are carried by the driver",
     "P3": "waiters belong to the replica",
-    "P4": "the bound on commit minus applied is the replica's",
 }
 
 
