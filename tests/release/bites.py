@@ -23,7 +23,7 @@ from kvorum.drill.scenario import Step
 from kvorum.drill.stage import Fault, StageError
 from kvorum.drill.words import LINK_WORDS
 
-_NEAR_S = 0.25  # A log's stamps and ours are of one clock, but lines are written a little later.
+_NEAR_S = 0.5  # A log's stamps and ours are of one clock, but lines are written a little later.
 _REFUSED_S = 30.0
 _AFTER_S = 8.0  # Within this a member that was started has said what it found.
 # What a member's own gate tells of, beside links.
