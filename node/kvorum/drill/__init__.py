@@ -15,11 +15,21 @@ are lifted and the members agree again, the recording goes to the checkers of :m
 what they find and what the runner measured is the verdict (:mod:`kvorum.drill.verdict`).
 
 Nothing outlives a drill: each fault has a duration, the runner lifts all of them at its end
-whatever happened, and members lift them by themselves when there is no runner any more.
+whatever happened, and members lift them by themselves when there is no runner any more. Processes
+that a drill started are on a leash (:mod:`kvorum.cluster.leash`) and end with it, kill -9 included;
+its recording is on disk while it grows, and can be judged as far as it goes.
 
-Who does what: ``words`` the vocabulary; ``scenario``, ``reading``, ``lines`` the file; ``stage``
-what a stage is; ``targets`` who is meant by a role; ``runner`` the course of things; ``plan``,
-``recorder`` what clients ask and what is kept of it; ``simload``, ``simtools``, ``liveload`` the
-clients; ``eye``, ``gates``, ``proxies``, ``changes``, ``dump`` the parts of a stage of processes;
-``judging``, ``verdict``, ``report`` the end.
+Who does what:
+
+- the file: ``words`` the vocabulary, ``scenario``, ``reading``, ``lines``; ``preview`` what will be
+  hit, ``places`` where drills and runs are
+- the course: ``stage`` what a stage is, ``targets`` who is meant by a role, ``runner``, ``reigns``
+  who led when, ``facts`` what is seen and told
+- clients: ``plan`` what they ask, ``recorder`` what is kept of it, ``simload``, ``simtools``,
+  ``simchanges`` in simulation, ``liveload`` on processes
+- a stage of processes: ``shape`` which cluster, ``access`` how it is spoken to, ``eye`` who
+  answers, ``deeds`` what is done to processes, ``gates`` to themselves, ``proxies`` between
+  members, ``doors`` before clients, ``changes`` in the cluster, ``dump`` the end of a recording
+- the end: ``judging``, ``verdict``, ``report``; ``kept``, ``journal``, ``recording`` the folder;
+  ``picture``, ``sidebyside``, ``chart`` drawings; ``runs``, ``compare`` earlier runs
 """
