@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from kvorum.drill.processes import refusal_of_given
+from kvorum.drill.runs import RunSummary
 from kvorum.drill.words import WORDS
 from kvorum.errors import ConfigError
 from kvorum_tui.drill_export import run_forms, write
 from kvorum_tui.model import drill_choice
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.drill_choice import catalogue, first_able, matching, places
+from kvorum_tui.model.drill_kept import kept_run
 from kvorum_tui.model.drill_plan import Picture, lasting, plan_lines, planned
 from kvorum_tui.model.drill_run import LETTERS, DrillRun
 from kvorum_tui.model.drill_score import scores
@@ -93,6 +96,18 @@ def test_export(tmp_path: Path) -> None:
     assert table["faults"][0]["members"] == ["n1"]
     assert "time to new leader" in written[1].read_text()
     assert write(run_forms(run), tmp_path / "one.txt") == [tmp_path / "one.txt"]
+
+
+def test_a_damaged_folder_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "scenario.toml").write_text(shipped("ring").text)
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    summary = RunSummary("ring", "sim", 1, when, None, {}, tmp_path)
+    with pytest.raises(ConfigError, match=r"cannot be read back.*timeline\.json"):
+        kept_run(summary, "")
+    (tmp_path / "timeline.json").write_text("[]")
+    (tmp_path / "history.ndjson").write_text('{"run":{"format":1,"members":["n1"]}}\n{"op":{}}\n')
+    with pytest.raises(ConfigError, match="line 2"):
+        kept_run(summary, "")
 
 
 # --- where ----------------------------------------------------------------------------------------

@@ -64,7 +64,12 @@ def test_a_simulated_drill_from_the_list_to_the_comparison(data: Path) -> None:
         await shows(pilot, "0001 sim", "0002 sim", "time to new leader", "E runs it there")
         await pilot.press("enter")
         await shows(pilot, f"0002-{QUICK}-sim", "Figures")
-        await pilot.press("escape", "e")
+        await pilot.press("escape", "right", "v")
+        await shows(pilot, "simulated, run 0001", "PASSED", "i▓▓▓", "L1━━", "✓ write stall", "____")
+        assert _current(app).verdict["figures"] == first
+        await pilot.press("c")
+        await shows(pilot, "0001 sim")
+        await pilot.press("e")
         await answer(pilot, app, "enter")
         table = data / f"{QUICK}-2-runs.txt"
         await until(pilot, table.is_file, "the comparison exported")

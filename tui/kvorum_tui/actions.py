@@ -204,7 +204,7 @@ ACTIONS: tuple[Action, ...] = (
         "drills",
         "v",
         "run view",
-        "The drill that runs, or the last one: timeline, scorecard, verdict",
+        "A run over time with scorecard and verdict: the one here, or an earlier one",
         views="links list runs",
     ),
     Action(

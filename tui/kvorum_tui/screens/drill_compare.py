@@ -91,8 +91,9 @@ class RunTable(LineList):
         left = f"← {self.first}" if self.first else ""
         line = self.line().cell(f" {left}", LABEL_CELLS, "dim")
         for number in self._shown(width):
-            ink = "cursor" if number == self.column and self.has_focus else "head"
-            line.cell(self.runs[number].label, COLUMN_CELLS, ink)
+            chosen = number == self.column
+            ink = "cursor" if chosen and self.has_focus else "head"
+            line.cell(f"{'▸' * chosen}{self.runs[number].label}", COLUMN_CELLS, ink)
         return line.add(f"{more} →" if more > 0 else "", "dim")
 
     def paint_row(self, number: int, width: int) -> Line:
@@ -131,7 +132,7 @@ class DrillCompareView(Container):
         runs = chosen_runs(await asyncio.to_thread(list_runs, directory), name)
         self.box.border_title = Content(f"Runs of {name}, the newest of each stage first")
         stages = {run.stage for run in runs}
-        hint = "← → choose a run · enter its report"
+        hint = "← → choose a run · enter its report · v its timeline"
         if runs and "etcd" not in stages:
             hint += " · none on etcd yet: E runs it there"
         self.box.border_subtitle = Content(hint)

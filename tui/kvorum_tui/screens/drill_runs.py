@@ -6,6 +6,7 @@ other tabs are looked at, and is stopped and healed when the terminal is left.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from typing import Any
 from kvorum.drill.places import runs_dir
 from kvorum.drill.preview import preview
 from kvorum.drill.scenario import Scenario
+from kvorum.errors import ConfigError
 from textual import on
 
 from kvorum_tui.actions import BY_NAME
@@ -22,6 +24,7 @@ from kvorum_tui.drill_export import comparison_forms, run_forms, write
 from kvorum_tui.drill_process import DrillProcess, Process, Take
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model.drill_choice import WORDS, Place, scenario_path
+from kvorum_tui.model.drill_kept import kept_run
 from kvorum_tui.model.drill_plan import lasting, planned, resolved, worst
 from kvorum_tui.model.drill_run import DrillRun
 from kvorum_tui.screens.drill_compare import DrillCompareView
@@ -53,8 +56,8 @@ class DrillRuns(Pane):
         self.list_view = DrillListView()
         self.run_view = DrillRunView()
         self.compare_view = DrillCompareView()
-        self.current: DrillRun | None = None
-        self.place: Place | None = None
+        self.current: DrillRun | None = None  # The one that runs, or ran last here;
+        self.shown: DrillRun | None = None  # it, or an earlier one read back.
         self.process: Process | None = None
         self.new_process: Callable[[Mapping[str, Any], Take], Process] = DrillProcess
         self.draw_seed: Callable[[], int] = lambda: random.SystemRandom().randrange(SEEDS)
@@ -79,7 +82,7 @@ class DrillRuns(Pane):
         if self.view == "list":
             self.list_view.refresh_at(now)
         elif self.view == "run":
-            self.run_view.show(self.current, self.stopping)
+            self.run_view.show(self.shown, self.stopping)
 
     def back(self) -> bool:
         """Escape: a view up."""
@@ -88,7 +91,7 @@ class DrillRuns(Pane):
         if self.view == "list" and self.list_view.clear_filter():
             self.list_view.drills.focus()
             return True
-        up = {"list": "links", "run": "list", "runs": "run" if self.current else "list"}
+        up = {"list": "links", "run": "list", "runs": "run" if self.shown else "list"}
         self.show_view(up[self.view])
         return True
 
@@ -115,9 +118,11 @@ class DrillRuns(Pane):
         if name == "drill_start":
             return self._why_not_start()
         if name == "drill_show":
-            return "" if self.current else "no drill has run yet"
+            table = self.compare_view.table
+            there = table.current if self.view == "runs" else self.current
+            return "" if there else "no drill has run yet"
         if name in ("drill_again", "drill_new_seed", "drill_etcd", "drill_export"):
-            if self.current is None and self.view == "run":
+            if self.shown is None and self.view == "run":
                 return "no drill has run yet"
             if name == "drill_export":
                 return "" if self.view == "run" or self.compare_view.table.runs else "no run yet"
@@ -137,26 +142,30 @@ class DrillRuns(Pane):
     def _why_not_again(self, name: str) -> str:
         found = self._to_repeat()
         if found is None:
-            return "the scenario of that run is not in the list"
+            return "no run is chosen"
         scenario, place_name, _ = found
         wanted = "etcd" if name == "drill_etcd" else place_name
         there = {place.name: place for place in self.list_view.places(scenario)}
         return there[wanted].why_not
 
+    @property
+    def _here(self) -> str:
+        """What a run on the connected cluster is kept with."""
+        return ",".join(self.kv.session.endpoints)
+
     def _to_repeat(self) -> tuple[Scenario, str, int] | None:
         """The run that a repetition means: the chosen column, or the one in view."""
         if self.view == "runs":
             run = self.compare_view.table.current
-            if run is None:
+            mine = [one for one in self.list_view.scenarios if run and one.name == run.name]
+            if run is None or not mine:
                 return None
-            mine = (one for one in self.list_view.scenarios if one.name == run.name)
-            scenario = next(mine, None)
-            there = run.cluster == ",".join(self.kv.session.endpoints)
-            name = "connected" if there else run.stage
-            return (scenario, name, run.seed) if scenario else None
-        if self.current is None or self.place is None:
+            name = "connected" if run.cluster == self._here else run.stage
+            return mine[0], name, run.seed
+        shown = self.shown
+        if shown is None:
             return None
-        return self.current.scenario, self.place.name, self.current.seed
+        return shown.scenario, "connected" if shown.connected else shown.stage, shown.seed
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -206,7 +215,8 @@ class DrillRuns(Pane):
             run.take(told)
             self._pulse.mark()
 
-        self.current, self.place, self.stopping = run, place, False
+        self.current, self.stopping = run, False
+        self.shown = run
         self.process = process = self.new_process(request, take)
         self.aside(lambda: self._follow(run, process), group="drill")
         self.show_view("run")
@@ -300,8 +310,17 @@ class DrillRuns(Pane):
         """The matrix."""
         self.show_view("links")
 
-    def do_drill_show(self) -> None:
-        """The run."""
+    async def do_drill_show(self) -> None:
+        """The run: the chosen column's, or the one that runs here."""
+        chosen = self.compare_view.table.current
+        if self.view == "runs" and chosen is not None:
+            try:
+                self.shown = await asyncio.to_thread(kept_run, chosen, self._here)
+            except ConfigError as error:
+                self.kv.tell(str(error), "error")
+                return
+        else:
+            self.shown = self.current
         self.show_view("run")
 
     def do_drill_stage(self) -> None:
@@ -325,8 +344,8 @@ class DrillRuns(Pane):
 
     async def do_drill_compare(self) -> None:
         """Runs side by side."""
-        if self.view == "run" and self.current is not None:
-            name = self.current.scenario.name
+        if self.view == "run" and self.shown is not None:
+            name = self.shown.scenario.name
         else:
             chosen = self.list_view.chosen
             if chosen is None:
@@ -350,7 +369,7 @@ class DrillRuns(Pane):
 
     async def do_drill_export(self) -> None:
         """To files of the user's choice."""
-        run, runs = self.current, self.compare_view.table.runs
+        run, runs = self.shown, self.compare_view.table.runs
         if self.view == "runs":
             title, stem = "Export the comparison", f"{runs[0].name}-{len(runs)}-runs"
             forms = comparison_forms(runs)
