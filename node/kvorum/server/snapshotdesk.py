@@ -75,6 +75,10 @@ class SnapshotDesk:
         self._staged: dict[int, Staged] = {}
         self._tokens = 0
         self._installed_index = 0
+        # Files that the log refers to, or soon will: a snapshot that arrives once more, and is not
+        # wanted any more, is the same file. (By the snapshots' thread; by the disk thread.)
+        self._own = set(disk.names())
+        self._installed_name = ""
         # Staged snapshots that are neither installed nor gone.
         self.pending = 0
         # How long it took to write snapshot files, until they were durable.
@@ -98,11 +102,13 @@ class SnapshotDesk:
     def _write(self, effect: SaveSnapshot) -> None:
         self.failpoint("snapshot_cut_before")
         started_ns = time.perf_counter_ns()
+        self._own.intersection_update(self._disk.names())
         file = patiently(
             lambda: self.store.save(effect.meta, effect.revision, encode_image(effect.image)),
             "snapshot",
             self._stopping,
         )
+        self._own.add(file.name)
         self.saves.add((time.perf_counter_ns() - started_ns) // 1000)
         self.failpoint("snapshot_cut_after")
         log.info(
@@ -138,6 +144,7 @@ class SnapshotDesk:
     def _replace(self, store: LogStore, staged: Staged, effect: InstallSnapshot) -> None:
         # On the disk thread.
         self.failpoint("snapshot_install_before")
+        self._installed_name = staged.file.name
         self._history.swap(staged.history)
         self.failpoint("snapshot_install_swapped")
         store.append(effect.hard_state, (), effect.meta, reset=True)
@@ -155,7 +162,9 @@ class SnapshotDesk:
 
     def _remove(self, staged: Staged) -> None:
         staged.history.abort()
-        self._disk.remove(staged.file.name)
+        name = staged.file.name
+        if name not in self._own and name != self._installed_name:
+            self._disk.remove(name)
         self._call(self._settled)
 
     def _settled(self) -> None:
