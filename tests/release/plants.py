@@ -18,8 +18,9 @@ from release.gate import TOP, Deadline, State, slice
 from release.goals import AtLeast
 
 _TESTS = "tests/sim/test_planted_bugs.py"
-# The name of a mistake and the kind of what finds it.
+# The name of a mistake and the kind of what finds it: what was made for it, or any seeds.
 _FOUND = re.compile(r"::test_is_found\[(\w+)-(\w+?)\d*\]$")
+_BY_CHANCE = re.compile(r"::test_is_found_by_chance\[(\w+)\]$")
 # What a hunt through seeds says: the one that found it, counted from 0.
 _SEED = re.compile(r": seed (\d+): ")
 _AT_A_TIME = 4
@@ -54,17 +55,27 @@ def run(state: State, until: Deadline) -> None:
 
 def _count(state: State, passed: set[str]) -> None:
     """Anew each time: what tests there are changes while the project lives."""
-    found = [match for test in passed if (match := _FOUND.search(test))]
-    mistakes = {match[1] for match in found}
+    found = [find for test in passed if (find := found_by(test)) is not None]
+    mistakes = {mistake for mistake, _ in found}
     state.counters["mistakes_found"] = len(mistakes)
     state.counters["tests_passed"] = len(passed)
     for name in state.group("found_by"):
         del state.counters[f"found_by/{name}"]
-    for match in found:
-        state.add(f"found_by/{match[2]}")
+    for _, finder in found:
+        state.add(f"found_by/{finder}")
     state.counters["of_etcds_seventeen"] = sum(
         bool(mistakes.intersection(names)) for names in siblings().values()
     )
+
+
+def found_by(test: str) -> tuple[str, str] | None:
+    """The mistake that a test plants and finds, and by what; None for those that show that nothing
+    is found without one.
+    """
+    if match := _BY_CHANCE.search(test):
+        return match[1], "any_seeds"
+    match = _FOUND.search(test)
+    return (match[1], match[2]) if match else None
 
 
 def siblings() -> dict[str, list[str]]:
@@ -97,7 +108,7 @@ def _some(state: State, tests: list[str]) -> list[str]:
             if not broken:
                 passed.append(test)
                 said = _SEED.search(case.findtext("system-out", ""))
-                if said and _FOUND.search(test):
+                if said and found_by(test) is not None:
                     state.sample("seeds_needed", int(said[1]) + 1)
         return passed
 
