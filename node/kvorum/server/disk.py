@@ -113,14 +113,15 @@ class DiskThread:
                 batch.append(self._queue.get_nowait())
             except queue.Empty:
                 break
-        ticket, sync = 0, False
+        ticket: int | None = None  # 0 is one, too: a commit index before the first entry
+        sync = False
         for item in batch:
             if item is None:
                 self._settle(ticket, sync)
                 return False
             if callable(item):
                 self._settle(ticket, sync)
-                ticket, sync = 0, False
+                ticket, sync = None, False
                 item(self._store)
                 continue
             for effect in item:
@@ -131,9 +132,9 @@ class DiskThread:
         self._statistics = self._store.statistics()
         return True
 
-    def _settle(self, ticket: int, sync: bool) -> None:
+    def _settle(self, ticket: int | None, sync: bool) -> None:
         """Make what was appended durable (or at least written) and report it."""
-        if not ticket:
+        if ticket is None:
             return
         started = time.perf_counter_ns()
         self._store.flush()

@@ -11,6 +11,7 @@ from kvorum import limits
 from kvorum.errors import Condition
 from kvorum.machine import commands
 from kvorum.machine.record import Record
+from kvorum.raft.messages import VoteRequest
 from kvorum.replica import effects as e
 from kvorum.replica import inputs as i
 from kvorum.replica.catchup import fitting
@@ -130,3 +131,30 @@ def test_what_an_event_replaced_counts_for_a_message(monkeypatch: pytest.MonkeyP
     assert len(taken) == 3 and through == gone[3].revision - 1
     Watcher.prev_kv = False
     assert fitting(Watcher(), gone, 99) == (gone, 99)  # type: ignore[arg-type]  # the same
+
+
+def test_a_started_member_that_only_heard_of_a_commitment_can_still_campaign() -> None:
+    """The commit index is its first write; what asks for votes waits for that, and no longer."""
+    elected = Elected()
+    put(elected, 1)
+    node = elected.world.nodes[2]
+    node.crash()
+    node.disk.hard_state = node.disk.hard_state._replace(commit=1)
+    node.start()
+    elected.world.give(1, i.Tick())
+    elected.world.settle()
+    elected.world.give(2, i.Tick())
+    written = [x for member, x in elected.effects if member == 2 and isinstance(x, e.Persist)]
+    assert (written[-1].ticket, written[-1].sync) == (0, False)
+    elected.world.settle()
+    elected.effects.clear()
+    for _ in range(25):
+        elected.world.give(2, i.Tick())
+    elected.world.settle()
+    sent = [
+        m
+        for member, x in elected.effects
+        if isinstance(x, e.Send) and member == 2
+        for m in x.messages
+    ]
+    assert any(isinstance(m, VoteRequest) for m in sent)

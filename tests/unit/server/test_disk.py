@@ -87,6 +87,24 @@ class Reports:
                 await self._changed.wait()
 
 
+def test_what_a_started_node_writes_first_is_reported_too() -> None:
+    """A commit index that is heard of before anything else: it has no ticket of its own, and what
+    the node says next waits for it.
+    """
+    store = Wal.create(MemoryDisk(random.Random(1)), META, salt=1)
+
+    async def run() -> list[int]:
+        reports = Reports()
+        disk = DiskThread(asyncio.get_running_loop(), store, reports.persisted, reports.failed)
+        disk.start()
+        disk.persist((Persist(0, HardState(1, 0, 0), (), False),))
+        await reports.until(lambda: bool(reports.tickets))
+        disk.close()
+        return reports.tickets
+
+    assert asyncio.run(run()) == [0]
+
+
 def test_what_queues_up_during_a_sync_shares_the_next() -> None:
     store = SlowStore()
 
