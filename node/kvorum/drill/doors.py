@@ -41,6 +41,8 @@ class _Door:
             await self._serve(reader, writer)
         except OSError:
             return  # Nobody listens there now: the client's connection ends, too.
+        except asyncio.CancelledError:
+            return  # The doors close. Nobody awaits this task but the server, which would complain.
         finally:
             self.tasks.discard(task)
             self.writers.discard(writer)

@@ -52,6 +52,7 @@ class Facts:
     ``new_leader_s``: for each step that took the leader away, seconds until another led (None:
     nobody did). ``ended_s``: the end of the steps; ``finished_s``: that of the clients' writes.
     ``converged_s``: after the end of all faults, None when it never came to that.
+    ``silent``: members whose digests nobody could get at the end.
     ``failed_steps``: those that could not be done or did not bite.
     """
 
@@ -68,4 +69,5 @@ class Facts:
     healed_s: float = 0.0
     converged_s: float | None = None
     digests: dict[str, Digest] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()
     broken: str = ""

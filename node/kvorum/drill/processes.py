@@ -209,7 +209,10 @@ class ProcessStage:
         """
         assert self._client is not None
         prefix = b"drill/" if not self._given else b"drill/%08x/" % self._rng.getrandbits(32)
-        there = await self._client.range(prefix, prefix=True)
+        try:
+            there = await self._client.range(prefix, prefix=True)
+        except ClientError as error:
+            raise StageError(f"the store cannot be read: {error}") from error
         revision, load = there.header.revision, self._scenario.load
         self.recorder.history.add(r.State(revision, tuple(kept(kv) for kv in there.kvs)))
         self._crowd = Crowd(

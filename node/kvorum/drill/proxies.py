@@ -57,6 +57,8 @@ class Proxies:
             self._tasks.add(task)
             try:
                 await self._serve(member, target_port, reader, writer)
+            except asyncio.CancelledError:
+                return  # The proxies close. Only the server awaits this, and would complain.
             finally:
                 self._tasks.discard(task)
 

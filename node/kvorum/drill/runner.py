@@ -373,8 +373,11 @@ class Runner:
         while True:
             found = await self._stage.digests()
             self.facts.digests = found
-            missing = len(found) < len(self._stage.view().nodes)
-            if (not missing and len(set(found.values())) == 1) or self._stage.now_s() > end_s:
+            names = self._stage.view().names
+            self.facts.silent = tuple(name for name in names if name not in found)
+            if (
+                not self.facts.silent and len(set(found.values())) == 1
+            ) or self._stage.now_s() > end_s:
                 return
             await self._stage.wait(5 * _POLL_S)
 

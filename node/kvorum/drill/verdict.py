@@ -131,7 +131,7 @@ def _figures(facts: Facts, history: r.History, violations: tuple[Violation, ...]
         watch_gaps=kinds.count("watch"),
         wrong_answers=kinds.count("wrong_answer"),
         other_violations=kinds.count(""),
-        digests_equal=len(facts.digests) > 0 and len(set(facts.digests.values())) == 1,
+        digests_equal=not facts.silent and len(set(facts.digests.values())) == 1,
     )
 
 
@@ -184,7 +184,7 @@ def _percentile_ms(answered: list[r.Operation], share: float) -> float | None:
 def _findings(
     scenario: Scenario, facts: Facts, figures: Figures, violations: tuple[Violation, ...]
 ) -> list[Finding]:
-    found = _safety(figures, violations)
+    found = [*_safety(violations), _digests(facts, figures.digests_equal)]
     if facts.broken:
         found.append(Finding("stage", False, facts.broken))
     bad = facts.failed_steps
@@ -193,7 +193,7 @@ def _findings(
     return found + _expected(scenario.expect, facts, figures)
 
 
-def _safety(figures: Figures, violations: tuple[Violation, ...]) -> list[Finding]:
+def _safety(violations: tuple[Violation, ...]) -> list[Finding]:
     found = []
     titles = {
         "lost_acknowledgement": "acknowledged writes that are lost",
@@ -207,9 +207,18 @@ def _safety(figures: Figures, violations: tuple[Violation, ...]) -> list[Finding
         texts = [violation.text for violation in some[:_SHOWN]]
         shown = "; ".join([f"{len(some)} {title}", *texts])
         found.append(Finding(kind or "order", not some, shown))
-    text = "equal on all members" if figures.digests_equal else "not equal, or not told by all"
-    found.append(Finding("digests", figures.digests_equal, text))
     return found
+
+
+def _digests(facts: Facts, equal: bool) -> Finding:
+    told = ", ".join(
+        f"{name} {one.digest & 0xFFFFFFFFFFFFFFFF:x} at {one.position}"
+        for name, one in facts.digests.items()
+    )
+    text = "equal on all members" if equal else told or "nobody tells any"
+    if facts.silent:
+        text += f"; none from {', '.join(facts.silent)}"
+    return Finding("digests", equal, text)
 
 
 def _expected(expect: Expect, facts: Facts, figures: Figures) -> list[Finding]:

@@ -145,6 +145,13 @@ def test_digests_are_equal_or_not(digests: dict[str, Digest], equal: bool) -> No
     assert of(put(1, 1), digests=digests).digests_equal is equal
 
 
+def test_a_member_that_tells_no_digest_is_not_equal() -> None:
+    made = verdict(r.History(operations=even(1)), about=facts(silent=("n3",)))
+    assert made.figures.digests_equal is False
+    (digests,) = [f for f in made.findings if f.name == "digests"]
+    assert digests.text == "n1 7 at 9, n2 7 at 9; none from n3"
+
+
 def test_every_figure_is_in_the_comparison_or_told_by_another() -> None:
     known = {figure.key for figure in FIGURES}
     left = set(Figures.__dataclass_fields__) - known
