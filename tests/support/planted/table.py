@@ -48,7 +48,7 @@ def rows() -> list[tuple[str, str, str, str]]:
             mistake.name.replace("_", " "),
             mistake.words,
             mistake.source,
-            "; ".join(finder.words for finder in mistake.found_by),
+            "; ".join([f.words for f in mistake.found_by] + ["any simulation"] * mistake.by_chance),
         )
         for mistake in MISTAKES
     ]

@@ -218,7 +218,6 @@ REPLICATION = (
         "thesis 3.5",
         Text("raft/figure7_follower_logs_diverge", r"- .*n7.* reject hint"),
         Focused(3, "cut pause contest", READS, DIFFER),
-        by_chance=True,
     ),
     mistake(
         replication.older_term_committed_by_count,
