@@ -16,7 +16,9 @@ streamed both ways: a chunk is all that is ever in memory.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import google_crc32c
@@ -45,7 +47,8 @@ class Snapshots:
     """The snapshot files of one directory; see ``interface.SnapshotStore``.
 
     ``report`` hears of every broken file (its error names file, offset and reason). OSErrors of the
-    disk pass through.
+    disk pass through. Several may be in the making at once, on different threads, even of one name:
+    the state at an index is one, so that whichever is finished last is as good as the other.
     """
 
     def __init__(
@@ -57,13 +60,16 @@ class Snapshots:
         self._disk = disk
         self._report = report
         self._keep = keep
+        self._begun = itertools.count()
+        self._purging = threading.Lock()
         for name in disk.names():
             if name.endswith(_TEMPORARY):
                 disk.remove(name)
 
     def begin(self, meta: SnapshotMeta, revision: int) -> Writer:
         """See ``interface.SnapshotStore.begin``."""
-        return Writer(self._disk, meta, revision, self._purge)
+        draft = f"{snapshot_name(meta)}.{next(self._begun)}{_TEMPORARY}"
+        return Writer(self._disk, draft, meta, revision, self._purge)
 
     def save(self, meta: SnapshotMeta, revision: int, chunks: Iterable[bytes]) -> SnapshotFile:
         """See ``interface.SnapshotStore.save``. Nothing is left behind when the stream or the disk
@@ -136,31 +142,40 @@ class Snapshots:
         self._disk.sync_directory()
 
     def _purge(self) -> None:
-        for name in self.names()[: -self._keep]:
-            self._disk.remove(name)
-        broken = [name for name in self._disk.names() if name.endswith(_SUFFIX + _BROKEN)]
-        for name in broken[: -self._keep]:
-            self._disk.remove(name)
+        with self._purging:
+            for name in self.names()[: -self._keep]:
+                self._disk.remove(name)
+            broken = [name for name in self._disk.names() if name.endswith(_SUFFIX + _BROKEN)]
+            for name in broken[: -self._keep]:
+                self._disk.remove(name)
 
 
 class Writer:
     """A snapshot file in the making; see ``interface.SnapshotWriter``."""
 
     def __init__(
-        self, disk: Disk, meta: SnapshotMeta, revision: int, finished: Callable[[], None]
+        self,
+        disk: Disk,
+        draft: str,
+        meta: SnapshotMeta,
+        revision: int,
+        finished: Callable[[], None],
     ) -> None:
         self._disk = disk
         self._meta = meta
         self._revision = revision
         self._finished = finished
         self._name = snapshot_name(meta)
+        self._draft = draft
         self._hash = hashlib.blake2b(digest_size=32)
         self._count = self._size = 0
-        if self._name + _TEMPORARY in disk.names():
-            disk.remove(self._name + _TEMPORARY)
-        self._file: File | None = disk.create(self._name + _TEMPORARY)
+        self._file: File | None = disk.create(draft)
         header = encode_snapshot(SnapshotMark(meta, False)) + _REVISION.pack(revision)
-        self._file.append(_MAGIC + _frame(header))
+        try:
+            self._file.append(_MAGIC + _frame(header))
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, chunk: bytes) -> None:
         """Append body bytes, of any length."""
@@ -180,7 +195,7 @@ class Writer:
         file.sync()
         file.close()
         self._file = None
-        self._disk.rename(self._name + _TEMPORARY, self._name)
+        self._disk.rename(self._draft, self._name)
         self._disk.sync_directory()
         self._finished()
         return SnapshotFile(self._name, self._meta, self._revision, self._size)
@@ -190,7 +205,7 @@ class Writer:
         if self._file is not None:
             self._file.close()
             self._file = None
-            self._disk.remove(self._name + _TEMPORARY)
+            self._disk.remove(self._draft)
 
     def _open(self) -> File:
         if self._file is None:

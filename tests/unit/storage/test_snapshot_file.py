@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
+from kvorum.failpoints import Failpoints, parse
 from kvorum.raft.types import ConfState, SnapshotMeta
+from kvorum.storage.failing import FailingDisk
+from kvorum.storage.filesystem import RealDisk
 from kvorum.storage.interface import SnapshotBroken
 from kvorum.storage.memory import MemoryDisk
 from kvorum.storage.snapshot_file import Snapshots, snapshot_name
@@ -138,3 +142,36 @@ def test_files_without_a_marker_can_be_swept_at_a_start() -> None:
     unmarked = [snapshot_name(meta(1)), snapshot_name(meta(4))]
     assert snapshots.discard_unmarked([meta(2), meta(3)]) == unmarked
     assert snapshots.names() == [snapshot_name(meta(2)), snapshot_name(meta(3))]
+
+
+def test_two_of_one_name_in_the_making() -> None:
+    """An own one, and the leader's of the same index: whoever is first, the file is whole."""
+    disk = MemoryDisk(Random(1))
+    snapshots, broken = store(disk)
+    for first in (0, 1):
+        writers = [snapshots.begin(meta(7), 3) for _ in range(2)]
+        for writer in writers:
+            writer.write(b"sta")
+        writers[first].write(b"te")
+        saved = writers[first].finish()
+        assert snapshots.load() == saved
+        writers[1 - first].write(b"te")
+        assert writers[1 - first].finish() == saved
+        assert b"".join(snapshots.chunks(saved)) == b"state"
+        left = snapshots.begin(meta(7), 3)
+        left.abort()
+        assert snapshots.load() == saved
+        assert disk.names() == [saved.name]
+    assert broken == []
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
+def test_one_that_finds_no_room_leaves_nothing(tmp_path: Path, nth: int) -> None:
+    """Not from its first byte on, however often it is tried."""
+    points = Failpoints(parse(f"snap_write_before=raise(ENOSPC)@{nth}"))
+    disk = FailingDisk(RealDisk(tmp_path), "snap", points.hit)
+    snapshots = Snapshots(disk, lambda broken: None)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space left"):
+            snapshots.save(meta(7), 3, [b"a", b"b"])
+        assert list(tmp_path.iterdir()) == []
