@@ -91,6 +91,15 @@ def _members_at_most(boot: Boot, kept: list[Entry]) -> set[int]:
 
 def _check_membership(found: FoundState, kept: list[Entry], own: int) -> None:
     boot = found.boot
+    last = kept[-1].index if kept else boot.snapshot.index
+    if boot.history_applied > last:
+        # A snapshot's installation broke off. What follows would take indexes the history counts
+        # as written.
+        raise FatalError(
+            f"the history has entries up to {boot.history_applied}, the log ends at {last}: remove "
+            f"{found.database.path} and start again; it is made anew from the log",
+            Exit.BAD_DATA,
+        )
     gone = own in boot.machine.members.removed or (ConfChangeOp.REMOVE, own) in _steps(kept)
     if gone:
         raise FatalError("a removed member cannot be forced to be a new cluster", Exit.BAD_DATA)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from kvorum.config import NodeConfig
+from kvorum.history.database import parts
+from kvorum.history.rows import Batch
+from kvorum.history.writer import HistoryWriter
 from kvorum.machine import commands
 from kvorum.machine.members import Member
 from kvorum.raft import membership
@@ -150,6 +153,22 @@ def test_a_removed_member_is_not_forced(disk: Disk) -> None:
     write(disk, 1, change(1, ConfChangeOp.REMOVE, commands.MemberRemove(OWN)))
     with pytest.raises(FatalError, match="a removed member cannot be forced"):
         make_alone(disk.open())
+
+
+def test_a_history_ahead_of_the_log_is_not_built_upon(disk: Disk) -> None:
+    """What is left when the installation of a leader's snapshot broke off between the two."""
+    disk.open(first())
+    write(disk, 1, put(1))
+    found = disk.open()
+    writer = HistoryWriter(found.database, lambda durable: None, lambda error: None)
+    assert writer.append(Batch([], 9, 2, 1))
+    writer.close()
+    with pytest.raises(FatalError, match=r"up to 9, the log ends at 1: remove .*history\.duckdb"):
+        make_alone(disk.open())
+    disk.close()
+    for part in parts(disk.places.history):
+        part.unlink(missing_ok=True)
+    assert [entry.index for entry in make_alone(disk.open()).boot.entries] == [1, 2, 3]
 
 
 def test_a_joiner_without_data_is_found_again_and_not_forced(disk: Disk) -> None:
