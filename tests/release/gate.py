@@ -293,6 +293,8 @@ def again(name: str) -> str:
 
 def commit() -> str:
     """The tree that runs, in short, with a word if it is changed; "" outside a repository."""
+    if shutil.which("git") is None:
+        return ""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
     return done.stdout.strip()

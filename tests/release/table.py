@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,8 +164,10 @@ def machine() -> str:
     )
     memory_gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     system = platform.system()
-    etcd = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=False)
-    beside = etcd.stdout.splitlines()[0] if etcd.returncode == 0 else "no etcd"
+    beside = "no etcd"
+    if shutil.which("etcd"):
+        said = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=True)
+        beside = said.stdout.splitlines()[0].replace(" Version:", "")
     return (
         f"{len(os.sched_getaffinity(0))} cores ({model}), {memory_gib:.0f} GiB of memory, {system} "
         f"{platform.release().partition('-')[0]}, Python {platform.python_version()}, "
