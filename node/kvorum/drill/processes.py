@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kvorum.check import records as r
 from kvorum.client import Client
-from kvorum.client.errors import ClientError
+from kvorum.client.errors import ClientError, CompactedError
 from kvorum.cluster.file import ClusterSpec
 from kvorum.cluster.rundir import ClusterError, RunDir
 from kvorum.cluster.supervisor import Interrupted, Supervisor
@@ -323,12 +323,15 @@ class ProcessStage:
         return f"{broken} connections with {' and '.join(names)} reset"
 
     async def _compact(self, keep: int) -> str:
-        assert self._client is not None
+        assert self._client is not None and self._crowd is not None
         newest = (await self._client.get("drill")).header.revision
         revision = max(1, newest - keep)
         call = self.recorder.call(0, r.Compact(revision))
         try:
             header = await self._client.compact(revision)
+        except CompactedError as error:
+            self._crowd.refused(call, error)
+            return f"compacted at revision {revision} already: nothing was written since"
         except ClientError as error:
             self.recorder.gave_up(call, str(error), unknown=True)
             raise
