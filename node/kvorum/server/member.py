@@ -103,6 +103,7 @@ class Member:
         self._failpoints = Failpoints(config.failpoints) if config.enable_faults else None
         self._failpoint = self._failpoints.hit if self._failpoints is not None else None
         self._listeners: list[Listener] = []
+        self._made = False
         self.node: Node
 
     # --- start ------------------------------------------------------------------------------------
@@ -259,6 +260,7 @@ class Member:
         receiver.admission = self._peer_service.admission
         node.attach(self._disk, self._history, self._snapshots, self._peers)
         self._disk.start()
+        self._made = True
 
     def _replica_config(self, found: FoundState, first_id: int) -> ReplicaConfig:
         config = self.config
@@ -396,7 +398,7 @@ class Member:
 
     async def stop(self) -> None:
         """End in order; bounded in time."""
-        if not hasattr(self, "node"):
+        if not self._made:
             self._doors.close()
             return
         node = self.node
