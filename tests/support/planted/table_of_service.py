@@ -245,7 +245,7 @@ OF_STATE = (
         state.removed_id_comes_back,
         "thesis 4.4; reliability goals, membership",
         Text("machine/members/add_remove", r"\+ member 2 name=- peers=http://d:2380"),
-        Focused(0, "add_voter remove remove_leader replace", READS, "id reused"),
+        Focused(0, "remove add_voter", READS, "id reused"),
     ),
     mistake(
         state.rights_judged_when_proposed,
