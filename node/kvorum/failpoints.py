@@ -58,6 +58,9 @@ HISTORY_NAMES = (
     *("history_commit_before", "history_commit_after"),
     *("history_checkpoint_before", "history_checkpoint_after"),
     *("history_sweep_before", "history_sweep_after"),
+    # Another file takes the place of the history's: before anything, when the old one's log is
+    # gone, when it has.
+    *("history_replace_before", "history_replace_unlogged", "history_replace_after"),
     *("defragment_copied", "defragment_finished", "defragment_installed"),
 )
 SNAPSHOT_NAMES = (

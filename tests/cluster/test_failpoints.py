@@ -75,7 +75,7 @@ async def provoke(member: MemberClient, point: str) -> None:
             if point.startswith(ALONE):
                 # Long enough away that the log of the others does not reach back.
                 await member.faults.inject(LinkFault(), duration_ms=AWAY_MS)
-            elif point.startswith("defragment"):
+            elif point.startswith(("defragment", "history_replace")):
                 await member.maintenance.defragment()
             elif point.startswith("reply"):
                 await member.put("provoked", point)

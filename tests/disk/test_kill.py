@@ -112,7 +112,14 @@ def test_killed_at_every_point_twice_in_a_row(tmp_path: Path, point: str) -> Non
 
 @pytest.mark.parametrize(
     ("point", "whole"),
-    [("defragment_copied", False), ("defragment_finished", True), ("defragment_installed", True)],
+    [
+        ("defragment_copied", False),
+        ("defragment_finished", True),
+        ("history_replace_before", True),
+        ("history_replace_unlogged", True),
+        ("history_replace_after", True),
+        ("defragment_installed", True),
+    ],
 )
 def test_killed_while_defragmenting(tmp_path: Path, point: str, whole: bool) -> None:
     """Twice in a row, then once to the end: one good file each time, with everything durable."""

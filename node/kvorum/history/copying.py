@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from kvorum.history.database import log_path, parts
@@ -39,13 +40,17 @@ def set_aside(path: Path) -> Path:
     return target
 
 
-def replace_history(incoming: Path, path: Path) -> None:
+def replace_history(
+    incoming: Path, path: Path, failpoint: Callable[[str], None] = lambda name: None
+) -> None:
     """Put a closed, checkpointed file in the place of another closed one, surviving a crash midway.
 
-    The old log goes first: it must never be read beside the new file.
+    The old log goes first: it must never be read beside the new file. ``failpoint`` is called with
+    a name where tests crash a node: history_replace_before, _unlogged, _after.
     """
     if log_path(incoming).exists():
         raise ValueError(f"{incoming} has a log: it was not checkpointed and closed")
+    failpoint("history_replace_before")
     descriptor = os.open(incoming, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -53,8 +58,10 @@ def replace_history(incoming: Path, path: Path) -> None:
         os.close(descriptor)
     log_path(path).unlink(missing_ok=True)
     sync_directory(path.parent)
+    failpoint("history_replace_unlogged")
     os.replace(incoming, path)
     sync_directory(path.parent)
+    failpoint("history_replace_after")
 
 
 def remove_history(path: Path) -> None:

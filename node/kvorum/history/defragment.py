@@ -107,7 +107,7 @@ class Defragmentation:
 
     def install(self) -> None:
         """Take the old file's place; it must be checkpointed and closed."""
-        self._incoming.install()
+        self._incoming.install(self._failpoint)
         self._installed = True
         self._failpoint("defragment_installed")
 

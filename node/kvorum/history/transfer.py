@@ -6,7 +6,7 @@ nothing. The swap happens with both closed, see ``copying.replace_history``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -91,11 +91,13 @@ class HistoryImport:
         self._connection.execute("CHECKPOINT")
         self._close()
 
-    def install(self) -> None:
-        """Take the place of the history at ``path``, which must be closed."""
+    def install(self, failpoint: Callable[[str], None] = lambda name: None) -> None:
+        """Take the place of the history at ``path``, which must be closed. ``failpoint``: see
+        ``copying.replace_history``.
+        """
         if not self._closed:
             raise ValueError("the incoming history is not finished")
-        replace_history(self._staging, self._path)
+        replace_history(self._staging, self._path, failpoint)
 
     def abort(self) -> None:
         """Drop what was built."""

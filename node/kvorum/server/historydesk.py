@@ -408,7 +408,7 @@ class HistoryDesk:
         """Put an incoming history in the place of this one. Blocks; called on the disk thread."""
         with self._swap:
             self.writer.abandon()
-            self._change_files(incoming.install)
+            self._change_files(lambda: incoming.install(self._failpoint))
 
     def _change_files(self, install: Callable[[], None]) -> None:
         """Close the file, put another in its place, open that. The writer has ended."""

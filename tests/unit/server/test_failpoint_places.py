@@ -151,7 +151,10 @@ HISTORY = [name for name in NAMES if name.startswith("history_")]
 @pytest.mark.parametrize(
     ("name", "provoke", "by_the_disk"),
     [
-        *[(name, cut_and_compact, True) for name in HISTORY],
+        *[
+            (name, defragment if name.startswith("history_replace") else cut_and_compact, True)
+            for name in HISTORY
+        ],
         ("defragment_installed", defragment, True),
         ("snapshot_cut_before", cut_and_compact, False),
         ("snapshot_cut_after", cut_and_compact, False),
