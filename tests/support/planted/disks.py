@@ -136,7 +136,7 @@ def snapshot_file_not_synced(patch: Patch) -> None:
     original = MemoryFile.sync
 
     def sync(file: MemoryFile) -> None:
-        if not file._name.endswith(".snap.tmp"):
+        if ".snap" not in file._name:
             original(file)
 
     patch.setattr(MemoryFile, "sync", sync)
