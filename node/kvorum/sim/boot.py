@@ -39,6 +39,8 @@ CLUSTER_ID = 0xC1
 SEGMENT_BYTES = 16 * 1024
 
 Note = Callable[[str], None]
+# What a start says of a snapshot file that is not whole.
+SET_ASIDE = "sets a snapshot aside"
 
 
 class CannotStart(Exception):
@@ -119,7 +121,7 @@ class Start:
 
 def start(disks: Disks, member_id: int, first: First, note: Note) -> Start:
     """Read the disks, or prepare them for the first start. Raises CannotStart."""
-    snapshots = Snapshots(disks.snap, lambda broken: note(f"sets a snapshot aside: {broken}"))
+    snapshots = Snapshots(disks.snap, lambda broken: note(f"{SET_ASIDE}: {broken}"))
     metadata = WalMetadata(CLUSTER_ID, member_id)
     if not has_log(disks.log):
         _bootstrap(disks.log, snapshots, metadata, first)

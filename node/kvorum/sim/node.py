@@ -129,6 +129,12 @@ class SimNode:
 
     # --- life -------------------------------------------------------------------------------------
 
+    def _booting(self, told: str) -> None:
+        """A word of a start. One without a whole newest snapshot is possible, but has a reason."""
+        self._say(told)
+        if told.startswith(boot.SET_ASIDE) and not self.damaged:
+            self._world.fail(f"node {self.id} {told}, although nothing harmed its disks")
+
     def start(self) -> None:
         """Boot from the disks, as the server does; what cannot be lived on with puts it ``out``."""
         assert not self.alive
@@ -141,7 +147,7 @@ class SimNode:
             return
         self.boots += 1
         try:
-            begun = boot.start(self.disks, self.id, first, self._say)
+            begun = boot.start(self.disks, self.id, first, self._booting)
         except boot.CannotStart as why:
             world.coverage["boot.refused"] += 1
             world.note(f"n{self.id} is out: {why}")
