@@ -37,7 +37,8 @@ def bare(events: tuple[Event, ...]) -> tuple[Change, ...]:
 class Evidence:
     """Revision by revision, gathered in one pass.
 
-    ``last_dumped`` and ``last_told``: the newest revision of a dump, and of an operation's answer.
+    ``first_dumped`` and ``last_dumped``: the oldest and the newest revision of a dump, or 0.
+    ``last_told``: the newest revision of an operation's answer.
 
     ``writers``: acknowledged operations that made a revision. ``readers``: those that made none, by
     the revision of their answer. ``maybe``: revocations, whose answers do not tell. ``whole``: all
@@ -52,6 +53,7 @@ class Evidence:
         self.whole: dict[int, tuple[Change, ...]] = {}
         self.part: dict[int, dict[bytes, Change]] = {}
         self.dumped: dict[int, str] = {}
+        self.first_dumped = 0
         self.last_dumped = 0
         self.last_told = 0
         self.top = history.state.revision
@@ -135,6 +137,7 @@ class Evidence:
             rows.setdefault(applied.member, {})[applied.revision] = bare(applied.events)
         for member, dump in by_member.items():
             self.top = max(self.top, dump.last)
+            self.first_dumped = min(self.first_dumped or dump.first, dump.first)
             self.last_dumped = max(self.last_dumped, dump.last)
             for revision in range(dump.first, dump.last + 1):
                 changes = rows.get(member, {}).get(revision, ())

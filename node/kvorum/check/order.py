@@ -183,7 +183,7 @@ class Replay:
                 yield Cause(writer.id), events
             return
         whole = self._evidence.whole.get(revision)
-        if not self._closed:
+        if not self._closed and revision >= self._evidence.first_dumped:
             if whole:
                 yield Cause(), self._events(whole)
             return
@@ -197,6 +197,10 @@ class Replay:
             if events and self._fits(revision, events):
                 yield Cause(operation.id), events
         yield from self._endings(revision)
+        if not self._closed:
+            # Compacted before anybody dumped it: of what others wrote, this is what was seen.
+            seen = tuple(self._evidence.part.get(revision, {}).values())
+            yield Cause(), self._events(whole or seen)
 
     def _done(self, operation: Operation) -> tuple[Event, ...]:
         """The events of doing it now; none when it would do nothing, or answer otherwise."""

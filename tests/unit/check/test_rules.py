@@ -146,6 +146,24 @@ def test_an_open_history_takes_the_dump_for_what_others_wrote() -> None:
     assert rules(judged) == ["unexplained"]
 
 
+def test_what_others_wrote_may_be_compacted_before_the_dump() -> None:
+    """Known by what was read of it, or not at all; an operation of unknown fate comes first."""
+    two, four = ONE, Kv(b"k", b"w", 2, 4, 2)
+    reads = (get(1, 1, 2, 2, two), get(2, 7, 8, 4, four))
+    judged = history(*reads, run=Run(closed=False))
+    judged.dumps = [Dump("n1", 5, 5)]
+    judged.applied = [Applied("n1", 5, (Event("PUT", Kv(b"other", b"", 5, 5, 1)),))]
+    assert judge(judged).ok
+    mine = Operation(3, 3, 5, Put(b"k", b"w"), NEVER, None, 0)
+    judged.operations.append(mine)
+    assert judge(judged).ok
+    judged.operations[1] = get(2, 7, 8, 4, two)
+    judged.operations.append(get(4, 9, 10, 4, four))
+    assert rules(judged) == ["wrong_read"]
+    judged.dumps = [Dump("n1", 4, 5)]
+    assert "unexplained" in rules(judged), "a dump that reaches so far knows nothing of it"
+
+
 def test_leases_end_late_in_a_healthy_cluster_only() -> None:
     leased = Kv(b"k", b"v", 2, 2, 1, 7)
     grant = Operation(1, 1, 0, Grant(2), 1, LeaseAnswer(2, 0, 7), 1)
