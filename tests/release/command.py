@@ -107,7 +107,8 @@ def run_all(names: Sequence[str], directory: Path, minutes: float) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGINT)
+    # Not by SIGINT: a shell's background process ignores that.
+    raise KeyboardInterrupt
 
 
 def _say(line: str) -> None:

@@ -92,6 +92,10 @@ class Deadline:
         return max(0.0, self._end_s - time.monotonic())
 
 
+class Recorded(Exception):
+    """Something needed could not be had; that is a violation by now, and the slice ends."""
+
+
 class State:
     """What a slice has done, over all its runs, and where it works.
 
@@ -206,6 +210,8 @@ class State:
         before = len(self.violations)
         try:
             yield place
+        except Recorded:
+            raise
         except Exception as error:
             said = "".join(traceback.format_exception(error))
             (place / "traceback.txt").write_text(said, encoding="utf-8")
@@ -227,15 +233,21 @@ class State:
         """Real processes, with the options of :func:`support.clusters.make_spec`; killed by pid in
         the end. Raising and keeping as in :meth:`scratch`.
         """
+        yielded = False
         with self.scratch() as place:
             handle = ClusterHandle(make_spec(place, nodes, **options), place / "run")
             # However the gate ends, no process outlives it.
             run_dir = RunDir(place / "run")
             handle.supervisor = Supervisor(handle.spec, run_dir, handle.said.append, bound=True)
             try:
-                yield handle.start() if start else handle
+                if start:
+                    handle.start()
+                yielded = True
+                yield handle
             finally:
                 handle.end()
+        if not yielded:
+            raise Recorded
 
     # --- keeping ----------------------------------------------------------------------------------
 
@@ -323,7 +335,7 @@ def run_slice(part: Slice, directory: Path, minutes: float, say: Callable[[str],
 
 
 def _perform(state: State, until: Deadline) -> None:
-    with state.scratch():
+    with contextlib.suppress(Recorded), state.scratch():
         done = state.part.run(state, until)
         if inspect.isawaitable(done):
             asyncio.run(_awaited(done))

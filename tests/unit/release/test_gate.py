@@ -95,6 +95,19 @@ def test_whatever_is_raised_is_a_violation_and_its_place_is_kept(
     assert len(go(part, tmp_path).runs) == 1
 
 
+def test_a_cluster_that_does_not_start_is_one_violation(made: Made, tmp_path: Path) -> None:
+    def starts(state: State, until: Deadline) -> None:
+        with state.cluster(1, flags=("--no-such-flag",)):
+            state.add("inside")
+        state.add("after")
+
+    state = go(made(starts, AtLeast("done", 1)), tmp_path)
+    (found,) = state.violations
+    assert "yield" not in found["what"]
+    assert (Path(found["evidence"]) / "traceback.txt").stat().st_size > 0
+    assert not state.counters
+
+
 def test_mended_violations_are_told_for_ever(made: Made, tmp_path: Path) -> None:
     def breaks(state: State, until: Deadline) -> None:
         state.add("done")
