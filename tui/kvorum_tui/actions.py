@@ -344,6 +344,7 @@ ACTIONS: tuple[Action, ...] = (
         "plus",
         "longer",
         "Faults last longer from now on",
+        shown=False,
         views="links",
     ),
     Action(

@@ -19,8 +19,8 @@ from kvorum.drill.scenario import Scenario
 from kvorum.errors import ConfigError
 from textual import on
 
-from kvorum_tui.actions import BY_NAME
-from kvorum_tui.drill_export import comparison_forms, run_forms, write
+from kvorum_tui import drill_export
+from kvorum_tui.actions import BY_NAME, Action
 from kvorum_tui.drill_process import DrillProcess, Process, Take
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model.drill_choice import WORDS, Place, scenario_path
@@ -99,6 +99,10 @@ class DrillRuns(Pane):
         if self.is_mounted and self.view == "run" and self.kv.pane is self:
             self.refresh_view(self.kv.clock())
             self.kv.refresh_actions()
+
+    def here(self, action: Action) -> bool:
+        """An action that names views belongs to these."""
+        return not action.views or self.view in action.views.split()
 
     # --- can it be done ---------------------------------------------------------------------------
 
@@ -372,28 +376,15 @@ class DrillRuns(Pane):
         run, runs = self.shown, self.compare_view.table.runs
         if self.view == "runs":
             title, stem = "Export the comparison", f"{runs[0].name}-{len(runs)}-runs"
-            forms = comparison_forms(runs)
+            forms = drill_export.comparison_forms(runs)
         elif run is not None:
             title, stem = "Export the run", f"{run.scenario.name}-{run.stage}-{run.seed}"
-            forms = run_forms(run)
+            forms = drill_export.run_forms(run)
         else:
             return
         label = f"Where to; {', '.join(forms)} are written, or only the one that you name"
-        field = Field("path", label, str(Path.cwd() / stem), check=_writable)
+        field = Field("path", label, str(Path.cwd() / stem), check=drill_export.why_not_there)
         given = await self.app.push_screen_wait(Form(title, [field], "Write"))
         if given is not None:
-            written = write(forms, _path(given["path"]))
+            written = drill_export.write(forms, drill_export.path_of(given["path"]))
             self.kv.tell(f"written: {', '.join(str(path) for path in written)}")
-
-
-def _path(text: str) -> Path:
-    return Path(text.strip() or ".").expanduser()
-
-
-def _writable(text: str) -> str:
-    path = _path(text)
-    if not path.name or path.is_dir():
-        return "a file's name is needed"
-    if not path.parent.is_dir():
-        return f"there is no directory {path.parent}"
-    return f"{path} exists already" if path.exists() else ""

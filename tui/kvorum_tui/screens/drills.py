@@ -111,9 +111,10 @@ class DrillsPane(DrillRuns):
 
     def offers(self, action: Action) -> bool:
         """What belongs to the view in front; a drill is stopped only while one runs."""
-        if action.name == "drill_stop":
-            return self.running is not None
-        return action.shown and (not action.views or self.view in action.views.split())
+        if action.name in ("drill_stop", "drill_show"):
+            there = self.running if action.name == "drill_stop" else self.current
+            return there is not None and self.view != "links"
+        return action.shown and self.here(action)
 
     def refresh_at(self, now: float) -> None:
         """Everything here is the present."""

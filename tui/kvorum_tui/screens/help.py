@@ -28,7 +28,7 @@ TERMS: dict[str, str] = {
 def keys_help(pane: Pane) -> Rich:
     """Every action of this tab and of the app, with reasons where one cannot be done."""
     lines: Rich = [[(f"In {dict(TABS)[pane.tab]}", "head")]]
-    lines += [_action(action, pane.reason(action)) for action in of(pane.tab)]
+    lines += [_action(each, pane.reason(each)) for each in of(pane.tab) if pane.here(each)]
     lines += [[], [("Everywhere", "head")]]
     lines += [_action(action, "") for action in of("app")]
     lines += [
@@ -38,7 +38,10 @@ def keys_help(pane: Pane) -> Rich:
         [(f"{'← →':<16}", "accent"), ("close and open a branch; scroll a long line", "text")],
         [(f"{'tab, ⇧tab':<16}", "accent"), ("go from part to part", "text")],
     ]
-    return lines
+    others = [action for action in of(pane.tab) if not pane.here(action)]
+    if others:
+        lines += [[], [("In other views of this tab", "head")]]
+    return lines + [_action(action, "") for action in others]
 
 
 def _action(action: Action, reason: str) -> list[tuple[str, str]]:

@@ -42,6 +42,10 @@ class Pane(Container):
             return READ_ONLY
         return self.why_not(action.name)
 
+    def here(self, action: Action) -> bool:
+        """Whether an action of this tab belongs to the view in front."""
+        return True
+
     def offers(self, action: Action) -> bool:
         """Whether the foot shows an action of this tab now."""
         return action.shown
