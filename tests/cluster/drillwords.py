@@ -8,6 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from kvorum.drill.scenario import Scenario, parse_scenario
+from kvorum.drill.words import WORDS
+
 _HEAD = """
 name = "every-word"
 title = "Every word once"
@@ -42,25 +45,11 @@ _PROCESSES = (("pause", "follower", ""), ("kill", "follower", ""))
 _CLIENTS = (("cut_clients", "all", ""),)
 
 
-def _lasting(words: tuple[tuple[str, str, str], ...], for_s: float) -> str:
-    steps = []
-    for word, target, more in words:
-        who = f'target = "{target}"\n' if target else ""
-        steps.append(f'when = "healed"\ndo = "{word}"\n{who}for_s = {for_s}\n{more}\n')
-    return "".join(f"[[step]]\n{step}" for step in steps)
-
-
-def _orders(*steps: str) -> str:
-    """``word target`` each, when everybody agrees again: members change one at a time."""
-    tables = []
-    for step in steps:
-        word, _, target = step.partition(" ")
-        who = f'target = "{target}"\n' if target else ""
-        tables.append('[[step]]\nwhen = "write"\ndo = "converge"\n')
-        tables.append(f'[[step]]\nwhen = "leader"\ndo = "{word}"\n{who}')
-    return "".join(tables)
-
-
+_ORDERS = (
+    *("reset_clients all", "transfer_leader follower", "restart n1", "compact"),
+    *("defrag follower", "add_member", "replace_member n4", "remove_member n5"),
+)
+_FOR_S = 0.4
 _DAMAGED = """
 [[step]]
 when = "write"
@@ -72,6 +61,16 @@ do = "corrupt_wal"
 target = "n3"
 [[step]]
 when = "dead"
+"""
+_BACK = {
+    "etcd": """
+do = "replace_member"
+target = "n3"
+[[step]]
+when = "write"
+do = "heal"
+""",
+    "": """
 do = "rejoin_member"
 target = "n3"
 [[step]]
@@ -93,44 +92,32 @@ when = "leader"
 do = "fail_fsync"
 target = "follower"
 for_s = 0.5
-"""
-LIVE = (
-    _HEAD
-    + _lasting((*_LINKS, *_GATES, *_PROCESSES, *_CLIENTS), 0.5)
-    + _orders("reset_clients all", "transfer_leader follower", "restart n1", "compact")
-    + _orders("defrag follower", "add_member", "replace_member n4", "remove_member n5")
-    + _DAMAGED
-)
-SIM = (
-    _HEAD
-    + _lasting((*_LINKS, *(g for g in _GATES if g[0] != "stall"), *_PROCESSES), 0.5)
-    + _orders("transfer_leader follower", "restart n1", "compact")
-    + _orders("add_member", "replace_member n4", "remove_member n5")
-    + _DAMAGED
-)
-ETCD = (
-    _HEAD
-    + _lasting((*_LINKS, *_PROCESSES, *_CLIENTS), 0.5)
-    + _orders("reset_clients all", "transfer_leader follower", "restart n1", "compact")
-    + _orders("defrag follower", "add_member", "remove_member n4")
-    + """
-[[step]]
-when = "write"
-do = "kill"
-target = "n3"
-[[step]]
-when = "dead"
-do = "corrupt_wal"
-target = "n3"
-[[step]]
-when = "dead"
-do = "replace_member"
-target = "n3"
-[[step]]
-when = "write"
-do = "heal"
-"""
-)
+""",
+}
+
+
+def able(stage: str) -> set[str]:
+    """The words that a stage has."""
+    return {word.name for word in WORDS.values() if stage not in word.refused}
+
+
+def every_word(stage: str) -> Scenario:
+    """A drill that does everything that a stage can do."""
+    words = able(stage)
+    text = _HEAD
+    for word, target, more in (*_LINKS, *_GATES, *_PROCESSES, *_CLIENTS):
+        if word in words:
+            who = f'target = "{target}"\n' if target else ""
+            text += f'[[step]]\nwhen = "healed"\ndo = "{word}"\n{who}for_s = {_FOR_S}\n{more}\n'
+    for order in _ORDERS:
+        word, _, target = order.partition(" ")
+        if word in words:
+            # When everybody agrees again: members change one at a time.
+            who = f'target = "{target}"\n' if target else ""
+            text += '[[step]]\nwhen = "write"\ndo = "converge"\n'
+            text += f'[[step]]\nwhen = "leader"\ndo = "{word}"\n{who}'
+    text += _DAMAGED + _BACK["etcd" if "rejoin_member" not in words else ""]
+    return parse_scenario(text, Path("every-word.toml"))
 
 
 def moments(folder: Path, kind: str) -> list[str]:

@@ -18,13 +18,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from cluster.drillwords import ETCD, LIVE, bites, held_back, moments
+from cluster.drillwords import able, bites, every_word, held_back, moments
 from kvorum.check.lines import read_history
 from kvorum.check.records import History
 from kvorum.client import Client
 from kvorum.drill.places import drill_names, find_drill
 from kvorum.drill.runs import read_run
-from kvorum.drill.scenario import parse_scenario, read_scenario
+from kvorum.drill.scenario import read_scenario
 from kvorum.drill.words import WORDS
 from support.clusters import ClusterHandle, wait_until
 from support.programs import need_program
@@ -96,18 +96,15 @@ def ran(tmp_path: Path, scenario: str, stage: str, code: int = 0) -> tuple[dict[
     return verdict, read_history((folder / "history.ndjson").read_text().splitlines())
 
 
-def words_of(scenario: str) -> set[str]:
-    return {step.do for step in parse_scenario(scenario, Path("x.toml")).steps}
-
-
 def failed_steps(verdict: dict[str, Any]) -> list[str]:
     return [f"{f['name']}: {f['text']}" for f in verdict["findings"] if not f["ok"]]
 
 
 def test_every_word_bites_on_processes(tmp_path: Path) -> None:
     """Faults are proven by the nodes' own logs: messages lost and held back, fsyncs that waited."""
-    assert words_of(LIVE) == set(WORDS)
-    verdict, history = ran(tmp_path, LIVE, "live")
+    scenario = every_word("live")
+    assert {step.do for step in scenario.steps} == set(WORDS)
+    verdict, history = ran(tmp_path, scenario.text, "live")
     assert failed_steps(verdict) == []
     figures = verdict["figures"]
     assert figures["faults"] == figures["faults_bitten"] == 18
@@ -140,9 +137,9 @@ def test_every_word_bites_on_processes(tmp_path: Path) -> None:
 
 def test_every_word_bites_on_real_etcd(tmp_path: Path) -> None:
     need_program("etcd")
-    able = {word.name for word in WORDS.values() if "etcd" not in word.refused}
-    assert words_of(ETCD) == able
-    verdict, history = ran(tmp_path, ETCD, "etcd")
+    scenario = every_word("etcd")
+    assert {step.do for step in scenario.steps} == able("etcd")
+    verdict, history = ran(tmp_path, scenario.text, "etcd")
     assert failed_steps(verdict) == []
     figures = verdict["figures"]
     assert figures["faults"] == figures["faults_bitten"] == 11
@@ -275,9 +272,9 @@ def test_wrong_input_is_code_two(tmp_path: Path) -> None:
     assert f"{file}:7: do: 'isolte' is not known; did you mean 'isolate'?" in done.stderr
     assert drill("run", "no-such-drill").returncode == 2
     assert drill("run", "leader-killed", "--stage", "moon").returncode == 2
-    refused = drill("run", "client-cut", "--stage", "sim")
+    refused = drill("run", "lossy-network", "--stage", "etcd")
     assert refused.returncode == 2
-    assert "cut_clients is refused on stage sim" in refused.stderr
+    assert "loss is refused on stage etcd" in refused.stderr
     runs = tmp_path / "runs"
     given = ["--endpoints", "127.0.0.1:1", "--stage", "live", "--dir", str(runs)]
     refused = drill("run", "leader-killed", *given)
