@@ -1,4 +1,5 @@
-"""The one command: format, lint, types, import contracts, tests; seconds for each.
+"""The one command: format, lint, types, import contracts, coverage of the pure floors, tests; and
+seconds for each.
 
     python tests/check.py                 everything, by two workers
     python tests/check.py --quick         under two minutes: without what is slow
@@ -28,7 +29,8 @@ TOP = Path(__file__).resolve().parent.parent
 # The order in which tests run: what fails fastest and explains most comes first. A kind is a
 # folder below tests/; one that is missing here runs last.
 KINDS = ["house", "unit", "scripts", "disk", "sim", "api", "tui", "cluster", "compat", "fuzz"]
-# Left out by --quick: real processes, other people's programs, long random runs.
+STAGES = ["format", "lint", "types", "contracts", "coverage", "tests"]
+# Left out by --quick, as is the coverage: real processes, other people's programs, long random runs.
 SLOW_KINDS = {"api", "cluster", "compat", "fuzz", "sim"}
 # Tests wait for processes more than they compute. A file's tests stay together and share clusters.
 WORKERS = ["-n", "2", "--dist", "loadfile"]
@@ -55,9 +57,9 @@ def main() -> int:
         sys.stdout.flush()
         os._exit(status)
     options = parse()
-    stages = ["format", "lint", "types", "contracts", "tests"]
+    stages = [stage for stage in STAGES if not (options.quick and stage == "coverage")]
     kinds = [kind for kind in all_kinds() if not (options.quick and kind in SLOW_KINDS)]
-    if options.only in stages:
+    if options.only in STAGES:
         stages = [options.only]
     elif options.only:
         stages, kinds = ["tests"], [options.only]
@@ -86,7 +88,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--keep-going", action="store_true", help="run every stage, whatever fails")
     parser.add_argument(
         "--only",
-        choices=["format", "lint", "types", "contracts", "tests", *all_kinds()],
+        choices=[*STAGES, *all_kinds()],
         help="one stage, or one kind of tests",
     )
     parser.add_argument("--release", action="store_true", help="the release gate: see its --help")
@@ -113,6 +115,8 @@ def command_of(stage: str, kinds: list[str], quick: bool, extra: list[str]) -> l
     if stage == "contracts":
         # import-linter has no `python -m`; its command lies beside this Python.
         return [str(Path(sysconfig.get_path("scripts")) / "lint-imports"), "--no-logo"]
+    if stage == "coverage":
+        return [sys.executable, str(TOP / "tests" / "house" / "coverage_guard.py")]
     hurry = ["-m", "not slow"] if quick else []
     return [*python, "pytest", *(f"tests/{kind}" for kind in kinds), *hurry, *WORKERS, *extra]
 
