@@ -30,7 +30,7 @@ TOP = Path(__file__).resolve().parent.parent
 # folder below tests/; one that is missing here runs last.
 KINDS = ["house", "unit", "scripts", "disk", "sim", "api", "tui", "cluster", "compat", "fuzz"]
 STAGES = ["format", "lint", "types", "contracts", "coverage", "tests"]
-# Left out by --quick, as is the coverage: real processes, other people's programs, long random runs.
+# Left out by --quick, as is coverage: real processes, programs of others, long random runs.
 SLOW_KINDS = {"api", "cluster", "compat", "fuzz", "sim"}
 # Tests wait for processes more than they compute. A file's tests stay together and share clusters.
 WORKERS = ["-n", "2", "--dist", "loadfile"]
