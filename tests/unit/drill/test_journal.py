@@ -135,3 +135,19 @@ def test_what_was_under_way_when_the_runner_was_killed_is_unknown(tmp_path: Path
     assert "2 requests that were under way count as unknown" in done.stderr
     figures = json.loads(done.stdout)["figures"]
     assert (figures["operations"], figures["unknown"], figures["placed"]) == (9, 2, 1)
+
+
+def test_what_others_wrote_is_no_finding_where_no_member_was_asked(tmp_path: Path) -> None:
+    lines = recorded(9)
+    lines[0] = encode_line(r.Run("x", "live", 1, closed=False, members=("n1",)))
+    del lines[5]
+    (tmp_path / "history.ndjson").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    done = check(tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "1 revisions were made by others, or by locks" in done.stderr
+    # A read that contradicts what is known is one all the same.
+    wrong = r.Operation(50, 2, 200, r.Range(b"k"), 210, r.RangeAnswer(), 9, 2)
+    (tmp_path / "history.ndjson").write_text("\n".join([*lines, encode_line(wrong)]) + "\n")
+    done = check(tmp_path)
+    assert done.exit_code == 1
+    assert [f["rule"] for f in json.loads(done.stdout)["findings"]] == ["wrong_read"]
