@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 
+from kvorum.sim.world import between
 from support import seeds
 
 # One of a hundred, from the middle of the tree's fresh ones.
@@ -34,3 +36,13 @@ def test_traces_do_not_depend_on_the_hash_seed() -> None:
     first = _run("1")
     assert len(first.splitlines()) == len(_AGAIN)
     assert _run("4242") == first
+
+
+def test_chance_is_what_the_library_draws() -> None:
+    one, other = random.Random(3), random.Random(3)
+    for _ in range(2_000):
+        high = other.randint(0, 400_000)
+        low = one.randint(0, 400_000) // 2
+        low, high = sorted((low, high))
+        assert between(one, low, high) == other.randint(low, high)
+    assert one.getstate() == other.getstate()

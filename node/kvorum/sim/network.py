@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kvorum.sim.world import World
+from kvorum.sim.world import World, between
 
 Pairs = list[tuple[int, int]]
 SHAPES = ("halves", "isolate", "deaf", "mute", "one-way", "ring", "bridge", "heal")
@@ -56,7 +56,7 @@ class Network:
             copies = 2
             coverage["network.doubled"] += 1
         for _ in range(copies):
-            delay = rng.randint(weather.delay_us_min, weather.delay_us_max)
+            delay = between(rng, weather.delay_us_min, weather.delay_us_max)
             if rng.random() < weather.spike:
                 delay += rng.randrange(weather.spike_us)
                 coverage["network.late"] += 1

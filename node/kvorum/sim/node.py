@@ -33,7 +33,7 @@ from kvorum.sim.history import SimHistory
 from kvorum.sim.joining import Leaving, Removed, ask_members, keep_links, publish
 from kvorum.sim.network import Network
 from kvorum.sim.properties import Properties
-from kvorum.sim.world import World
+from kvorum.sim.world import World, between
 from kvorum.storage.replay import segment_names
 from kvorum.storage.snapshot_file import Snapshots
 from kvorum.storage.wal import Wal, has_log
@@ -182,7 +182,7 @@ class SimNode:
         self._waiting, self._kept = {}, []
         self._disk = DiskThread(
             self._later,
-            lambda: self._rng.randint(100, self.sync_us_max),
+            lambda: between(self._rng, 100, self.sync_us_max),
             self._disk_died,
             world.coverage,
         )
@@ -434,7 +434,8 @@ class SimNode:
 
     def hear(self, sender: SimNode, happened: i.Input) -> None:
         """Something from a peer; one that was removed is told so instead of being heard."""
-        if self._admits(sender):
+        removed = self.alive and self.replica.machine.members.removed
+        if not removed or self._admits(sender):
             self.handle(happened)
 
     def _admits(self, sender: SimNode) -> bool:
@@ -458,7 +459,7 @@ class SimNode:
         chunks = list(encode_image(effect.image))
         history = self._history.copy(effect.revision, effect.meta.index)
         peer = self.nodes.get(effect.to)
-        delay = self._rng.randint(5_000, 200_000)
+        delay = between(self._rng, 5_000, 200_000)
 
         def arrive() -> None:
             ok = peer is not None and peer.alive and not peer.paused
@@ -560,14 +561,14 @@ class SimNode:
                 i.HistoryAdvanced(self._history.durable_applied, self._history.durable_revision)
             )
 
-        self._later(self._rng.randint(1_000, 60_000) + self.history_us_more, flush)
+        self._later(between(self._rng, 1_000, 60_000) + self.history_us_more, flush)
 
     def _compact_history(self, effect: e.CompactHistory) -> None:
         def compact() -> None:
             self._history.compact(effect.revision)
             self.handle(i.HistoryCompacted(effect.token))
 
-        self._later(self._rng.randint(1_000, 200_000), compact)
+        self._later(between(self._rng, 1_000, 200_000), compact)
 
     def _read_range(self, effect: e.ReadHistoryRange) -> None:
         def read() -> None:
@@ -575,7 +576,7 @@ class SimNode:
             records = () if why else tuple(self._history.records(effect.query))
             self.handle(i.HistoryRecords(effect.token, records, len(records), why))
 
-        self._later(self._rng.randint(500, 20_000), read)
+        self._later(between(self._rng, 500, 20_000), read)
 
     def _read_events(self, effect: e.ReadHistoryEvents) -> None:
         def read() -> None:
@@ -593,4 +594,4 @@ class SimNode:
             )
             self.handle(i.HistoryEvents(effect.token, tuple(events), through))
 
-        self._later(self._rng.randint(500, 20_000), read)
+        self._later(between(self._rng, 500, 20_000), read)

@@ -12,6 +12,16 @@ TRACE_KEPT = 400
 TRACE_KEPT_VERBOSE = 20_000
 
 
+def between(rng: random.Random, low: int, high: int) -> int:
+    """``rng.randint(low, high)``, number for number, in a third of its time."""
+    size = high - low + 1
+    bits = size.bit_length()
+    drawn = rng.getrandbits(bits)
+    while drawn >= size:
+        drawn = rng.getrandbits(bits)
+    return low + drawn
+
+
 class SafetyViolation(AssertionError):
     """Something happened that must never happen. Carries the seed and the moment.
 
