@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-_TEXT_PX = 6.6  # A character of the font, nearly.
+_TEXT_PX = 7.3  # A character of the font, nearly.
 _STYLE = """
 text{font:12px ui-monospace,Menlo,Consolas,monospace;fill:#1f2430}
 .title{font-weight:600;font-size:14px}.soft{fill:#6b7280}.on{fill:#ffffff}.good{fill:#15803d}
@@ -21,15 +21,16 @@ class Chart:
     def __init__(self, width: int) -> None:
         self.width = width
         self._parts: list[str] = []
+        self._under: list[str] = []
 
     def text(self, x: float, y: float, words: str, style: str = "") -> None:
         """A line of text, its left end on the base line at (x, y)."""
         shown = f' class="{style}"' if style else ""
         self._parts.append(f'<text{shown} x="{x:g}" y="{y:g}">{escape(words)}</text>')
 
-    def beside(self, x: float, y: float, words: str, right: float) -> None:
+    def beside(self, x: float, y: float, words: str, right: float, style: str = "") -> None:
         """Text that begins at x, or further left where it would go beyond ``right``."""
-        self.text(max(0.0, min(x, right - len(words) * _TEXT_PX)), y, words)
+        self.text(max(0.0, min(x, right - len(words) * _TEXT_PX)), y, words, style)
 
     def box(
         self,
@@ -49,9 +50,10 @@ class Chart:
         )
 
     def line(self, x: float, y: float, to_x: float, to_y: float, style: str = "") -> None:
-        """A straight line."""
+        """A straight line; ticks go under everything else."""
         look = f' class="{style}"' if style else ""
-        self._parts.append(f'<line{look} x1="{x:g}" y1="{y:g}" x2="{to_x:g}" y2="{to_y:g}"/>')
+        parts = self._under if style == "tick" else self._parts
+        parts.append(f'<line{look} x1="{x:g}" y1="{y:g}" x2="{to_x:g}" y2="{to_y:g}"/>')
 
     def dot(self, x: float, y: float, tip: str) -> None:
         """A small disc."""
@@ -70,7 +72,7 @@ class Chart:
 
     def document(self, height: float, title: str) -> str:
         """Everything, as a whole document."""
-        body = "\n".join(self._parts)
+        body = "\n".join(self._under + self._parts)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width}" height="{height:g}" '
             f'viewBox="0 0 {self.width} {height:g}" role="img">\n<title>{escape(title)}</title>\n'

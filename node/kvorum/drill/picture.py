@@ -17,7 +17,7 @@ from kvorum.drill.recorder import NS, acknowledged_writes
 from kvorum.drill.verdict import Verdict, longest_gap
 
 _BINS = 160
-_LEFT, _RIGHT, _WIDTH = 120, 24, 1180
+_LEFT, _RIGHT, _WIDTH = 150, 24, 1180
 _ROW, _STRIP = 20, 110
 _FAULTS_MAX = 24  # Bars; what is beyond is said in a line.
 _LATENCY_MS = (1, 10, 100, 1_000, 10_000)
@@ -142,7 +142,7 @@ class _Picture:
         for grid_ms in _LATENCY_MS:
             y = base - self._height(grid_ms)
             self.chart.line(_LEFT, y, _WIDTH - _RIGHT, y, "tick")
-            self.chart.text(_LEFT - 44, y + 4, f"{grid_ms}", "soft")
+            self.chart.beside(_LEFT, y + 4, f"{grid_ms}", _LEFT - 6, "soft")
         for place, times in enumerate(took):
             if times:
                 times.sort()
@@ -164,7 +164,7 @@ class _Picture:
         for n in range(int(self.end_s / step) + 1):
             x = self._x(n * step)
             self.chart.line(x, top - 4, x, self.y, "tick")
-            self.chart.text(x, self.y + 18, f"{n * step:g} s", "soft")
+            self.chart.beside(x, self.y + 18, f"{n * step:g} s", _WIDTH - 4, "soft")
 
     def _stall(self, top: int) -> None:
         """The longest time without an acknowledged write, as the verdict has it."""
