@@ -297,8 +297,8 @@ _TABLE = (
         "force-new-cluster",
         _BOOL,
         "false",
-        "Go on alone with this member's data; for the survivor of a lost cluster, once. Terms go on "
-        "in a stretch of their own, so that others of the old cluster cannot be mixed in again.",
+        "Go on alone with this member's data; for the survivor of a lost cluster, once. Its terms "
+        "go on in a stretch of their own: others of the old cluster cannot be mixed in again.",
     ),
     Flag(
         "unsafe-no-fsync", _BOOL, "false", "an acknowledged write is on disk here, always", _REFUSED
