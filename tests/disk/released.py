@@ -46,7 +46,9 @@ def names() -> list[str]:
 def unpack(name: str, directory: Path) -> Any:
     """Put a release's data where :class:`Cluster` has its only member's; what they held."""
     with tarfile.open(RELEASES / f"{name}.tar.xz") as archive:
-        archive.extractall(directory / "n0", filter="data")
+        # Early patch releases of Python 3.11 know no filters; the archive is our own.
+        options: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(directory / "n0", **options)
     return json.loads((RELEASES / f"{name}.json").read_text(encoding="utf-8"))
 
 
