@@ -203,9 +203,13 @@ JOIN_ASK_S = 5.0  # A joiner cannot begin without an answer, so it waits as long
 PEER_STRANGERS_MAX = 4
 PEER_REFUSAL_LOG_S = 30.0  # The same refusal of a peer is logged again after this.
 PEER_REFUSALS_REMEMBERED = 64  # Different ones; more are those of a port scanner.
-# A removed member goes on answering votes for so many election timeouts: the others may not know
-# yet that its removal is committed, and count with it until they do.
+# A removed member goes on answering for so many election timeouts, so that all can hear it, and
+# until a quorum of the others is known to know.
 REMOVED_LINGER_ELECTIONS = 3
+# Where they cannot be reached it ends all the same, and hears them when it is started again.
+REMOVED_LINGER_MAX_ELECTIONS = 60
+# One that was only told waits no longer than this: whom it knows may be long gone.
+REMOVED_TOLD_MAX_ELECTIONS = 6
 # A peer must have been connected for this long to count as healthy in a change of members (etcd).
 RECONFIG_HEALTH_S = 5.0
 # A peer's stream that carried nothing for this long is dead: heartbeats come every tick.

@@ -39,7 +39,7 @@ def changing(seed: int, nodes: int = 3, others: str = "", checkpoint: int = 20) 
 
 def test_every_kind_of_change_bites() -> None:
     done: Counter[str] = Counter()
-    for seed in range(3):
+    for seed in range(4):
         done.update(judged(Simulation(0, plan=changing(seed, others="cut"))).coverage)
     for kind in ("add_learner", "add_voter", "promote", "remove", "remove_leader", "update_urls"):
         assert done[f"strike.{kind}"] and done[f"member.{kind} done"], kind
@@ -58,6 +58,27 @@ def test_clusters_of_all_sizes_change(nodes: int) -> None:
     done = Counter(report.coverage)
     assert done["member.add_voter done"] + done["member.add_learner done"]
     assert report.acknowledged > 100
+
+
+def test_two_become_one_and_four_three_though_one_is_lost() -> None:
+    two: Steward = Simulation(1, plan=changing(1, 2)).steward
+    assert two._may_remove(1) and two._may_remove(2)
+    four = Simulation(1, plan=changing(1, 4))
+    four.nodes[0].out = "for this test"
+    assert [four.steward._may_remove(member) for member in (1, 2, 3, 4)] == [True] * 4
+    # One that is no more can be needed by those that do not know; one that lingers is there.
+    four.nodes[1].gone = True
+    assert four.steward.spare() == -1
+
+
+def test_the_last_ones_go_on_without_those_that_were_removed() -> None:
+    done: Counter[str] = Counter()
+    others = "crash all_down remove remove_leader remove_leader"
+    for seed, nodes in ((0, 2), (1, 2), (2, 2), (0, 4), (1, 4), (2, 4)):
+        plan = changing(seed, nodes, others=others)
+        done.update(judged(Simulation(0, plan=plan)).coverage)
+    assert done["member.remove done"] + done["member.remove_leader done"] > 20
+    assert done["member.left, by its own snapshot"]
 
 
 def found(plans: range, others: str = "") -> str:
@@ -85,7 +106,7 @@ def test_an_id_that_comes_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_two_changes_at_once_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     planted.two_changes_in_flight(monkeypatch)
-    assert "one change at a time" in found(range(20), "contest")
+    assert "one change at a time" in found(range(17, 37), "contest")
 
 
 def test_a_change_before_an_own_entry_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,19 @@
 
 It learns of its removal in one of two ways: it applies the change itself, or a peer that has
 applied it refuses its messages (a leader that removed it tells it nothing any more, and it may have
-been down). Either is final: an id never comes back. So the fact is written beside the data first,
-and no later start uses them again.
+been down). Either is final: an id never comes back.
 
-Then it lingers. Configurations are in force once applied, and those that remain may not know yet
-that this one is committed; until they do, they count with this member's vote (see
-``raft.departure``). A leader hands over, everybody goes on answering for a few election timeouts,
-and the process ends with exit code 0, as etcd's does.
+But it may not go at once, nor give up its data. Configurations are in force once applied, and those
+that remain may not know yet that this one is committed; until they do, they count with this
+member's vote (see ``raft.departure``), and those that knew may crash before they have told it. So a
+leader hands over, everybody goes on answering for a few election timeouts, and until a quorum of
+the voters that remain, as this member has them applied, has said ``REMOVED`` to it: what was
+applied is durable, so that they can do without it for ever. Only then the fact is written beside
+the data, no later start uses them again, and the process ends with exit code 0, as etcd's does.
+
+When too few of the others can be reached it waits for a minute or so (for a few seconds if it was
+only told, since those that it knows may be long gone) and ends as well, but writes nothing down:
+its vote is not lost. Started again, it answers and lingers as before.
 """
 
 from __future__ import annotations
@@ -20,7 +26,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvorum.limits import REMOVED_LINGER_ELECTIONS
+from kvorum.limits import (
+    REMOVED_LINGER_ELECTIONS,
+    REMOVED_LINGER_MAX_ELECTIONS,
+    REMOVED_TOLD_MAX_ELECTIONS,
+)
+from kvorum.raft.departure import is_dispensable
 from kvorum.server.crash import Exit, FatalError
 
 if TYPE_CHECKING:
@@ -69,13 +80,37 @@ def refusal(data_dir: Path) -> FatalError:
     )
 
 
-async def linger(node: Node) -> None:
-    """Return once nobody can need this removed member any more: it does not lead, and has answered
-    the others for some election timeouts since.
+async def linger(node: Node) -> bool:
+    """Return once nobody can need this removed member any more: it does not lead, has answered the
+    others for some election timeouts since, and enough of them know. False: too few have said so.
 
     A leader that is out steps down by itself: it hands over, or hears from no quorum.
     """
     log.warning("server error", extra={"error": REMOVED})
+    await _stepped_down(node)
+    election_s = node.config.election_timeout_ms / 1000
+    await asyncio.sleep(REMOVED_LINGER_ELECTIONS * election_s)
+    waited = REMOVED_LINGER_ELECTIONS
+    while node.is_leader or not _is_dispensable(node):
+        applied = node.member_id in node.machine.members.removed
+        if waited >= (REMOVED_LINGER_MAX_ELECTIONS if applied else REMOVED_TOLD_MAX_ELECTIONS):
+            log.warning(
+                "the other members have not confirmed the removal yet; started again, this one "
+                "lets them hear of it and ends",
+                extra={"data-dir": str(node.config.data_dir)},
+            )
+            return False
+        await asyncio.sleep(election_s)
+        waited += 1
+    return True
+
+
+def _is_dispensable(node: Node) -> bool:
+    voters = [member.id for member in node.members() if not member.is_learner]
+    return is_dispensable([id_ for id_ in voters if id_ != node.member_id], node.removal_tellers)
+
+
+async def _stepped_down(node: Node) -> None:
     stepped_down = asyncio.Event()
 
     def look(*_: object) -> None:
@@ -90,5 +125,11 @@ async def linger(node: Node) -> None:
         await stepped_down.wait()
     finally:
         forget()
-    await asyncio.sleep(REMOVED_LINGER_ELECTIONS * node.config.election_timeout_ms / 1000)
-    log.warning(FAREWELL)
+
+
+async def depart(node: Node) -> None:
+    """See a removed member to its end: linger, and write down that its data are of no use."""
+    if await linger(node):
+        member_dir = node.config.data_dir / "member"
+        await asyncio.to_thread(note_removed, member_dir, node.cluster_id, node.member_id)
+        log.warning(FAREWELL)

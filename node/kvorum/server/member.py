@@ -189,8 +189,6 @@ class Member:
         first = await joining.first_members(config, self._doors.peer_tls) if places.is_new else None
         found = boot.find(places, first, config.wal_segment_bytes, self._failpoint)
         try:
-            if found.metadata.member_id in found.boot.machine.members.removed:
-                raise leaving.refusal(config.data_dir)
             if config.force_new_cluster and not found.is_new:
                 found = lone.make_alone(found)
         except BaseException:
@@ -387,12 +385,9 @@ class Member:
                 await asyncio.sleep(PUBLISH_RETRY_S)
 
     async def wait_departed(self) -> None:
-        """Returns when this member was removed and nobody can need it any more."""
-        node = self.node
-        await node.wait_removed()
-        where = self.config.data_dir / "member"
-        await asyncio.to_thread(leaving.note_removed, where, node.cluster_id, node.member_id)
-        await leaving.linger(node)
+        """Returns when this member was removed, and nobody needs it or can be reached."""
+        await self.node.wait_removed()
+        await leaving.depart(self.node)
 
     # --- stop -------------------------------------------------------------------------------------
 

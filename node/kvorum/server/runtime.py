@@ -119,6 +119,7 @@ class Node:
         self._guarded_turn = crash.guard(self._turn)
         self._role_listeners: list[RoleListener] = []
         self._removed = asyncio.Event()
+        self.removal_tellers: set[int] = set()  # Who has said that this node was removed.
         self._joined = asyncio.Event()
         self._leaving = False
         self._leave_listeners: dict[Callable[[], None], None] = {}
@@ -185,9 +186,11 @@ class Node:
 
     def recall(self) -> None:
         """Apply what the log is known to have committed: who is a member must be known before
-        anybody is spoken to.
+        anybody is spoken to. A snapshot may say that this node is none any more.
         """
         self._turn()
+        if self.member_id in self.machine.members.removed:
+            self._removed.set()
 
     def start(self, late_ticks: int = 0) -> None:
         """Begin to tick.
@@ -302,6 +305,7 @@ class Node:
         a say in the other's cluster (see ``lone``).
         """
         if teller not in self.machine.members.removed:
+            self.removal_tellers.add(teller)
             self._removed.set()
 
     def _fatal(self, effect: fx.Fatal) -> None:

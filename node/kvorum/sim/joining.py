@@ -1,17 +1,23 @@
 """How a simulated member begins and ends its membership, as the server does.
 
 A joiner asks the members that run who they are and starts without a configuration of its own; one
-that was removed writes that down, lingers until nobody can need it, and never starts again.
+that was removed lingers until nobody can need it, writes that down, and never starts again; when it
+hears too few of the others it ends as well, but may be started again.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
-from kvorum.limits import REMOVED_LINGER_ELECTIONS
+from kvorum.limits import (
+    REMOVED_LINGER_ELECTIONS,
+    REMOVED_LINGER_MAX_ELECTIONS,
+    REMOVED_TOLD_MAX_ELECTIONS,
+)
 from kvorum.machine import commands
+from kvorum.raft.departure import is_dispensable
 from kvorum.replica import inputs as i
 from kvorum.sim.boot import First
 from kvorum.sim.network import Network
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 _SECOND_US = 1_000_000
 _ELECTION_US = _SECOND_US
 _LOOK_US = 100_000
+_NOTED_US = 50_000  # From the note to the end of the process.
 _LINK_US = 3_000_000
 _PUBLISH_REQUESTS = 0xFFFC << 32
 _PUBLISH_TICKS = 20
@@ -76,6 +83,20 @@ def keep_links(node: SimNode, network: Network, later: Later) -> None:
     later(_LINK_US, lambda: keep_links(node, network, later))
 
 
+def others_among(node: SimNode, members: Collection[int]) -> bool:
+    """Whether these make up a majority of the other voters that a member knows."""
+    table = node.replica.machine.members.all()
+    return is_dispensable([x.id for x in table if x.id != node.id and not x.is_learner], members)
+
+
+def told_removed(node: SimNode, teller: int) -> None:
+    """A peer that has applied a member's removal says so to it."""
+    if node.alive and teller not in node.replica.machine.members.removed:
+        node.leave("by a peer")
+        if node.leaving is not None:
+            node.leaving.told(teller)
+
+
 class Leaving:
     """The end of a member that knows that it was removed. ``noted``: its disk says so."""
 
@@ -83,15 +104,38 @@ class Leaving:
         self.noted = False
         self._node = node
         self._later = later
-        later(rng.randint(1_000, 30_000), self._note)
+        self._rng = rng
+        self._tellers: set[int] = set()
+        self._looks = 0
+        later(_LOOK_US, self._look)
 
-    def _note(self) -> None:
-        self.noted = True
-        self._linger()
+    def told(self, teller: int) -> None:
+        """A peer that has applied the removal says so."""
+        self._tellers.add(teller)
 
-    def _linger(self) -> None:
+    def _look(self) -> None:
         node = self._node
-        if node.replica.leader == node.id:
-            self._later(_LOOK_US, self._linger)
+        leads = node.replica.leader == node.id
+        self._looks += not leads
+        spent = self._looks * _LOOK_US // _ELECTION_US
+        if not leads and spent >= REMOVED_LINGER_ELECTIONS and others_among(node, self._tellers):
+            self._later(self._rng.randint(1_000, 30_000), self._end)
+        elif spent >= self._elections_max():
+            self._end_unheard()
         else:
-            self._later(REMOVED_LINGER_ELECTIONS * _ELECTION_US, lambda: node.crash(power=False))
+            self._later(_LOOK_US, self._look)
+
+    def _elections_max(self) -> int:
+        applied = self._node.id in self._node.replica.machine.members.removed
+        return REMOVED_LINGER_MAX_ELECTIONS if applied else REMOVED_TOLD_MAX_ELECTIONS
+
+    def _end_unheard(self) -> None:
+        node = self._node
+        node.say("ends, though too few have said that they know of its removal")
+        node.crash(power=False)
+        if node.on_death is not None:
+            node.on_death(node)
+
+    def _end(self) -> None:
+        self.noted = True
+        self._later(_NOTED_US, lambda: self._node.crash(power=False))

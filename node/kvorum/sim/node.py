@@ -1,5 +1,4 @@
-"""A simulated node: the replica of the server on a disk that forgets, a history that lags, a
-network that loses.
+"""A simulated node: the server's replica on a disk that forgets, a late history, a lossy network.
 
 Effects are performed in their order. A crash may come between any two of them, which is what makes
 the order matter. The log is the real write-ahead log over a simulated disk, so that a restart goes
@@ -30,7 +29,7 @@ from kvorum.sim import boot
 from kvorum.sim.boot import CLUSTER_ID, Disks, First
 from kvorum.sim.diskthread import DiskThread
 from kvorum.sim.history import SimHistory
-from kvorum.sim.joining import Leaving, Removed, ask_members, keep_links, publish
+from kvorum.sim.joining import Leaving, Removed, ask_members, keep_links, publish, told_removed
 from kvorum.sim.network import Network
 from kvorum.sim.properties import Properties
 from kvorum.sim.world import World, between
@@ -131,7 +130,7 @@ class SimNode:
 
     def _booting(self, told: str) -> None:
         """A word of a start. One without a whole newest snapshot is possible, but has a reason."""
-        self._say(told)
+        self.say(told)
         if told.startswith(boot.SET_ASIDE) and not self.damaged:
             self._world.fail(f"node {self.id} {told}, although nothing harmed its disks")
 
@@ -158,9 +157,6 @@ class SimNode:
         if self.damaged == "log":
             world.fail(f"node {self.id} started from a log with a flipped bit")
         self.damaged = ""
-        if self.id in begun.boot.machine.members.removed:
-            self._end_for_good()
-            return
         if begun.rebuilt:
             self.rebuilt.append((world.now_us, begun.boot.history_floor))
         world.coverage[f"boot.{begun.verdict.value}"] += 1
@@ -193,6 +189,8 @@ class SimNode:
         self._later(_FIRST_LOOK_US, lambda: keep_links(self, self._network, self._later))
         if not self._voters:
             publish(self, self._later)
+        if self.id in self.replica.machine.members.removed:
+            self.leave("by its own snapshot")
 
     def _first_members(self) -> First | None:
         """Whom a first start is told of. None: it cannot start yet, or never."""
@@ -201,8 +199,7 @@ class SimNode:
         try:
             first = ask_members(self.id, self.nodes.values(), self._network)
         except Removed:
-            self._end_for_good()
-            return None
+            return None  # By the word of one; others may not know yet, and need it.
         self._world.coverage["boot.joins"] += first is not None
         return first
 
@@ -211,7 +208,8 @@ class SimNode:
         """Its process runs and knows who has a vote: only then it serves clients."""
         return self.alive and bool(self.replica.raft.conf.voters)
 
-    def _say(self, what: str) -> None:
+    def say(self, what: str) -> None:
+        """Note an event of this member."""
         self._world.note(f"n{self.id} {what}")
 
     def _traced(self, event: TraceEvent) -> None:
@@ -240,25 +238,22 @@ class SimNode:
         self._staged.clear()
         self._properties.restarted(self.id)
         if self.leaving is not None and self.leaving.noted:
-            self._end_for_good()
+            self.gone = True
+            self.say("is gone for good")
 
     # --- removal ----------------------------------------------------------------------------------
 
     def leave(self, how: str) -> None:
         """It was removed, and knows it; ``how``, in words."""
         if self.alive and self.leaving is None:
-            self._say(f"was removed: {how}")
+            self.say(f"was removed: {how}")
             self._world.coverage[f"member.left, {how}"] += 1
             self.leaving = Leaving(self, self._later, self._rng)
-
-    def _end_for_good(self) -> None:
-        self.gone = True
-        self._say("is gone for good")
 
     def lose_disks(self) -> None:
         """Everything on its disks is lost: its id must never run again. The node must be dead."""
         assert not self.alive
-        self._say("loses its disks")
+        self.say("loses its disks")
         self.disks = Disks(self._rng)
         self.out = "its disks are lost"
 
@@ -275,14 +270,14 @@ class SimNode:
 
     def _damaged(self, what: str, flipped: str | bool) -> bool:
         if flipped:
-            self._say(f"has a bit flipped: {flipped}")
+            self.say(f"has a bit flipped: {flipped}")
             self.damaged = what
         return bool(flipped)
 
     def lose_history(self) -> None:
         """The history's file is gone, or so broken that it is set aside. The node must be dead."""
         assert not self.alive
-        self._say("loses its history")
+        self.say("loses its history")
         self.disks.history = None
 
     def pause(self, paused: bool) -> None:
@@ -446,7 +441,8 @@ class SimNode:
 
     def refuse(self, sender: SimNode) -> None:
         """Tell a peer that it was removed."""
-        self._network.send(self.id, sender.id, lambda: sender.leave("by a peer"), once=True)
+        own = self.id
+        self._network.send(own, sender.id, lambda: told_removed(sender, own), once=True)
 
     def _send_digest(self, effect: e.SendDigest) -> None:
         for member in self.replica.machine.members.all():

@@ -16,6 +16,7 @@ from kvorum.raft.types import EntryKind
 from kvorum.replica import inputs as i
 from kvorum.replica.requests import Done, Outcome
 from kvorum.sim.following import Follower
+from kvorum.sim.joining import others_among
 from kvorum.sim.nemesis import Nemesis
 from kvorum.sim.network import Network
 from kvorum.sim.node import SimNode
@@ -137,6 +138,7 @@ class Simulation:
         converged_s = (world.now_us - healed_us) / _SECOND_US
         if not world.run_until(world.now_us + _DEPART_S * _SECOND_US, self._departed):
             world.fail(f"removed members run on: {self._lingering()}")
+        self._end_forgotten()
         for watcher in self.watchers:
             watcher.hurry()
         if not world.run_until(world.now_us + LEASES_S * _SECOND_US, self._no_lease):
@@ -233,15 +235,22 @@ class Simulation:
         return [node for node in nodes if not node.out]
 
     def _lingering(self) -> list[int]:
-        """Members that were removed and run on, though one that stayed could tell them so."""
-        members = {node.id for node in self._healthy()}
+        """Members that were removed and run on, though enough of those that stayed could tell them
+        so."""
+        healthy = {node.id for node in self._healthy()}
+        members = self.steward.conf().members()
         return [
             node.id
             for node in self.nodes
-            if node.alive
-            and node.id not in self.steward.conf().members()
-            and any(member.id in members for member in node.replica.machine.members.all())
+            if node.alive and node.id not in members and others_among(node, healthy)
         ]
+
+    def _end_forgotten(self) -> None:
+        """Removed members that nobody can tell so any more: their operator ends them."""
+        members = self.steward.conf().members()
+        for node in self.nodes:
+            if node.id not in members:
+                node.crash(power=False)
 
     def _departed(self) -> bool:
         return not self._lingering()

@@ -104,16 +104,25 @@ class Steward:
         node = self.node(member)
         return node is not None and bool(node.out or node.damaged)
 
+    def _ended(self, member: int) -> bool:
+        """It was removed and has ended for good."""
+        node = self.node(member)
+        return node is not None and node.gone
+
     def spare(self, leaving: int = 0) -> int:
         """How many more members may be lost so that the others can always go on, whoever knows of
         which change, whichever of the removals under way take effect; ``leaving`` is one that is
-        thought of."""
+        thought of.
+
+        Who is removed stays until enough of the others know it: it is there for all that count by
+        an older configuration, for as long as it has not ended for good.
+        """
         conf = self.conf()
-        going = {*self._removing, *self._removed, leaving}
+        going = {*self._removing, leaving}
         fewest = [v for v in conf.voters if v not in going or self.lost(v)]
         spare = (len(fewest) - 1) // 2 - sum(self.lost(member) for member in conf.members())
         for voters in (conf.voters, *[older.conf.voters for older in self._older]):
-            missing = sum(v in going or self.lost(v) for v in voters)
+            missing = sum(self.lost(v) or self._ended(v) for v in voters)
             spare = min(spare, (len(voters) - 1) // 2 - missing)
         return spare
 
@@ -122,7 +131,8 @@ class Steward:
         conf = self.conf()
         if node.damaged:
             return False
-        return self.spare() > 0 or (node.id in self._removed and node.id not in conf.members())
+        known_as_voter = any(node.id in c.voters for c in (conf, *[o.conf for o in self._older]))
+        return self.spare() > 0 or (node.id in self._removed and not known_as_voter)
 
     # --- joining ----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from kvorum.raft.leader import Leader
 from kvorum.raft.log import Log
 from kvorum.raft.types import ConfState
 from kvorum.replica.state import ReplicaConfig
+from kvorum.sim.joining import Leaving
 
 Patch = pytest.MonkeyPatch
 
@@ -110,6 +111,17 @@ def change_before_an_own_commit(patch: Patch) -> None:
 def learner_promoted_far_behind(patch: Patch) -> None:
     """A learner that lacks most of the log becomes a voter."""
     patch.setattr(Leader, "_check_promotions", lambda leader, change: None)
+
+
+def removed_members_note_it_at_once(patch: Patch) -> None:
+    """A removed member gives up its data when it hears of it, not when the others know."""
+    begin = Leaving.__init__
+
+    def hasty(leaving: Leaving, *of_the_node: Any) -> None:
+        begin(leaving, *of_the_node)
+        leaving.noted = True
+
+    patch.setattr(Leaving, "__init__", hasty)
 
 
 def removed_leader_leaves_at_once(patch: Patch) -> None:

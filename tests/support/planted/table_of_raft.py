@@ -6,7 +6,7 @@ from kvorum.sim.plan import Mix
 from sim.schedules import elections as elections_by_hand
 
 from support.planted import disks, elections, replication
-from support.planted.finders import Focused, Named, Schedule, Text, Watched
+from support.planted.finders import Focused, Kept, Named, Schedule, Text, Watched
 from support.planted.mistakes import DELETES, DIFFER, GONE, MISSED, READS, UNBOOTABLE, mistake
 
 DISKS = (
@@ -184,6 +184,11 @@ ELECTIONS = (
         elections.learner_promoted_far_behind,
         "thesis 4.2.1",
         Text("raft/M8_learner_behind_is_not_promoted", r"- n1: refused, learner_not_ready"),
+    ),
+    mistake(
+        elections.removed_members_note_it_at_once,
+        "thesis 4.1, 4.2.2",
+        Kept("removed-and-noted-too-early.json", r"no convergence"),
     ),
     mistake(
         elections.removed_leader_leaves_at_once,
