@@ -281,6 +281,9 @@ def test_wrong_input_is_code_two(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "kill is refused: this cluster's processes are not the drill's" in refused.stderr
     assert list(runs.iterdir()) == []
+    lasting = drill("run", "eager-compaction", *given)
+    assert lasting.returncode == 2
+    assert "older revisions are gone. If this cluster is for that, add --yes" in lasting.stderr
 
 
 def test_a_failed_verdict_is_code_one(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from kvorum.drill.preview import lasting
 from kvorum.drill.processes import refusal_of_given
 from kvorum.drill.runs import RunSummary
 from kvorum.drill.words import WORDS
@@ -17,7 +18,7 @@ from kvorum_tui.model import drill_choice
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.drill_choice import catalogue, first_able, matching, places
 from kvorum_tui.model.drill_kept import kept_run
-from kvorum_tui.model.drill_plan import Picture, lasting, plan_lines, planned
+from kvorum_tui.model.drill_plan import Picture, plan_lines, planned
 from kvorum_tui.model.drill_run import LETTERS, DrillRun
 from kvorum_tui.model.drill_score import scores
 from kvorum_tui.model.records import MemberReport

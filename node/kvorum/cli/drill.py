@@ -23,7 +23,7 @@ from kvorum.cli.options import tls_options
 from kvorum.cluster.file import ClusterSpec, read_cluster_file
 from kvorum.cluster.places import find_cluster_file
 from kvorum.drill.places import drill_names, find_drill, new_run_folder, runs_dir
-from kvorum.drill.preview import preview
+from kvorum.drill.preview import lasting, preview
 from kvorum.drill.report import figure_lines, moment_line, verdict_lines
 from kvorum.drill.scenario import Scenario, read_scenario
 from kvorum.drill.words import STAGES
@@ -169,6 +169,7 @@ class _Target:
 )
 @click.option("--user", help="With --endpoints: user name, or name:password.")
 @click.option("--password", help="Password of --user.")
+@click.option("--yes", is_flag=True, help="With --endpoints: do also what nothing can heal.")
 @click.option("--seed", type=click.IntRange(0), help="Chooses whom roles mean (default: drawn).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing while it runs.")
 @_FORM
@@ -181,6 +182,7 @@ def run(
     endpoints: str | None,
     user: str | None,
     password: str | None,
+    yes: bool,
     seed: int | None,
     quiet: bool,
     write_out: str,
@@ -194,6 +196,8 @@ def run(
         chosen = random.SystemRandom().randrange(_SEEDS) if seed is None else seed
         if why := found.refusal(kind):
             raise ConfigError(why)
+        if target.endpoints and not yes and (for_good := lasting(found)):
+            raise ConfigError(f"{' '.join(for_good)} If this cluster is for that, add --yes")
         folder = new_run_folder(directory or runs_dir(), found.name, kind)
         code = _run(found, kind, chosen, folder, target, quiet, write_out)
     except ConfigError as error:

@@ -23,6 +23,10 @@ from kvorum.drill.words import CLIENT_WORDS, CONDITIONS, DEADLY, LINK_WORDS
 _CUTS = ("sever", "isolate", "one_way", "ring", "majority", "minority")
 _FOR_EVER_S = float("inf")
 _BOOTING_S = -1.0  # Until the next step.
+_LASTING = {
+    "remove_member": "It removes a member, and nobody brings it back.",
+    "compact": "It compacts history: older revisions are gone.",
+}
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,12 @@ class _Course:
     plight: _Plight
     now_s: float = 0.0
     lines: list[PreviewLine] = field(default_factory=list)
+
+
+def lasting(scenario: Scenario) -> list[str]:
+    """What a drill does to a cluster for good, in sentences: no healing brings it back."""
+    done = {step.do for step in scenario.steps}
+    return [text for do, text in _LASTING.items() if do in done]
 
 
 def preview(scenario: Scenario, nodes: int = 0) -> list[PreviewLine]:

@@ -16,10 +16,6 @@ from kvorum_tui.model.drill_run import HARD
 Rich = list[list[tuple[str, str]]]
 
 MARGIN = 2
-_LASTING = {
-    "remove_member": "It removes a member, and nobody brings it back.",
-    "compact": "It compacts history: older revisions are gone.",
-}
 NARROW = 62  # Below it, words are left out.
 
 
@@ -185,12 +181,6 @@ def _worst_lines(scenario: Scenario, picture: Picture, width: int) -> Rich:
         " Writes and linearizable reads stop until it is back."
     )
     return [[(part, "bad")] for part in textwrap.wrap(text, width)]
-
-
-def lasting(scenario: Scenario) -> list[str]:
-    """What a drill does to a cluster for good: no healing brings it back."""
-    done = {step.do for step in scenario.steps}
-    return [text for do, text in _LASTING.items() if do in done]
 
 
 def demands(scenario: Scenario) -> str:

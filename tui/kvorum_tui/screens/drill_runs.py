@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kvorum.drill.places import runs_dir
-from kvorum.drill.preview import preview
+from kvorum.drill.preview import lasting, preview
 from kvorum.drill.scenario import Scenario
 from kvorum.errors import ConfigError
 from textual import on
@@ -25,7 +25,7 @@ from kvorum_tui.drill_process import DrillProcess, Process, Take
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model.drill_choice import WORDS, Place, scenario_path
 from kvorum_tui.model.drill_kept import kept_run
-from kvorum_tui.model.drill_plan import lasting, planned, resolved, worst
+from kvorum_tui.model.drill_plan import planned, resolved, worst
 from kvorum_tui.model.drill_run import DrillRun
 from kvorum_tui.screens.drill_compare import DrillCompareView
 from kvorum_tui.screens.drill_list import DrillListView
