@@ -208,7 +208,7 @@ PEER_REFUSALS_REMEMBERED = 64  # Different ones; more are those of a port scanne
 REMOVED_LINGER_ELECTIONS = 3
 # Where they cannot be reached it ends all the same, and hears them when it is started again.
 REMOVED_LINGER_MAX_ELECTIONS = 60
-# One that was only told waits no longer than this: whom it knows may be long gone.
+# One that was only told takes the word of one after so many: whom it knows may be long gone.
 REMOVED_TOLD_MAX_ELECTIONS = 6
 # A peer must have been connected for this long to count as healthy in a change of members (etcd).
 RECONFIG_HEALTH_S = 5.0

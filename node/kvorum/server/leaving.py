@@ -12,9 +12,10 @@ the voters that remain, as this member has them applied, has said ``REMOVED`` to
 applied is durable, so that they can do without it for ever. Only then the fact is written beside
 the data, no later start uses them again, and the process ends with exit code 0, as etcd's does.
 
-When too few of the others can be reached it waits for a minute or so (for a few seconds if it was
-only told, since those that it knows may be long gone) and ends as well, but writes nothing down:
-its vote is not lost. Started again, it answers and lingers as before.
+When too few of them can be reached for a minute or so it ends as well, but writes nothing down: its
+vote is not lost, and started again it answers and lingers as before. Only a member that was told,
+and has not applied the change itself, does not know who remains: those that it knows may be long
+gone, and so it takes the word of one after a few election timeouts more.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ async def linger(node: Node) -> bool:
     waited = REMOVED_LINGER_ELECTIONS
     while node.is_leader or not _is_dispensable(node):
         applied = node.member_id in node.machine.members.removed
-        if waited >= (REMOVED_LINGER_MAX_ELECTIONS if applied else REMOVED_TOLD_MAX_ELECTIONS):
+        if not applied and waited >= REMOVED_TOLD_MAX_ELECTIONS:
+            break
+        if waited >= REMOVED_LINGER_MAX_ELECTIONS:
             log.warning(
                 "the other members have not confirmed the removal yet; started again, this one "
                 "lets them hear of it and ends",

@@ -118,16 +118,17 @@ class Leaving:
         leads = node.replica.leader == node.id
         self._looks += not leads
         spent = self._looks * _LOOK_US // _ELECTION_US
-        if not leads and spent >= REMOVED_LINGER_ELECTIONS and others_among(node, self._tellers):
+        applied = node.id in node.replica.machine.members.removed
+        enough = others_among(node, self._tellers) or (
+            # It does not know who remains: in the end it takes the word of one.
+            not applied and spent >= REMOVED_TOLD_MAX_ELECTIONS
+        )
+        if not leads and spent >= REMOVED_LINGER_ELECTIONS and enough:
             self._later(self._rng.randint(1_000, 30_000), self._end)
-        elif spent >= self._elections_max():
+        elif spent >= REMOVED_LINGER_MAX_ELECTIONS:
             self._end_unheard()
         else:
             self._later(_LOOK_US, self._look)
-
-    def _elections_max(self) -> int:
-        applied = self._node.id in self._node.replica.machine.members.removed
-        return REMOVED_LINGER_MAX_ELECTIONS if applied else REMOVED_TOLD_MAX_ELECTIONS
 
     def _end_unheard(self) -> None:
         node = self._node
