@@ -135,12 +135,23 @@ def test_a_full_disk_and_its_recovery(
             return error.condition is Condition.NO_SPACE
         return False
 
+    async def settled(client: Client) -> None:
+        """All that is acknowledged is in the history: a disk that fills up in the middle of one of
+        its commits ends the member, as a failed write does (and a restart mends it).
+        """
+        newest = (await client.get("k0")).header.revision
+        inspect = client.member(cluster.endpoint(name)).inspect
+        async with asyncio.timeout(60):
+            while (await inspect.statistics_once()).history_revision < newest:
+                await asyncio.sleep(0.01)
+
     async def run() -> None:
         acknowledged = {}
         async with Client(cluster.endpoints) as client:
             for number in range(50):
                 await client.put(f"k{number}", f"{number}")
                 acknowledged[f"k{number}".encode()] = f"{number}".encode()
+            await settled(client)
             ballast = await asyncio.to_thread(fill, place)
             async with asyncio.timeout(60):
                 while not await no_space(client):
@@ -164,6 +175,7 @@ def test_a_full_disk_and_its_recovery(
                 held = await client.member(endpoint).get_prefix("k")
                 assert {kv.key: kv.value for kv in held.kvs} == acknowledged
             # Killed while it is full, it comes back when it is not.
+            await settled(client)
             ballast = await asyncio.to_thread(fill, place)
             await asyncio.to_thread(cluster.kill9, name)
             ballast.unlink()
