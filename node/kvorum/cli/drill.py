@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kvorum.cli.drillmeter import Meter
-from kvorum.cli.drillruns import compare, runs
+from kvorum.cli.drillruns import BAD_INPUT, FORM, compare, runs
 from kvorum.cli.options import tls_options
 from kvorum.cluster.file import ClusterSpec, read_cluster_file
 from kvorum.cluster.places import find_cluster_file
@@ -35,17 +35,8 @@ if TYPE_CHECKING:
     from kvorum.drill.facts import Moment
     from kvorum.drill.verdict import Verdict
 
-PASSED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+PASSED, FAILED, INTERRUPTED = 0, 1, 130
 _SEEDS = 1 << 31
-
-_FORM = click.option(
-    "-w",
-    "--write-out",
-    type=click.Choice(["simple", "json"]),
-    default="simple",
-    show_default=True,
-    help="How results are written.",
-)
 
 
 class BadInput(click.ClickException):
@@ -72,7 +63,7 @@ drill.add_command(compare)
 
 
 @drill.command("list")
-@_FORM
+@FORM
 def list_(write_out: str) -> None:
     """The drills that ship, and where each can run."""
     try:
@@ -104,7 +95,7 @@ def _entry(scenario: Scenario) -> dict[str, object]:
 @drill.command()
 @click.argument("scenario", metavar="NAME|FILE")
 @click.option("--nodes", type=click.IntRange(1, 9), help="Members (default: the drill's own).")
-@_FORM
+@FORM
 def show(scenario: str, nodes: int | None, write_out: str) -> None:
     """What a drill does and what it teaches, step by step, and the quorum that is left at worst."""
     try:
@@ -172,7 +163,7 @@ class _Target:
 @click.option("--yes", is_flag=True, help="With --endpoints: do also what nothing can heal.")
 @click.option("--seed", type=click.IntRange(0), help="Chooses whom roles mean (default: drawn).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing while it runs.")
-@_FORM
+@FORM
 @tls_options
 def run(
     scenario: str,

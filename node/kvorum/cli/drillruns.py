@@ -14,7 +14,7 @@ from kvorum.drill.places import runs_dir
 from kvorum.drill.runs import RunSummary, find_run, list_runs, read_run
 from kvorum.errors import ConfigError
 
-_BAD_INPUT = 2
+BAD_INPUT = 2
 _SHOWN = 50
 _DIRECTORY = click.option(
     "--dir",
@@ -22,7 +22,7 @@ _DIRECTORY = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the runs are (default: in the user's data directory).",
 )
-_FORM = click.option(
+FORM = click.option(
     "-w",
     "--write-out",
     type=click.Choice(["simple", "json"]),
@@ -35,14 +35,14 @@ _FORM = click.option(
 class BadRun(click.ClickException):
     """There is no such run."""
 
-    exit_code = _BAD_INPUT
+    exit_code = BAD_INPUT
 
 
 @click.command()
 @click.argument("name", required=False)
 @_DIRECTORY
 @click.option("--limit", type=click.IntRange(1), default=_SHOWN, show_default=True)
-@_FORM
+@FORM
 def runs(name: str | None, directory: Path | None, limit: int, write_out: str) -> None:
     """Earlier runs, the newest first; with NAME those of that drill."""
     found = [one for one in list_runs(directory or runs_dir()) if name is None or one.name == name]
@@ -81,7 +81,7 @@ def _entry(one: RunSummary) -> dict[str, object]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw the comparison into this file.",
 )
-@_FORM
+@FORM
 def compare(run: tuple[str, ...], directory: Path | None, svg: Path | None, write_out: str) -> None:
     """Figures of some RUNs side by side; a RUN is a folder, its name, or its number.
 

@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,19 +48,18 @@ async def changes(line: Line, question: Question, limit: int) -> AsyncGenerator[
     from kvorum.client.errors import Unsupported
 
     left = limit or -1
-    try:
-        async for row in _changes_of_member(line, question, limit):
-            left -= 1
+    async with AsyncExitStack() as stack:
+        rows = await stack.enter_async_context(aclosing(_changes_of_member(line, question, limit)))
+        try:
+            row = await anext(rows, None)
+        except Unsupported:
+            mirror = await stack.enter_async_context(mirrored(line))
+            rows = await stack.enter_async_context(aclosing(mirror.history(question)))
+            row = await anext(rows, None)
+        while row is not None:
             yield row
-            if not left:
-                return
-    except Unsupported:
-        async with mirrored(line) as mirror:
-            async for row in mirror.history(question):
-                left -= 1
-                yield row
-                if not left:
-                    return
+            left -= 1
+            row = await anext(rows, None) if left else None
 
 
 async def _changes_of_member(
