@@ -93,8 +93,11 @@ async def write(node: Node) -> None:
 
 
 async def read_old(node: Node) -> None:
+    """Until it is asked of the history: what that has not committed yet is answered from memory."""
     await write(node)
-    await node.read(Range(b"k1", revision=3))
+    while True:
+        await node.read(Range(b"k1", revision=3))
+        await asyncio.sleep(0.01)
 
 
 async def compact(node: Node) -> None:
