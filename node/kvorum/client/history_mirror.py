@@ -182,11 +182,8 @@ class HistoryMirror:
                 after = (page.rows[-1].revision, page.rows[-1].sub)
 
     def _page(self, question: Question, after: tuple[int, int]) -> Page:
-        connection = self._database.connect()
-        try:
+        with self._database.using() as connection:
             return read_page(connection, question, after)
-        finally:
-            connection.close()
 
     # --- the file ---------------------------------------------------------------------------------
 

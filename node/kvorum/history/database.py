@@ -6,11 +6,17 @@ are frozen; SQL written by people does not run here at all (``query.py``).
 DuckDB is never the root of durability. A file whose DuckDB log lost its tail opens without a word
 as an older state, so that raft's entries may be cut only behind a checkpoint; a file with a damaged
 block or log is refused or may even abort the process, which is why ``probe.py`` looks first.
+
+An instance that DuckDB has given up (``room.py``) is replaced by another of the same file while the
+process goes on. Two at a time must never be: whoever reads says so, and the writer waits for them.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -37,8 +43,13 @@ class HistoryFailed(HistoryError):
     """The writer met an error and stopped: what it had not made durable is not in the file."""
 
 
+class HistoryReopening(HistoryError):
+    """The file is being opened anew; another moment."""
+
+
 class HistoryDatabase:
-    """An open history file. Thread-safe: every thread takes a connection of its own by ``connect``.
+    """An open history file. Thread-safe: every thread takes a connection of its own, for one read
+    by ``using``, or by ``connect`` where the file is not reopened meanwhile.
 
     ``memory_mb`` bounds DuckDB's buffers, ``threads`` its workers. Raises :class:`ForeignHistory`,
     and duckdb.Error when the file cannot be read.
@@ -53,17 +64,29 @@ class HistoryDatabase:
     ) -> None:
         self.path = path
         self.identity = identity
-        self._root = _open(path, memory_mb, threads)
-        try:
-            _prepare(self._root, identity)
-            _lock_down(self._root)
-        except BaseException:
-            self._root.close()
-            raise
-        if path.exists():
-            path.chmod(0o600)
+        self._memory_mb = memory_mb
+        self._threads = threads
+        self._turn = threading.Condition()
+        self._reopening = False
+        self._uses: dict[int, Callable[[], None]] = {}
+        self._numbers = 0
+        self.generation = 0
+        """How often the file has been opened anew."""
         self.free_bytes = 0
-        self.measure(self._root)
+        self._root = self._open()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        root = _connect(self.path, self._memory_mb, self._threads)
+        try:
+            _prepare(root, self.identity)
+            _lock_down(root)
+            self.measure(root)
+        except BaseException:
+            root.close()
+            raise
+        if self.path.exists():
+            self.path.chmod(0o600)
+        return root
 
     def measure(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Note how much of the file is free blocks, in ``free_bytes``: it changes at checkpoints
@@ -77,8 +100,48 @@ class HistoryDatabase:
         self.free_bytes = int(rows[0][0])
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection for the calling thread; close it when done."""
+        """A connection for the calling thread; close it when done, and before ``reopen``."""
         return self._root.cursor()
+
+    @contextmanager
+    def using(self, stop: Callable[[], None] = lambda: None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for the calling thread, which holds up ``reopen`` as long as it is used;
+        ``stop`` is called then, by another thread. Raises :class:`HistoryReopening`.
+        """
+        with self._turn:
+            if self._reopening:
+                raise HistoryReopening("the history is being opened anew")
+            self._numbers += 1
+            number = self._numbers
+            self._uses[number] = stop
+        try:
+            connection = self._root.cursor()
+            try:
+                yield connection
+            finally:
+                connection.close()
+        finally:
+            with self._turn:
+                del self._uses[number]
+                self._turn.notify_all()
+
+    def reopen(self) -> None:
+        """Open the file anew, because DuckDB has given this instance up; on the writer's thread,
+        with its connection closed. Waits for whoever uses the old instance. When it raises, it may
+        be called again.
+        """
+        with self._turn:
+            self._reopening = True
+            stops = list(self._uses.values())
+        for stop in stops:
+            stop()
+        with self._turn:
+            self._turn.wait_for(lambda: not self._uses)
+        self._root.close()
+        self._root = self._open()
+        with self._turn:
+            self._reopening = False
+            self.generation += 1
 
     def progress(self) -> Progress:
         """How far the committed history goes."""
@@ -139,7 +202,7 @@ def read_identity(connection: duckdb.DuckDBPyConnection) -> tuple[int, Identity]
     return found[0], Identity(found[1], found[2])
 
 
-def _open(path: Path, memory_mb: int, threads: int) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path, memory_mb: int, threads: int) -> duckdb.DuckDBPyConnection:
     old_mask = os.umask(0o077)
     try:
         return duckdb.connect(

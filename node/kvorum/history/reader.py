@@ -1,7 +1,9 @@
 """Reads of the history off the event loop: a few threads, a bounded queue, each read stoppable.
 
 Every method returns a :class:`Read` at once; its ``future`` resolves on a reader thread. A read
-that takes longer than its time is interrupted and fails with :class:`HistoryInterrupted`.
+that takes longer than its time is interrupted and fails with :class:`HistoryInterrupted`. One whose
+instance DuckDB gives up meanwhile (``room.py``) is asked again when the file has been opened anew;
+a long one, of which somebody has taken a part already, is interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Generic, TypeVar
 import duckdb
 
 from kvorum.history import selects
-from kvorum.history.database import HistoryDatabase, HistoryError
+from kvorum.history.database import HistoryDatabase, HistoryError, HistoryReopening
 from kvorum.history.pages import walk
 from kvorum.history.rows import Row
 from kvorum.history.selects import Bounds, EventsResult, RangeResult
@@ -29,6 +31,7 @@ from kvorum.limits import (
 )
 
 _T = TypeVar("_T")
+_REOPENED_LOOK_S = 0.02
 
 
 class HistoryBusy(HistoryError):
@@ -51,10 +54,12 @@ class Read(Generic[_T]):
         ask: Callable[[duckdb.DuckDBPyConnection], _T],
         timeout_s: float,
         stopping: threading.Event | None = None,
+        long: bool = False,
     ) -> None:
         self.future: Future[_T] = Future()
         self._ask = ask
         self._timeout_s = timeout_s
+        self._long = long
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._stopping = stopping or threading.Event()
@@ -66,7 +71,7 @@ class Read(Generic[_T]):
             if self._connection is not None:
                 self._connection.interrupt()
 
-    def run(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+    def run(self, database: HistoryDatabase) -> None:
         """Perform the read on the calling thread."""
         if not self.future.set_running_or_notify_cancel():
             return
@@ -74,25 +79,45 @@ class Read(Generic[_T]):
         timer.daemon = True
         timer.start()
         try:
-            self.future.set_result(self._perform(connect()))
+            result = self._patiently(database)
         except BaseException as error:
             self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
         finally:
             timer.cancel()
 
-    def _perform(self, connection: duckdb.DuckDBPyConnection) -> _T:
-        with self._lock:
-            if self._stopping.is_set():
-                raise HistoryInterrupted("stopped before it began")
-            self._connection = connection
-        try:
-            return self._ask(connection)
-        except duckdb.InterruptException as error:
-            raise HistoryInterrupted("the read of history was stopped") from error
-        finally:
+    def _patiently(self, database: HistoryDatabase) -> _T:
+        while True:
+            generation = database.generation
+            try:
+                return self._attempt(database)
+            except (duckdb.FatalException, HistoryReopening) as error:
+                if self._long:
+                    raise HistoryInterrupted("the history was opened anew meanwhile") from error
+                # If nobody opens it anew it is damaged, and the writer's failure says so.
+                while database.generation == generation:
+                    if self._stopping.wait(_REOPENED_LOOK_S):
+                        raise
+
+    def _attempt(self, database: HistoryDatabase) -> _T:
+        with database.using(self.interrupt if self._long else _nothing) as connection:
             with self._lock:
-                # From here on an interrupt must not hit the connection's next read.
-                self._connection = None
+                if self._stopping.is_set():
+                    raise HistoryInterrupted("stopped before it began")
+                self._connection = connection
+            try:
+                return self._ask(connection)
+            except duckdb.InterruptException as error:
+                raise HistoryInterrupted("the read of history was stopped") from error
+            finally:
+                with self._lock:
+                    # From here on an interrupt must not hit a connection that is closed.
+                    self._connection = None
+
+
+def _nothing() -> None:
+    """A short read ends soon by itself."""
 
 
 class HistoryReader:
@@ -112,9 +137,7 @@ class HistoryReader:
         self._slots = threading.BoundedSemaphore(pending)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="history-reader")
         self._long = ThreadPoolExecutor(HISTORY_EXPORTS, thread_name_prefix="history-export")
-        self._local = threading.local()
         self._lock = threading.Lock()
-        self._connections: list[duckdb.DuckDBPyConnection] = []
         self._running: set[Read[object]] = set()
         self._exports: set[Read[object]] = set()
 
@@ -190,14 +213,10 @@ class HistoryReader:
 
         Runs on the thread that iterates, with a connection of its own; blocking.
         """
-        connection = self._database.connect()
-        try:
-            with selects.snapshot(connection):
-                for rows in walk(connection, to_revision, page_rows, HISTORY_EXPORT_BYTES):
-                    if rows:
-                        yield rows
-        finally:
-            connection.close()
+        with self._database.using() as connection, selects.snapshot(connection):
+            for rows in walk(connection, to_revision, page_rows, HISTORY_EXPORT_BYTES):
+                if rows:
+                    yield rows
 
     def submit(
         self,
@@ -214,13 +233,13 @@ class HistoryReader:
         """
         if not self._slots.acquire(blocking=False):
             raise HistoryBusy("too many reads of history are waiting")
-        read = Read(ask, timeout_s, stopping)
+        read = Read(ask, timeout_s, stopping, long)
         with self._lock:
             self._running.add(read)  # type: ignore[arg-type]  # only ever interrupted
             if long:
                 self._exports.add(read)  # type: ignore[arg-type]  # same
         read.future.add_done_callback(lambda _: self._done(read))  # type: ignore[arg-type]  # same
-        (self._long if long else self._pool).submit(read.run, self._connect)
+        (self._long if long else self._pool).submit(read.run, self._database)
         return read
 
     def drain(self, timeout_s: float, *, long: bool = False) -> None:
@@ -236,26 +255,16 @@ class HistoryReader:
         return len(self._running)
 
     def close(self) -> None:
-        """Stop all reads, wait for the threads, close their connections."""
+        """Stop all reads, wait for the threads."""
         with self._lock:
             running = list(self._running)
         for read in running:
             read.interrupt()
         self._pool.shutdown(wait=True)
         self._long.shutdown(wait=True)
-        for connection in self._connections:
-            connection.close()
 
     def _done(self, read: Read[object]) -> None:
         with self._lock:
             self._running.discard(read)
             self._exports.discard(read)
         self._slots.release()
-
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        connection: duckdb.DuckDBPyConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._database.connect()
-            with self._lock:
-                self._connections.append(connection)
-        return connection

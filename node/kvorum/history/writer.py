@@ -21,17 +21,19 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
+import arro3.core as arrow
 import duckdb
 
 from kvorum.history.compaction import agree, sweep
 from kvorum.history.copying import copy_history
-from kvorum.history.database import HistoryDatabase, HistoryFailed
-from kvorum.history.rows import BATCH_NAME, INSERT_ROWS, Batch, Row, to_arrow
+from kvorum.history.database import HistoryDatabase, HistoryFailed, read_progress
+from kvorum.history.room import finds_no_room
+from kvorum.history.rows import BATCH_NAME, INSERT_ROWS, Batch, Progress, Row, to_arrow
 from kvorum.limits import (
     DISK_FULL_RETRY_S,
     HISTORY_BATCH_ROWS,
@@ -83,9 +85,13 @@ class NoRoom(Exception):
 class _Job(NamedTuple):
     """Something to do between two transactions."""
 
-    run: Callable[[], object]
+    run: Callable[[HistoryWriter], object]
     future: Future[object]
     spares_writer: bool
+
+
+Unwritten = Sequence[Batch | _Job]
+"""What a writer that ended on a full disk leaves to the next one."""
 
 
 class HistoryWriter:
@@ -95,7 +101,7 @@ class HistoryWriter:
     with the error that ended it, ``on_commit`` with the nanoseconds of each commit. ``failpoint``
     is called with a name at the places where tests crash or hold a node: history_commit_before,
     history_commit_after, history_checkpoint_before, history_checkpoint_after,
-    history_sweep_before, history_sweep_after.
+    history_sweep_before, history_sweep_after. ``unwritten`` comes first: see ``retire``.
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class HistoryWriter:
         gather_s: float = HISTORY_GATHER_S,
         batch_rows: int = HISTORY_BATCH_ROWS,
         queue_rows: int = HISTORY_QUEUE_ROWS,
+        unwritten: Unwritten = (),
     ) -> None:
         self._database = database
         self._on_durable = on_durable
@@ -120,7 +127,7 @@ class HistoryWriter:
         self._changed = threading.Condition()
         self._queue: deque[Batch | _Job] = deque()
         self._queued_rows = 0
-        self._closing = False
+        self._closing = self._full = self._told = False
         self._failure: BaseException | None = None
         self._connection = database.connect()
         found = database.progress()
@@ -129,13 +136,23 @@ class HistoryWriter:
         # What a file holds when it is opened may sit in DuckDB's log alone.
         self._checkpointed_index = 0 if database.log_bytes() else found.applied_index
         self._compact_revision = found.compact_revision
+        self._found = (found.applied_index, found.revision)
+        self._take_over(unwritten)
         self._self = object()
         self._rows_written = self._transactions = self._checkpoints = 0
         self._last_commit_ns = self._last_checkpoint_ns = 0
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
         self._thread.start()
         if found.swept_revision < found.compact_revision:
-            self._submit(lambda: self._sweep(found.compact_revision))
+            self._submit(lambda writer: writer._sweep(found.compact_revision))
+
+    def _take_over(self, unwritten: Unwritten) -> None:
+        for item in unwritten:
+            if isinstance(item, Batch):
+                if (item.applied_index, item.revision) <= self._found:
+                    continue  # It was committed, although DuckDB said that it failed.
+                self._queued_rows += len(item.rows)
+            self._queue.append(item)
 
     # --- asked from outside ----------------------------------------------------------------------
 
@@ -154,25 +171,25 @@ class HistoryWriter:
 
     def flush(self) -> Future[Durable]:
         """Done when everything queued before is committed."""
-        return self._submit(self._durable)
+        return self._submit(HistoryWriter._durable)
 
     def settle(self) -> Future[Hashable]:
         """The same; another value comes back whenever the history has changed, or is another."""
-        return self._submit(lambda: (self._self, self._transactions, self._compact_revision))
+        return self._submit(lambda self: (self._self, self._transactions, self._compact_revision))
 
     def checkpoint(self) -> Future[Durable]:
         """Done when everything queued before is in the file proper, out of reach of a torn log."""
-        return self._submit(self._checkpoint)
+        return self._submit(HistoryWriter._checkpoint)
 
     def compact(self, revision: int) -> Future[int]:
         """Forget what a compaction at ``revision`` no longer keeps; how many rows went."""
-        return self._submit(lambda: self._compact(revision))
+        return self._submit(lambda writer: writer._compact(revision))
 
     def copy_to(self, path: Path) -> Future[Path]:
         """A private copy of the committed history, for reading in another process. OSError when it
         cannot be made (a full disk); the writer goes on.
         """
-        return self._submit(lambda: copy_history(self._database.path, path), spares_writer=True)
+        return self._submit(lambda _: copy_history(self._database.path, path), spares_writer=True)
 
     def statistics(self) -> WriterStatistics:
         """Figures for the terminal and /metrics."""
@@ -192,18 +209,30 @@ class HistoryWriter:
         )
 
     def close(self) -> None:
-        """Write what is queued, checkpoint, end the thread. Raises what ended it before, if so."""
+        """Write what is queued, checkpoint, end the thread. On a full disk the rest is dropped: the
+        log has it. Raises what ended the thread before, if so.
+        """
+        if self.retire() is not None:
+            log.warning("the history was closed behind the log: the disk is full")
+            self._drop_queue()
+
+    def retire(self) -> Unwritten | None:
+        """The same; but on a full disk the rest is for the next writer of the file, which may
+        begin without delay. None: all is written and checkpointed.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
         if self._failure is not None:
             raise HistoryFailed(f"the history writer failed: {self._failure}") from self._failure
+        return tuple(self._queue) if self._full else None
 
     def abandon(self) -> None:
         """End without writing what is queued: the file is about to be replaced."""
         self._drop_queue()
         self._thread.join()
+        self._drop_queue()  # What the thread had in hand on a full disk.
 
     def _drop_queue(self) -> None:
         """Take no more, and forget what is queued."""
@@ -214,11 +243,14 @@ class HistoryWriter:
             self._closing = True
             self._changed.notify()
         for job in dropped:
-            job.future.cancel()
+            if not job.future.cancel():
+                job.future.set_exception(HistoryFailed("the history was closed: the disk is full"))
 
     # --- the thread ------------------------------------------------------------------------------
 
-    def _submit(self, run: Callable[[], _T], spares_writer: bool = False) -> Future[_T]:
+    def _submit(
+        self, run: Callable[[HistoryWriter], _T], spares_writer: bool = False
+    ) -> Future[_T]:
         """Queue a job. ``spares_writer``: its failure is its caller's alone."""
         future: Future[_T] = Future()
         with self._changed:
@@ -240,8 +272,7 @@ class HistoryWriter:
             if self._database.log_bytes():
                 self._checkpoint()
         except NoRoom:
-            log.warning("the history was closed behind the log: the disk is full")
-            self._drop_queue()
+            self._full = True
         except BaseException as error:
             self._fail(error)
         finally:
@@ -264,10 +295,15 @@ class HistoryWriter:
             return False
         if isinstance(taken, _Job):
             self._do(taken)
-        else:
+            return True
+        try:
             self._commit(taken)
-            if self._database.log_bytes() > HISTORY_CHECKPOINT_BYTES:
-                self._checkpoint()
+        except NoRoom:
+            with self._changed:
+                self._queue.extendleft(reversed(taken))
+            raise
+        if self._database.log_bytes() > HISTORY_CHECKPOINT_BYTES:
+            self._checkpoint()
         return True
 
     def _take(self) -> list[Batch] | _Job | None:
@@ -307,10 +343,15 @@ class HistoryWriter:
         return batches
 
     def _do(self, job: _Job) -> None:
-        if not job.future.set_running_or_notify_cancel():
+        # One that another writer of the file has begun runs already.
+        if not (job.future.running() or job.future.set_running_or_notify_cancel()):
             return
         try:
-            result = job.run()
+            result = job.run(self)
+        except NoRoom:
+            with self._changed:
+                self._queue.appendleft(job)
+            raise
         except BaseException as error:
             job.future.set_exception(error)
             if job.spares_writer and isinstance(error, Exception):
@@ -318,23 +359,72 @@ class HistoryWriter:
             raise
         job.future.set_result(result)
 
-    def _wait_for_room(self, more_bytes: int) -> None:
-        """Wait while the disk has not so many bytes and the reserve; DuckDB never meets a full one.
+    # --- room ------------------------------------------------------------------------------------
+
+    def _patiently(self, deed: Callable[[], _T], more_bytes: Callable[[], int] | None = None) -> _T:
+        """Do it, and again while it finds the disk full. With ``more_bytes`` it is not even tried
+        before the disk has so many and the reserve.
 
         Raises :class:`NoRoom` when the history is closed meanwhile: the log has the rest.
         """
-        told = False
-        while self._free_bytes() < HISTORY_RESERVE_BYTES + more_bytes:
-            if not told:
-                log.error("no space left on device: the history waits")
-                told = True
-            with self._changed:
-                if self._closing:
-                    raise NoRoom
-                self._changed.wait(DISK_FULL_RETRY_S)
+        while True:
+            while more_bytes is not None and self._free_bytes() < (
+                HISTORY_RESERVE_BYTES + more_bytes()
+            ):
+                self._pause()
+            try:
+                done = deed()
+            except (duckdb.Error, OSError) as error:
+                if not finds_no_room(error):
+                    raise
+                while not self._look_again():
+                    self._pause()
+                self._pause()
+                continue
+            if self._told:
+                log.warning("there is space again", extra={"what": "history"})
+                self._told = False
+            return done
+
+    def _pause(self) -> None:
+        """Wait for room."""
+        if not self._told:
+            log.error("no space left on device: the history waits")
+            self._told = True
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, DISK_FULL_RETRY_S)
+            if self._closing:
+                raise NoRoom
 
     def _free_bytes(self) -> int:
         return shutil.disk_usage(self._database.path.parent).free
+
+    def _look_again(self) -> bool:
+        """After a failed write: end its transaction, if DuckDB has not, and see how far the file
+        goes; False when not even that can be done on a full disk. HistoryFailed when the file has
+        lost what was committed.
+        """
+        self._connection.close()
+        try:
+            try:
+                found = self._connect()
+            except (duckdb.FatalException, duckdb.ConnectionException):
+                self._connection.close()
+                log.warning("DuckDB gave up on a full disk: opening the history anew")
+                self._database.reopen()
+                found = self._connect()
+        except (duckdb.Error, OSError) as error:
+            if not finds_no_room(error):
+                raise
+            return False
+        self._found = (found.applied_index, found.revision)
+        if self._found < (self._applied_index, self._revision):
+            raise HistoryFailed(f"opened anew, the history ends at index {found.applied_index}")
+        return True
+
+    def _connect(self) -> Progress:
+        self._connection = self._database.connect()
+        return read_progress(self._connection)
 
     # --- transactions ----------------------------------------------------------------------------
 
@@ -342,7 +432,18 @@ class HistoryWriter:
         rows: list[Row] = [row for batch in batches for row in batch.rows]
         last = batches[-1]
         table = to_arrow(rows) if rows else None
-        self._wait_for_room(0)
+        self._patiently(lambda: self._insert(table, last), lambda: 0)
+        self._failpoint("history_commit_after")
+        self._transactions += 1
+        self._rows_written += len(rows)
+        self._applied_index = last.applied_index
+        self._revision = last.revision
+        self._on_commit(self._last_commit_ns)
+        self._on_durable(self._durable())
+
+    def _insert(self, table: arrow.Table | None, last: Batch) -> None:
+        if self._found > (self._applied_index, self._revision):
+            return  # It was committed, although DuckDB said that it failed.
         self._failpoint("history_commit_before")
         begun = time.perf_counter_ns()
         connection = self._connection
@@ -357,20 +458,20 @@ class HistoryWriter:
         )
         connection.commit()
         self._last_commit_ns = time.perf_counter_ns() - begun
-        self._failpoint("history_commit_after")
-        self._transactions += 1
-        self._rows_written += len(rows)
-        self._applied_index = last.applied_index
-        self._revision = last.revision
-        self._on_commit(self._last_commit_ns)
-        self._on_durable(self._durable())
 
     def _durable(self) -> Durable:
         return Durable(self._applied_index, self._revision, self._checkpointed_index)
 
     def _checkpoint(self) -> Durable:
-        """Fold DuckDB's log into the file. Old readers may make DuckDB refuse for a while."""
-        self._wait_for_room(self._database.log_bytes())
+        """Fold DuckDB's log into the file."""
+        self._patiently(self._fold, self._database.log_bytes)
+        self._checkpoints += 1
+        self._checkpointed_index = self._applied_index
+        self._failpoint("history_checkpoint_after")
+        self._on_durable(self._durable())
+        return self._durable()
+
+    def _fold(self) -> None:
         self._failpoint("history_checkpoint_before")
         begun = time.perf_counter_ns()
         self._connection.execute(
@@ -385,27 +486,26 @@ class HistoryWriter:
                 self._connection.execute("CHECKPOINT")
                 break
             except duckdb.TransactionException:
+                # Old readers may make DuckDB refuse for a while.
                 if attempt == _CHECKPOINT_TRIES:
                     raise
                 time.sleep(_RETRY_S)
         self._last_checkpoint_ns = time.perf_counter_ns() - begun
-        self._checkpoints += 1
         self._database.measure(self._connection)
-        self._checkpointed_index = self._applied_index
-        self._failpoint("history_checkpoint_after")
-        self._on_durable(self._durable())
-        return self._durable()
 
     def _compact(self, revision: int) -> int:
         if revision <= self._compact_revision:
             return 0
-        agree(self._connection, revision)
+        self._patiently(lambda: agree(self._connection, revision))
         self._compact_revision = revision
         return self._sweep(revision)
 
     def _sweep(self, revision: int) -> int:
-        self._failpoint("history_sweep_before")
-        removed = sweep(self._connection, revision)
+        def deed() -> int:
+            self._failpoint("history_sweep_before")
+            return sweep(self._connection, revision)
+
+        removed = self._patiently(deed)
         self._failpoint("history_sweep_after")
         if removed >= HISTORY_SWEEP_CHECKPOINT_ROWS:
             # What is gone makes room for new rows only now.

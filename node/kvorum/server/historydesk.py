@@ -10,7 +10,9 @@ Long because the file in use is one secret: who may touch it, and when it become
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -29,7 +31,7 @@ from kvorum.history.reader import HistoryBusy, HistoryInterrupted, HistoryReader
 from kvorum.history.rows import Batch, EventRow, Identity, Row
 from kvorum.history.selects import EventsResult, RangeResult
 from kvorum.history.transfer import HistoryImport
-from kvorum.history.writer import Durable, HistoryWriter
+from kvorum.history.writer import Durable, HistoryWriter, Unwritten
 from kvorum.limits import DEFRAGMENT_READS_S, SNAPSHOT_STREAM_TIMEOUT_S
 from kvorum.machine import operations as ops
 from kvorum.machine.events import Event
@@ -149,13 +151,14 @@ class HistoryDesk:
         self.writer = self._new_writer()
         self.reader = HistoryReader(database)
 
-    def _new_writer(self) -> HistoryWriter:
+    def _new_writer(self, unwritten: Unwritten = ()) -> HistoryWriter:
         return HistoryWriter(
             self._database,
             self._durable,
             self._failed,
             self._failpoint,
             on_commit=lambda took_ns: self._commits.add(took_ns // 1000),
+            unwritten=unwritten,
         )
 
     # --- effects ----------------------------------------------------------------------------------
@@ -454,21 +457,14 @@ class HistoryDesk:
 
     def _finish(self, work: Defragmentation) -> None:
         # On a thread of its own.
+        # Everything queued is written and checkpointed: the file is whole without its log.
+        unwritten = self.writer.retire()
         try:
-            # Everything queued is written and checkpointed: the file is whole without its log.
-            self.writer.close()
-            connection = self._database.connect()
-            try:
-                progress = read_progress(connection)
-                work.copy(connection, progress.revision)
-            finally:
-                connection.close()
-            work.finish(progress)
-        except HistoryFailed:
-            raise  # The writer failed before: it has said so, and the process ends.
+            if unwritten is not None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._complete(work)
         except BaseException:
-            self.writer = self._new_writer()
-            self._call(self._swapped)
+            self._resume(unwritten or ())
             raise
         try:
             self.reader.drain(DEFRAGMENT_READS_S)
@@ -476,6 +472,25 @@ class HistoryDesk:
         except BaseException as error:
             self._failed(error)
             raise
+
+    def _resume(self, unwritten: Unwritten) -> None:
+        """Go on with the old file."""
+        try:
+            self.writer = self._new_writer(unwritten)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._call(self._swapped)
+
+    def _complete(self, work: Defragmentation) -> None:
+        """Copy the rest."""
+        connection = self._database.connect()
+        try:
+            progress = read_progress(connection)
+            work.copy(connection, progress.revision)
+        finally:
+            connection.close()
+        work.finish(progress)
 
     def wait_for_exports(self, timeout_s: float) -> None:
         """Returns when the long reads of now have ended, or after ``timeout_s``. Blocks; called on

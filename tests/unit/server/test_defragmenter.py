@@ -15,6 +15,7 @@ from kvorum.errors import KvorumError
 from kvorum.history.defragment import Defragmentation
 from kvorum.history.reader import HistoryInterrupted
 from kvorum.history.transfer import copy_path
+from kvorum.history.writer import HistoryWriter
 from kvorum.machine.commands import Compact, DeleteRange, Put
 from kvorum.server.defragmenter import Defragmenter
 from kvorum.server.runtime import Node
@@ -177,6 +178,47 @@ def test_a_copy_that_cannot_be_finished_leaves_the_old_file_in_use(
                     await asyncio.sleep(0.01)
         await node.defragmenter.run()
         assert await get(node, "mark", revision=revision + 1) == "before"
+
+    with_cluster(tmp_path, 1, test)
+
+
+def test_a_disk_that_fills_up_before_the_last_step_loses_nothing_that_was_queued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that the writer has no room for wait for the next writer of the old file."""
+    room = [1 << 40]
+
+    async def test(c: Cluster) -> None:
+        node = c.node(0)
+        await fill(node, 3)
+        replace = node.history.replace
+        revisions: list[int] = []
+
+        def late(copy: Any) -> Any:
+            room.append(0)
+            writing = [asyncio.ensure_future(put(node, f"full{n}", "x")) for n in range(20)]
+
+            async def then() -> None:
+                revisions.extend(await asyncio.gather(*writing))
+                await asyncio.wrap_future(replace(copy))
+
+            return asyncio.run_coroutine_threadsafe(then(), asyncio.get_running_loop())
+
+        monkeypatch.setattr(HistoryWriter, "_free_bytes", lambda self: room[-1])
+        with monkeypatch.context() as patched:
+            patched.setattr(node.history, "replace", late)
+            with pytest.raises(OSError, match="No space left"):
+                await node.defragmenter.run()
+        assert await get(node, "full19") == "x"
+        room.append(1 << 40)
+        await node.defragmenter.run()
+        await c.stop(0)
+        await c.start(0)
+        await c.ready(0)
+        for number, revision in enumerate(revisions):
+            for key in (number, number + 1):
+                found = await get(c.node(0), f"full{key}", revision=revision)
+                assert found == (None if key > number else "x"), (key, revision)
 
     with_cluster(tmp_path, 1, test)
 
