@@ -19,7 +19,7 @@ def verbs() -> str:
 
 def keys() -> str:
     """The keys of the terminal: everywhere, then tab by tab, as its own help shows them."""
-    places = [("app", "Everywhere"), *(tab for tab in TABS)]
+    places = [("app", "Everywhere"), *((tab.name, tab.title) for tab in TABS)]
     rows = []
     for target, title in places:
         actions = [action for action in ACTIONS if action.target == target]

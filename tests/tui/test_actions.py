@@ -9,20 +9,16 @@ import pytest
 from kvorum_tui import keymap
 from kvorum_tui.actions import ACTIONS, BY_NAME, TABS, key_label, of
 from kvorum_tui.app import KvorumApp
-from kvorum_tui.screens.cluster import ClusterPane
-from kvorum_tui.screens.drills import DrillsPane
-from kvorum_tui.screens.keys import KeysPane
-from kvorum_tui.screens.leases import LeasesPane
+from kvorum_tui.screens import workspace
 from kvorum_tui.screens.pane import READ_ONLY
-from kvorum_tui.screens.watch import WatchPane
 from tui.fake_session import FakeControl, FakeSession
 from tui.frames import running, until
 
-PANES = {pane.tab: pane for pane in (KeysPane, WatchPane, ClusterPane, DrillsPane, LeasesPane)}
+PANES = {pane.tab: pane for pane in workspace.PANES}
 
 
 def test_every_action_can_be_done() -> None:
-    assert set(PANES) == {tab for tab, _ in TABS}
+    assert set(PANES) == {tab.name for tab in TABS}
     for action in ACTIONS:
         owner = KvorumApp if action.target == "app" else PANES[action.target]
         if not action.name.startswith("tab_"):
@@ -30,7 +26,7 @@ def test_every_action_can_be_done() -> None:
         assert action.about, action.name
 
 
-@pytest.mark.parametrize("tab", [tab for tab, _ in TABS])
+@pytest.mark.parametrize("tab", [tab.name for tab in TABS])
 def test_no_key_means_two_things(tab: str) -> None:
     keys = [key for action in (*of(tab), *of("app")) for key in action.key.split(",")]
     assert len(keys) == len(set(keys))

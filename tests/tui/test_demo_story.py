@@ -153,7 +153,7 @@ def a_lease_runs_out(shown: Terminal, endpoint: str) -> None:
     """Granted and held here, attached by the command line, let go: the bar runs down, the key
     goes.
     """
-    shown.press(b"5")
+    shown.press(b"7")
     shown.find(r"Leases · \d+")
     shown.press(b"g")
     shown.find("Grant a lease")
@@ -169,7 +169,7 @@ def a_lease_runs_out(shown: Terminal, endpoint: str) -> None:
     shown.find(rf"^│ {lease} .*1 HELD {LEASED[:8]}")
     shown.press(b"1")
     shown.find(rf"^│ +{LEASED.rpartition('/')[2]}")
-    shown.press(b"5")
+    shown.press(b"7")
     full = len(shown.find(rf"^│ {lease} +(█+)\S? +0:0[456]!")[1])
     shown.press(b"K")
     shown.find("no longer kept alive")

@@ -151,7 +151,7 @@ def test_quitting_with_faults_on_asks() -> None:
         (["i"], "Isolate n1?"),
         (["k"], "Kill n1?"),
         (["question_mark"], "In Drills"),
-        (["5", "g"], "Grant a lease"),
+        (["7", "g"], "Grant a lease"),
         (["1", "n"], "New key"),
         (["colon"], "Find actions"),
     ],

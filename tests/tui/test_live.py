@@ -77,7 +77,7 @@ async def browse_edit_and_undo(pilot: Pilot[None], app: KvorumApp, client: Clien
     for number in range(3):
         await client.put("/watched", str(number))
     await shows(pilot, "new 0", "0 → 1", "1 → 2")
-    await pilot.press("5", "g")
+    await pilot.press("7", "g")
     await shows(pilot, "Grant a lease")
     await pilot.press("enter")
     await shows(pilot, "Leases · 1", "granted lease")
@@ -103,7 +103,7 @@ async def see_a_lease_run_out(pilot: Pilot[None], app: KvorumApp, client: Client
     lease = await client.leases.grant(4)
     await client.put("/app/short", "lived", lease=lease.id)
     await shows(pilot, "Keys · ", "short")
-    await pilot.press("5")
+    await pilot.press("7")
 
     def bar() -> float:
         row = app.pane_of(LeasesPane).table.get(lease.id)

@@ -9,7 +9,8 @@ from kvorum.drill.scenario import Scenario
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from kvorum_tui.actions import ACTIONS, TABS
+from kvorum_tui import actions
+from kvorum_tui.actions import ACTIONS
 from kvorum_tui.model.decode import key_from_text, printable
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
@@ -17,9 +18,10 @@ from kvorum_tui.widgets.member_table import MemberTable
 
 if TYPE_CHECKING:
     from kvorum_tui.app import KvorumApp
+    from kvorum_tui.screens.workspace import Workspace
 
 KEYS_MAX = 12
-TITLES = {**dict(TABS), "app": "kvorum"}
+TITLES = {**actions.TITLES, "app": "kvorum"}
 
 
 class KvorumCommands(Provider):
@@ -28,9 +30,9 @@ class KvorumCommands(Provider):
     """
 
     @property
-    def kv(self) -> KvorumApp:
-        """The app."""
-        return cast("KvorumApp", self.app)
+    def kv(self) -> Workspace:
+        """The cluster in front."""
+        return cast("KvorumApp", self.app).front
 
     async def discover(self) -> Hits:
         """Before anything is typed: the actions of this tab, then the others."""

@@ -68,7 +68,7 @@ async def take(
         async with asyncio.timeout(PATIENCE_S):
             while wait_for not in screen_text(app):
                 await pilot.pause(STEP_S)
-        picture = own_fonts(app.export_screenshot(title=f"kvorum · {app.cluster_title}"))
+        picture = own_fonts(app.export_screenshot(title=f"kvorum · {app.front.cluster_title}"))
         if scene:
             await asyncio.gather(*(app.session.heal(m.endpoint) for m in app.cluster.rows()))
         return picture
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kvorum_tui.screenshot", description=__doc__)
     parser.add_argument("endpoints", help="client addresses, separated by commas")
     parser.add_argument("out", type=Path, help="the SVG to write")
-    parser.add_argument("--tab", choices=[tab for tab, _ in TABS], default="keys")
+    parser.add_argument("--tab", choices=[tab.name for tab in TABS], default="keys")
     parser.add_argument("--press", default="", help="keys, separated by commas")
     parser.add_argument("--wait-for", default="", help="a text that must be on the screen")
     parser.add_argument("--size", default="116x32", help="columns x rows")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -18,6 +18,9 @@ from kvorum_tui.widgets.dialogs import Reader, Rich
 from kvorum_tui.widgets.log_strip import LogStrips
 from kvorum_tui.widgets.member_table import MemberTable
 from kvorum_tui.widgets.ribbon import RibbonList
+
+if TYPE_CHECKING:
+    from kvorum_tui.screens.workspace import Workspace
 
 
 class ClusterPane(Pane):
@@ -42,8 +45,8 @@ class ClusterPane(Pane):
     ClusterPane .grow { height: 1fr; min-height: 4; }
     """
 
-    def __init__(self) -> None:
-        super().__init__(id="pane-cluster")
+    def __init__(self, kv: Workspace) -> None:
+        super().__init__(kv)
         self.members = MemberTable(self.kv.cluster, id="members")
         self.strips = LogStrips(self.kv.cluster, id="strips")
         self.ribbon = RibbonList(self.kv.cluster.ribbon, id="cluster-ribbon")

@@ -10,10 +10,10 @@ from kvorum_tui.model.cluster_model import MemberState
 from kvorum_tui.widgets.dialogs import Confirm, Rich
 
 if TYPE_CHECKING:
-    from kvorum_tui.app import KvorumApp
+    from kvorum_tui.screens.workspace import Workspace
 
 
-def why_no_transfer(kv: KvorumApp, state: MemberState | None) -> str:
+def why_no_transfer(kv: Workspace, state: MemberState | None) -> str:
     """Why leadership cannot be handed to this member now."""
     now = kv.clock()
     leader = kv.cluster.leader(now)
@@ -30,7 +30,7 @@ def why_no_transfer(kv: KvorumApp, state: MemberState | None) -> str:
     return ""
 
 
-async def transfer_leader(kv: KvorumApp, state: MemberState) -> None:
+async def transfer_leader(kv: Workspace, state: MemberState) -> None:
     """Ask, then hand leadership over."""
     leader = kv.cluster.leader(kv.clock())
     who = leader.name if leader is not None else "nobody"
@@ -48,7 +48,7 @@ async def transfer_leader(kv: KvorumApp, state: MemberState) -> None:
         await kv.session.move_leader(state.id)
 
 
-def quorum_lines(kv: KvorumApp, member_ids: set[int]) -> tuple[Rich, bool]:
+def quorum_lines(kv: Workspace, member_ids: set[int]) -> tuple[Rich, bool]:
     """What is left of the quorum without these members, to show before it is done."""
     kept, text = kv.cluster.quorum_without(member_ids, kv.clock())
     return [[(part.strip(), "text" if kept else "bad")] for part in text.split(";")], kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from kvorum.drill.scenario import Scenario
 from kvorum.errors import ConfigError
@@ -17,12 +17,12 @@ from textual.widgets import Input
 from kvorum_tui.model import drill_choice
 from kvorum_tui.model.drill_choice import Place
 from kvorum_tui.model.drill_plan import Picture, plan_lines
-from kvorum_tui.screens.pane import READ_ONLY
+from kvorum_tui.screens.pane import READ_ONLY, workspace_of
 from kvorum_tui.widgets.drill_list import DrillList
 from kvorum_tui.widgets.paint import LineList, TextLines
 
 if TYPE_CHECKING:
-    from kvorum_tui.app import KvorumApp
+    from kvorum_tui.screens.workspace import Workspace
 
 LOOK_AGAIN_S = 0.25
 
@@ -58,9 +58,9 @@ class DrillListView(Container):
         self._looked_at = -1.0
 
     @property
-    def kv(self) -> KvorumApp:
-        """The app."""
-        return cast("KvorumApp", self.app)
+    def kv(self) -> Workspace:
+        """The cluster."""
+        return workspace_of(self)
 
     def compose(self) -> ComposeResult:
         """Two boxes."""

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvorum.drill.places import runs_dir
 from kvorum.drill.preview import lasting, preview
@@ -34,6 +34,9 @@ from kvorum_tui.screens.pane import Pane
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Reader, Rich
 from kvorum_tui.widgets.paint import LineList
 
+if TYPE_CHECKING:
+    from kvorum_tui.screens.workspace import Workspace
+
 SEEDS = 1 << 31
 REPORT_FILE = "report.txt"
 # Views of the tab, and how a sentence calls them.
@@ -50,8 +53,8 @@ _ENDS |= {"stopped": ("stopped", "warning"), "broken": ("could not be run", "err
 class DrillRuns(Pane):
     """The tab's views and what is done in three of them; the matrix is the subclass's."""
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self, kv: Workspace) -> None:
+        super().__init__(kv)
         self.view = "links"
         self.list_view = DrillListView()
         self.run_view = DrillRunView()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -26,6 +26,10 @@ from kvorum_tui.widgets.dialogs import Confirm, Rich
 from kvorum_tui.widgets.link_matrix import LinkMatrix
 from kvorum_tui.widgets.paint import TextLines
 from kvorum_tui.widgets.ribbon import RibbonList
+
+if TYPE_CHECKING:
+    from kvorum_tui.screens.workspace import Workspace
+
 
 DURATIONS_S = (5, 10, 15, 30, 60, 120, 300, 600)
 NO_FAULTS_ETCD = (
@@ -66,8 +70,8 @@ class DrillsPane(DrillRuns):
     DrillsPane #view-links { height: 1fr; }
     """
 
-    def __init__(self) -> None:
-        super().__init__(id="pane-drills")
+    def __init__(self, kv: Workspace) -> None:
+        super().__init__(kv)
         self.duration_s = FAULT_MS_DEFAULT // 1000
         self.matrix = LinkMatrix(self.kv.cluster, id="matrix")
         self.now_lines = TextLines(id="now")

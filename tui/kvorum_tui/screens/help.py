@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from kvorum_tui.actions import TABS, Action, of
+from kvorum_tui.actions import TITLES, Action, of
 from kvorum_tui.model import words
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.drill_run import DrillRun
@@ -27,7 +27,7 @@ TERMS: dict[str, str] = {
 
 def keys_help(pane: Pane) -> Rich:
     """Every action of this tab and of the app, with reasons where one cannot be done."""
-    lines: Rich = [[(f"In {dict(TABS)[pane.tab]}", "head")]]
+    lines: Rich = [[(f"In {TITLES[pane.tab]}", "head")]]
     lines += [_action(each, pane.reason(each)) for each in of(pane.tab) if pane.here(each)]
     lines += [[], [("Everywhere", "head")]]
     lines += [_action(action, "") for action in of("app")]

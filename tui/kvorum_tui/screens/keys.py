@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -32,6 +32,10 @@ from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Field, Form
 from kvorum_tui.widgets.key_tree import KeyTree
 from kvorum_tui.widgets.paint import TextLines
+
+if TYPE_CHECKING:
+    from kvorum_tui.screens.workspace import Workspace
+
 
 READING_S = 0.15
 SEARCH_MAX = 20_000  # Matches that a filter shows.
@@ -67,8 +71,8 @@ class KeysPane(Pane):
     KeysPane #foot { height: 1; color: $text-muted; }
     """
 
-    def __init__(self) -> None:
-        super().__init__(id="pane-keys")
+    def __init__(self, kv: Workspace) -> None:
+        super().__init__(kv)
         self.index = KeyIndex()
         self.found = KeyIndex()
         self.found.flat = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -22,6 +22,10 @@ from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Rich
 from kvorum_tui.widgets.paint import Line, LineList, TextLines
 from kvorum_tui.widgets.ttl import ttl_bar
+
+if TYPE_CHECKING:
+    from kvorum_tui.screens.workspace import Workspace
+
 
 POLL_S = 2.0
 POLL_MAX = 500
@@ -122,8 +126,8 @@ class LeasesPane(Pane):
     LeasesPane #lease-said { height: auto; color: $warning; padding: 0 1; }
     """
 
-    def __init__(self) -> None:
-        super().__init__(id="pane-leases")
+    def __init__(self, kv: Workspace) -> None:
+        super().__init__(kv)
         self.table = LeaseTable()
         self.total = 0
         self.error: SessionError | None = None

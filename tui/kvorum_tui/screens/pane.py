@@ -5,7 +5,7 @@ why not.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.containers import Container
 from textual.widget import Widget
@@ -14,23 +14,30 @@ from textual.worker import Worker
 from kvorum_tui.actions import Action
 
 if TYPE_CHECKING:
-    from kvorum_tui.app import KvorumApp
+    from kvorum_tui.screens.workspace import Workspace
 
 READ_ONLY = "this terminal was opened read-only (leave out --read-only to change things)"
 
 
+PAST = "you look at revision {:,}; nothing can be written until you come back to now (T)"
+
+
+def workspace_of(widget: Widget) -> Workspace:
+    """The cluster that a widget stands on."""
+    return next(each for each in widget.ancestors_with_self if isinstance(each, Pane)).kv
+
+
 class Pane(Container):
-    """A tab. For each of its actions it has a method ``do_<name>``, and ``why_not`` may say why it
-    cannot be done.
+    """A tab on the cluster ``kv``. For each of its actions it has a method ``do_<name>``, and
+    ``why_not`` may say why it cannot be done.
     """
 
     tab: ClassVar[str] = ""
     about: ClassVar[str] = ""
 
-    @property
-    def kv(self) -> KvorumApp:
-        """The app."""
-        return cast("KvorumApp", self.app)
+    def __init__(self, kv: Workspace) -> None:
+        super().__init__(id=f"pane-{self.tab}")
+        self.kv = kv
 
     def why_not(self, name: str) -> str:
         """Why an action of this tab cannot be done now; empty when it can."""
@@ -40,6 +47,8 @@ class Pane(Container):
         """The same, with what holds for all tabs."""
         if action.changes and self.kv.session.read_only:
             return READ_ONLY
+        if action.changes and self.kv.at:
+            return PAST.format(self.kv.at)
         return self.why_not(action.name)
 
     def here(self, action: Action) -> bool:
@@ -83,6 +92,9 @@ class Pane(Container):
 
     def refresh_at(self, now: float) -> None:
         """The clock moved on, or the cluster changed."""
+
+    def travelled(self, revision: int) -> None:
+        """All tabs look at another revision from now on; 0 is now."""
 
     def back(self) -> bool:
         """Escape: undo the last step of looking (a filter, a view); False when there is none."""

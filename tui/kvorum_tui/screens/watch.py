@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -20,6 +20,10 @@ from kvorum_tui.model.watch_buffer import Gap, WatchBuffer
 from kvorum_tui.screens.pane import Pane
 from kvorum_tui.widgets.dialogs import Field, Form
 from kvorum_tui.widgets.event_log import EventLog
+
+if TYPE_CHECKING:
+    from kvorum_tui.screens.workspace import Workspace
+
 
 PANES_MAX = 6
 
@@ -136,8 +140,8 @@ class WatchPane(Pane, can_focus=True):
     WatchPane #empty { padding: 1 2; color: $text-muted; height: auto; }
     """
 
-    def __init__(self) -> None:
-        super().__init__(id="pane-watch")
+    def __init__(self, kv: Workspace) -> None:
+        super().__init__(kv)
 
     def compose(self) -> ComposeResult:
         """No pane yet."""

@@ -34,7 +34,7 @@ from kvorum.drill.access import Access
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
 
-from kvorum_tui.live_reports import Probe, etcd_report, key_life, node_report
+from kvorum_tui.live.reports import Probe, etcd_report, key_life, node_report
 from kvorum_tui.model.records import (
     KeyEvent,
     KeyLife,

@@ -1,0 +1,60 @@
+"""Every action of the terminal, once: keys, foot, help and command palette all read this table. A
+module a tab.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvorum_tui.actions import cluster, drills, everywhere, keys, leases, watch
+from kvorum_tui.actions.action import Action, key_label, user_keys
+
+__all__ = ["ACTIONS", "BY_NAME", "TABS", "TITLES", "Action", "Tab", "key_label", "of", "user_keys"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab: its name, the digit that brings it to the front, its title and what it is for."""
+
+    name: str
+    key: str
+    title: str
+    about: str
+
+
+TABS: tuple[Tab, ...] = (
+    Tab("keys", "1", "Keys", "browse, edit, history"),
+    Tab("watch", "2", "Watch", "live panes"),
+    Tab("cluster", "3", "Cluster", "members and raft logs"),
+    Tab("drills", "4", "Drills", "break it on purpose"),
+    Tab("leases", "7", "Leases", "time to live and keys"),
+)
+
+TITLES: dict[str, str] = {tab.name: tab.title for tab in TABS}
+
+ACTIONS: tuple[Action, ...] = (
+    *keys.ACTIONS,
+    *watch.ACTIONS,
+    *cluster.ACTIONS,
+    *drills.ACTIONS,
+    *leases.ACTIONS,
+    *(
+        Action(
+            f"tab_{tab.name}",
+            "app",
+            tab.key,
+            tab.title.lower(),
+            f"{tab.title}: {tab.about}",
+            shown=False,
+        )
+        for tab in TABS
+    ),
+    *everywhere.ACTIONS,
+)
+
+BY_NAME: dict[str, Action] = {action.name: action for action in ACTIONS}
+
+
+def of(target: str) -> list[Action]:
+    """The actions of a tab, or of the whole app."""
+    return [action for action in ACTIONS if action.target == target]

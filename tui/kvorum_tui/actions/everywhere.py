@@ -1,0 +1,30 @@
+"""What works in every tab."""
+
+from __future__ import annotations
+
+from kvorum_tui.actions.action import Action
+
+ACTIONS: tuple[Action, ...] = (
+    Action("help_keys", "app", "question_mark", "keys", "What every key does here"),
+    Action("help_here", "app", "f1", "about", "What am I looking at"),
+    Action("palette", "app", "colon,ctrl+p", "palette", "Find actions, members, keys by name"),
+    Action(
+        "errors",
+        "app",
+        "exclamation_mark",
+        "errors",
+        "The newest errors, with member, RPC and code",
+        shown=False,
+    ),
+    Action("theme", "app", "f2", "theme", "Dark or light", shown=False),
+    Action(
+        "back", "app", "escape", "back", "Close, clear the filter, leave the field", shown=False
+    ),
+    Action(
+        "quit",
+        "app",
+        "ctrl+q",
+        "quit",
+        "Leave; warns when it keeps leases alive or edits are not saved",
+    ),
+)

@@ -1,0 +1,226 @@
+"""One cluster in the terminal: its session, the model of its members, the tabs on it, header and
+foot. The app holds one of these for each cluster that is open.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher
+
+from kvorum_tui import actions
+from kvorum_tui.actions import BY_NAME
+from kvorum_tui.control import NodeControl
+from kvorum_tui.feeds import ClusterFeed, Pulse
+from kvorum_tui.model.cluster_model import ClusterModel
+from kvorum_tui.screens.cluster import ClusterPane
+from kvorum_tui.screens.drills import DrillsPane
+from kvorum_tui.screens.keys import KeysPane
+from kvorum_tui.screens.leases import LeasesPane
+from kvorum_tui.screens.pane import Pane
+from kvorum_tui.screens.watch import WatchPane
+from kvorum_tui.session import Session, SessionError
+from kvorum_tui.widgets.action_bar import ActionBar
+from kvorum_tui.widgets.header_bar import HeaderBar
+from kvorum_tui.widgets.tab_bar import TabBar
+
+if TYPE_CHECKING:
+    from kvorum_tui.app import KvorumApp
+
+P = TypeVar("P", bound=Pane)
+R = TypeVar("R")
+
+ERRORS_MAX = 200
+QUIET_S = 5.0  # The same error is not notified again within this time.
+
+# The tabs, in the order of their digits.
+PANES: tuple[type[Pane], ...] = (KeysPane, WatchPane, ClusterPane, DrillsPane, LeasesPane)
+
+
+class Workspace(Container):
+    """Everything on one cluster. Panes call this ``kv``.
+
+    ``at`` is the revision at which all tabs look, 0 for now; see :meth:`travel`.
+    """
+
+    DEFAULT_CSS = """
+    Workspace { height: 1fr; layout: vertical; }
+    Workspace > ContentSwitcher { height: 1fr; }
+    Workspace > ContentSwitcher > Container { height: 1fr; }
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        title: str,
+        control: NodeControl | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        first_tab: str = "keys",
+    ) -> None:
+        super().__init__()
+        self.session = session
+        self.cluster_title = title
+        self.control = control
+        self.clock = clock
+        self.cluster = ClusterModel(wall_offset=time.time() - time.monotonic())
+        self.errors: deque[tuple[float, SessionError]] = deque(maxlen=ERRORS_MAX)
+        self.at = 0
+        self._front = first_tab
+        self._notified: dict[str, float] = {}
+        self._panes: dict[str, Pane] = {}
+        self.header = HeaderBar(self.cluster, title, session.read_only)
+        self.tabs = TabBar()
+        self.bar = ActionBar()
+        self.switcher = ContentSwitcher(initial=f"pane-{first_tab}")
+        self._foot = Pulse(self._show_actions)
+
+    def compose(self) -> ComposeResult:
+        """Header, tabs, panes, foot."""
+        yield self.header
+        yield self.tabs
+        self._panes = {kind.tab: kind(self) for kind in PANES}
+        with self.switcher:
+            yield from self._panes.values()
+        yield self.bar
+
+    def on_mount(self) -> None:
+        """The feed of the members, and the first tab."""
+        feed = ClusterFeed(self.session, self.cluster, self.clock, self.cluster_changed)
+        self.run_worker(feed.run(), group="cluster-feed")
+        self.show_tab(self._front)
+
+    @property
+    def kv_app(self) -> KvorumApp:
+        """The app."""
+        return cast("KvorumApp", self.app)
+
+    # --- tabs and time ----------------------------------------------------------------------------
+
+    @property
+    def pane(self) -> Pane:
+        """The tab in front."""
+        return self._panes[self._front]
+
+    def pane_of(self, kind: type[P]) -> P:
+        """A tab by its class."""
+        return self.query_one(kind)
+
+    def show_tab(self, tab: str) -> None:
+        """Bring a tab to the front, with the focus in it."""
+        self._front = tab
+        self.switcher.current = f"pane-{tab}"
+        self.tabs.show_tab(tab)
+        first = self._panes[tab].first_focus()
+        if first is not None:
+            first.focus()
+        self._panes[tab].refresh_at(self.clock())
+        self.refresh_actions()
+
+    def tick(self) -> None:
+        """The clock moved on."""
+        self.cluster.judge(self.clock())
+        self.cluster_changed()
+        self.refresh_actions()
+
+    def cluster_changed(self) -> None:
+        """A member reported, or fell silent."""
+        if self.is_running and self.is_attached:
+            now = self.clock()
+            self.header.refresh_at(now)
+            self.pane.refresh_at(now)
+
+    def travel(self, revision: int) -> None:
+        """Let every tab look at the store as it was at a revision; 0 comes back to now. Nothing can
+        be written meanwhile.
+        """
+        if revision == self.at:
+            return
+        self.at = revision
+        for pane in self._panes.values():
+            pane.travelled(revision)
+        self.cluster_changed()
+        self.refresh_actions()
+
+    # --- actions ----------------------------------------------------------------------------------
+
+    def do(self, name: str) -> None:
+        """Do an action, wherever it was asked for; say why when it cannot be done."""
+        action = BY_NAME[name]
+        if name.startswith("tab_"):
+            self.show_tab(name.removeprefix("tab_"))
+            return
+        if action.target == "app":
+            self.kv_app.do(name)
+            return
+        if self.pane.tab != action.target:
+            self.show_tab(action.target)
+        reason = self.pane.reason(action)
+        if reason:
+            self.tell(f"{action.text}: {reason}", "warning")
+            return
+        self.pane.do(name)
+
+    action_do = do  # what clicks name
+
+    def refresh_actions(self) -> None:
+        """The foot may have to change."""
+        self._foot.mark()
+
+    def _show_actions(self) -> None:
+        if not (self.is_running and self.is_attached):
+            return
+        pane = self.pane
+        items = [(a, not pane.reason(a)) for a in actions.of(pane.tab) if pane.offers(a)]
+        items += [(action, True) for action in actions.of("app") if action.shown]
+        self.bar.show_actions(items)
+
+    async def guarded(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Wait for some work; a refusal of the cluster is shown, with member, RPC and code."""
+        try:
+            await work
+        except SessionError as error:
+            self.show_error(error)
+        except OSError as error:
+            self.show_error(SessionError(str(error), rpc="node process"))
+
+    def show_error(self, error: SessionError) -> None:
+        """Show and keep an error, with the member's name in place of its address."""
+        state = self.cluster.members.get(error.member)
+        if state is not None:
+            error = error.at(state.name)
+        self.errors.append((time.time(), error))
+        now = self.clock()
+        text = str(error)
+        if error.unknown_outcome:
+            text += "\nThis write may or may not have taken effect: look before doing it again."
+        if now - self._notified.get(text, -QUIET_S) >= QUIET_S:
+            self._notified[text] = now
+            self.tell(text, "error")
+        if len(self._notified) > ERRORS_MAX:
+            self._notified.clear()
+
+    def tell(self, text: str, severity: Any = "information") -> None:
+        """A note at the corner. Never parsed as markup."""
+        self.notify(text, severity=severity, markup=False, timeout=8 if severity == "error" else 4)
+
+    async def push_screen_wait(self, screen: Screen[R]) -> R:
+        """Show a dialog and wait for its answer; from a worker."""
+        return await self.app.push_screen_wait(screen)
+
+    # --- from tab to tab --------------------------------------------------------------------------
+
+    def goto_key(self, key: bytes) -> None:
+        """Show a key in the Keys tab."""
+        self.show_tab("keys")
+        self.pane_of(KeysPane).goto(key)
+
+    def watch_key(self, key: bytes, prefix: bool) -> None:
+        """Open a watch pane."""
+        self.show_tab("watch")
+        self.pane_of(WatchPane).add_pane(key, prefix, 0)
