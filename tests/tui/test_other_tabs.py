@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvorum_tui.actions import TABS
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.model.records import LeaseInfo, LogEntryView
 from kvorum_tui.screens.leases import LeasesPane
@@ -237,9 +238,8 @@ def test_grant_renew_hold_and_revoke() -> None:
 
 def test_number_keys_change_tabs_and_help_explains() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        for key, title in zip(
-            "12345", ("Keys", "Watch", "Cluster", "Drills", "Leases"), strict=True
-        ):
+        for tab in TABS:
+            key, title = tab.key, tab.title
             await pilot.press(key)
             await shows(pilot, f"[{key} {title}]")
             await pilot.press("f1")
