@@ -7,9 +7,7 @@ everywhere.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from kvorum.client.errors import ClientError
 from kvorum.errors import Condition
 from kvorum_proto.kvorum.v1 import FailpointFault
 from support.clusters import ClusterHandle
+from support.small_disk import fill, small_disk
 
 Launch = Callable[..., ClusterHandle]
 
@@ -86,47 +85,97 @@ def test_a_log_without_room_waits_and_goes_on(kvorum_cluster: Launch) -> None:
     assert {name: cluster.view(name).pid for name in cluster.names} == pids
 
 
+SMALL = "n2"
+
+
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[Path, int], Path]]:
-    """Mounts file systems of so many MiB; they are gone in the end."""
-    mounted: list[Path] = []
-
-    def mount(place: Path, size_mb: int) -> Path:
-        place.mkdir(parents=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(place)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            pytest.skip("no mount on PATH: nothing to make a small file system with")
-        if done.returncode:
-            pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-        mounted.append(place)
-        return place
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+def place(tmp_path: Path) -> Iterator[Path]:
+    """Where the disk of ``SMALL`` is."""
+    with small_disk(tmp_path / "small", 48) as made:
+        yield made
 
 
-def fill(place: Path) -> Path:
-    """Take all the room there is; the file to remove again."""
-    ballast = place / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(bytes(65_536)):
-            pass
-    return ballast
-
-
-def test_a_full_disk_and_its_recovery(
-    kvorum_cluster: Launch, tmp_path: Path, small_disk: Callable[[Path, int], Path]
-) -> None:
-    cluster = kvorum_cluster(3, start=False, directory=tmp_path / "run", **TIMES)
-    place = small_disk(tmp_path / "small", 48)
-    spec, name = cluster.spec, "n2"
+def start_on(cluster: ClusterHandle, place: Path) -> None:
+    """Start a cluster whose member ``SMALL`` has its data there."""
+    spec = cluster.spec
     data = cluster.supervisor.run.data_dir(spec, spec.nodes[1])
     data.parent.mkdir(parents=True)
     os.symlink(place, data)
     cluster.start()
+
+
+async def written(client: Client) -> int:
+    """A revision written after there is room again, with the alarms disarmed as often as a member
+    that had none raises its own.
+    """
+    async with asyncio.timeout(60):
+        while True:
+            for alarm in await client.maintenance.alarms():
+                assert alarm.kind == "NOSPACE"
+                await client.maintenance.disarm(alarm)
+            try:
+                return (await client.put("after", "x")).header.revision
+            except ClientError as error:
+                assert error.condition is Condition.NO_SPACE
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("point", "error"),
+    [
+        ("commit", "TransactionContext Error: Failed to commit: Could not write file"),
+        ("checkpoint", "FATAL Error: Failed to create checkpoint because of error: Could not"),
+    ],
+    ids=["commit", "checkpoint"],
+)
+def test_room_that_is_taken_while_the_history_is_written(
+    kvorum_cluster: Launch, tmp_path: Path, place: Path, point: str, error: str
+) -> None:
+    """By another program, after the member has looked and before DuckDB writes: nobody ends, reads
+    of old revisions are answered, and with room again the history has everything.
+    """
+    cluster = kvorum_cluster(
+        3, start=False, faults=True, flags=BUSY, directory=tmp_path / "run", **TIMES
+    )
+    start_on(cluster, place)
+    pid = cluster.view(SMALL).pid
+    terms = f"history_{point}_before=delay(3000)*1"
+    met = 'the history waits for room", "error": "' + error
+
+    async def run() -> None:
+        endpoint = cluster.endpoint(SMALL)
+        async with Client(cluster.endpoints) as client:
+            small = client.member(endpoint)
+            first = (await client.put("k0", "0")).header.revision
+            await arm(cluster, SMALL, terms)
+            acknowledged = {b"k0": b"0"}
+            for number in range(1, 60):
+                # More than what is left of the last block of DuckDB's log.
+                value = os.urandom(9_000)
+                await client.put(f"k{number}", value)
+                acknowledged[f"k{number}".encode()] = value
+            await patiently(lambda: f'"failpoint": "{terms}"' in cluster.log(SMALL), terms)
+            ballast = await asyncio.to_thread(fill, place)
+            await patiently(lambda: met in cluster.log(SMALL), met)
+            old = await small.get("k0", serializable=True, revision=first)
+            assert old.kv is not None and old.kv.value == b"0"
+            ballast.unlink()
+            newest = await written(client)
+            async with asyncio.timeout(60):
+                while (await small.inspect.statistics_once()).history_revision < newest:
+                    await asyncio.sleep(0.01)
+            held = await small.get_prefix("k", revision=newest)
+            assert {kv.key: kv.value for kv in held.kvs} == acknowledged
+
+    asyncio.run(run())
+    asyncio.run(equal_everywhere(cluster.endpoints))
+    assert cluster.view(SMALL).pid == pid, "it has not ended"
+
+
+def test_a_full_disk_and_its_recovery(kvorum_cluster: Launch, tmp_path: Path, place: Path) -> None:
+    cluster = kvorum_cluster(3, start=False, directory=tmp_path / "run", **TIMES)
+    start_on(cluster, place)
+    name = SMALL
 
     async def no_space(client: Client) -> bool:
         try:
@@ -135,23 +184,12 @@ def test_a_full_disk_and_its_recovery(
             return error.condition is Condition.NO_SPACE
         return False
 
-    async def settled(client: Client) -> None:
-        """All that is acknowledged is in the history: a disk that fills up in the middle of one of
-        its commits ends the member, as a failed write does (and a restart mends it).
-        """
-        newest = (await client.get("k0")).header.revision
-        inspect = client.member(cluster.endpoint(name)).inspect
-        async with asyncio.timeout(60):
-            while (await inspect.statistics_once()).history_revision < newest:
-                await asyncio.sleep(0.01)
-
     async def run() -> None:
         acknowledged = {}
         async with Client(cluster.endpoints) as client:
             for number in range(50):
                 await client.put(f"k{number}", f"{number}")
                 acknowledged[f"k{number}".encode()] = f"{number}".encode()
-            await settled(client)
             ballast = await asyncio.to_thread(fill, place)
             async with asyncio.timeout(60):
                 while not await no_space(client):
@@ -166,8 +204,7 @@ def test_a_full_disk_and_its_recovery(
             raised = '"alarm raised", "alarm": "NOSPACE"'
             for each in cluster.names:
                 await patiently(lambda each=each: raised in cluster.log(each), f"{each}: {raised}")
-            for alarm in alarms:
-                await client.maintenance.disarm(alarm)
+            await written(client)
             for number in range(50, 100):
                 await client.put(f"k{number}", f"{number}")
                 acknowledged[f"k{number}".encode()] = f"{number}".encode()
@@ -175,7 +212,6 @@ def test_a_full_disk_and_its_recovery(
                 held = await client.member(endpoint).get_prefix("k")
                 assert {kv.key: kv.value for kv in held.kvs} == acknowledged
             # Killed while it is full, it comes back when it is not.
-            await settled(client)
             ballast = await asyncio.to_thread(fill, place)
             await asyncio.to_thread(cluster.kill9, name)
             ballast.unlink()

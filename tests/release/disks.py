@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 
 from cluster.storm import Storm
-from cluster.test_disks import BUSY, arm, fill
+from cluster.test_disks import BUSY, arm
 from cluster.test_failpoints import equal_everywhere, patiently
 from kvorum.client import Client
 from kvorum.client.errors import ClientError
@@ -29,6 +29,7 @@ from kvorum.drill.scenario import parse_scenario
 from kvorum.drill.session import make_stage, run_drill
 from kvorum.errors import Condition
 from support.clusters import ClusterHandle
+from support.small_disk import fill
 
 from release.gate import Deadline, State, slice
 from release.goals import AtLeast

@@ -377,6 +377,7 @@ class HistoryWriter:
             except (duckdb.Error, OSError) as error:
                 if not finds_no_room(error):
                     raise
+                self._tell(error)
                 while not self._look_again():
                     self._pause()
                 self._pause()
@@ -386,11 +387,16 @@ class HistoryWriter:
                 self._told = False
             return done
 
+    def _tell(self, error: Exception | None = None) -> None:
+        """Say that the disk is full, once; and ``error``, when DuckDB has met it."""
+        if not self._told or error is not None:
+            met = {} if error is None else {"error": str(error)}
+            log.error("no space left on device: the history waits for room", extra=met)
+        self._told = True
+
     def _pause(self) -> None:
         """Wait for room."""
-        if not self._told:
-            log.error("no space left on device: the history waits")
-            self._told = True
+        self._tell()
         with self._changed:
             self._changed.wait_for(lambda: self._closing, DISK_FULL_RETRY_S)
             if self._closing:
