@@ -52,6 +52,7 @@ from kvorum.client.errors import (
     UnknownOutcome,
     Unsupported,
 )
+from kvorum.client.observe import Observed
 from kvorum.client.ops import Compare, Delete, Get, Key, Put, Txn
 from kvorum.client.pool import RpcRecord
 from kvorum.client.types import (
@@ -92,6 +93,7 @@ __all__ = [
     "MemberClient",
     "NoLeaderError",
     "NoSpaceError",
+    "Observed",
     "PermissionDeniedError",
     "ProtocolViolation",
     "Put",

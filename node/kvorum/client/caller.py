@@ -21,6 +21,7 @@ from kvorum.client.connection import Failure
 from kvorum.client.endpoints import Endpoint, Picker
 from kvorum.client.errors import ProtocolViolation
 from kvorum.client.methods import method, only_reads
+from kvorum.client.observe import Observed, without_secrets
 from kvorum.client.pool import ObservedStream, Pool, RpcRecord
 from kvorum.client.retry import Next, after, final_error
 from kvorum.errors import Code
@@ -154,7 +155,7 @@ class Caller:
         remaining_s = max(0.0, deadline_s - started_s)
         if repeatable and len(self.picker.endpoints) > 1:
             remaining_s = max(remaining_s / 2, min(remaining_s, 0.25))
-        code, text, size = Code.OK, "", 0
+        code, text, size, data = Code.OK, "", 0, b""
         try:
             data = await self._exchange(called, payload, endpoint, remaining_s, require_leader)
             size = len(data)
@@ -171,6 +172,15 @@ class Caller:
             self.pool.observed(
                 RpcRecord(at_s, where, called.path, took_s, len(payload), size, code, text)
             )
+            if self.pool.listeners:
+                sent = without_secrets(called, payload)
+                told = without_secrets(called, data, reply=True)
+                call_id = self.pool.listeners.next_id()
+                self.pool.listeners.tell(
+                    Observed(
+                        call_id, "call", at_s, where, called.path, took_s, sent, told, code, text
+                    )
+                )
         self.picker.succeeded(endpoint)
         return _decoded(reply_type, data, where, called)
 
@@ -201,8 +211,9 @@ class Caller:
         timeout_s: float | None = None,
     ) -> ObservedStream:
         """Open a streaming call on one endpoint. Raises :class:`Failure`: nothing has been sent on
-        it yet.
+        it yet, and ``ReadOnlyError`` where only reading is allowed and the method does not.
         """
+        self.pool.guard(called, None)
         connection = self.pool.connection(endpoint)
         await connection.connect(self.pool.dial_timeout_s)
         metadata = self.pool.metadata(require_leader)

@@ -10,6 +10,7 @@ from kvorum.client.caller import Caller
 from kvorum.client.cluster import Cluster
 from kvorum.client.connection import TLS
 from kvorum.client.endpoints import Picker, parse_endpoint, parse_endpoints
+from kvorum.client.observe import Listener
 from kvorum.client.pool import Pool, RpcRecord
 from kvorum.client.session import Session
 
@@ -127,6 +128,17 @@ class Client(Session):
     def read_only(self) -> bool:
         """Whether calls that could change something are refused."""
         return self._pool.read_only
+
+    @read_only.setter
+    def read_only(self, value: bool) -> None:
+        """From the next call on."""
+        self._pool.read_only = value
+
+    def observe(self, listener: Listener) -> Callable[[], None]:
+        """Tell ``listener`` of every try of every call from now on, its members' included, with
+        what was sent and answered; see :mod:`kvorum.client.observe`. Returns what ends that.
+        """
+        return self._pool.listeners.add(listener)
 
     def member(self, endpoint: str) -> MemberClient:
         """The same calls on one member only, over the same connection, token and observer.

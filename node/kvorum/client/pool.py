@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from betterproto2 import Message
 from kvorum_proto.rpc import Method
@@ -20,6 +20,7 @@ from kvorum.client.connection import TLS, Connection, Duplex, Failure, Metadata
 from kvorum.client.endpoints import Endpoint
 from kvorum.client.errors import ClientError, ReadOnlyError
 from kvorum.client.methods import only_reads
+from kvorum.client.observe import Listeners, Observed, Phase, without_secrets
 from kvorum.errors import Code, Condition
 
 
@@ -55,6 +56,7 @@ class Pool:
     require_leader: bool
     on_rpc: Callable[[RpcRecord], None] | None
     rng: random.Random
+    listeners: Listeners = field(default_factory=Listeners)
     _connections: dict[Endpoint, Connection] = field(default_factory=dict)
     _contexts: Watched[ssl.SSLContext] | None = None
     _token: str | None = None
@@ -138,7 +140,9 @@ class Pool:
 
 
 class ObservedStream:
-    """A streaming call that tells the observer when it opened and when it ended."""
+    """A streaming call that tells the observer when it opened and when it ended, and listeners of
+    its messages too.
+    """
 
     def __init__(self, duplex: Duplex, pool: Pool, endpoint: Endpoint, called: Method) -> None:
         self._duplex = duplex
@@ -146,6 +150,7 @@ class ObservedStream:
         self._called = called
         self.endpoint = endpoint
         self._started_s = time.monotonic()
+        self._id = pool.listeners.next_id()
         self._sent = 0
         self._received = 0
         self._ended = False
@@ -163,6 +168,8 @@ class ObservedStream:
         """Send one message; ``end`` says that no other follows."""
         await self._duplex.send(payload, end=end)
         self._sent += len(payload)
+        if self._pool.listeners:
+            self._tell("sent", request=without_secrets(self._called, payload))
 
     async def receive(self) -> bytes | None:
         """The next message, or None when the server ended the call without an error."""
@@ -175,17 +182,23 @@ class ObservedStream:
             self._record(Code.OK, "", ended=True)
         else:
             self._received += len(payload)
+            if self._pool.listeners:
+                self._tell("received", reply=without_secrets(self._called, payload, reply=True))
         return payload
 
     async def close(self) -> None:
         """Give the call up; harmless when it is over."""
-        await self._duplex.close()
-        self._record(Code.CANCELLED, "closed by the client", ended=True)
+        try:
+            await self._duplex.close()
+        finally:
+            self._record(Code.CANCELLED, "closed by the client", ended=True)
 
     def _record(self, code: Code, text: str, *, ended: bool) -> None:
         if self._ended:
             return
         self._ended = ended
+        if self._pool.listeners:
+            self._tell("end" if ended else "open", code=code, message=text)
         took_s = time.monotonic() - self._started_s if ended else 0.0
         self._pool.observed(
             RpcRecord(
@@ -199,5 +212,19 @@ class ObservedStream:
                 text,
                 stream=True,
                 ended=ended,
+            )
+        )
+
+    def _tell(self, phase: Phase, **more: Any) -> None:
+        took_s = time.monotonic() - self._started_s
+        self._pool.listeners.tell(
+            Observed(
+                self._id,
+                phase,
+                time.time() - took_s,
+                str(self.endpoint),
+                self._called.path,
+                took_s,
+                **more,
             )
         )

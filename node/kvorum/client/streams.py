@@ -226,8 +226,10 @@ class SharedStream(ABC, Generic[Req, Rep]):
         finally:
             self._up = False
             writer.cancel()
-            await asyncio.wait([writer])
-            await stream.close()
+            try:
+                await asyncio.wait([writer])
+            finally:  # Cancelled once more while it waits.
+                await stream.close()
 
     async def _write(self, stream: ObservedStream) -> None:
         """Send what is queued. When sending fails, reading fails too and tells why."""

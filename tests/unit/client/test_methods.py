@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from kvorum.client import Client, Delete, Get, Key, Put, ReadOnlyError, Txn
+from kvorum.client import Client, ClientError, Delete, Get, Key, Put, ReadOnlyError, Txn
+from kvorum.client.endpoints import parse_endpoint
 from kvorum.client.methods import READING, method, only_reads
+from kvorum.errors import Code
 from kvorum_proto import etcdserverpb as pb
 from kvorum_proto.services import METHODS
 from unit.client.fakes import members
@@ -56,9 +60,67 @@ BY_REQUEST = {
 }
 
 
+PROTOS = Path(__file__).resolve().parents[3] / "protos"
+
+
+def methods_of_the_sources() -> set[str]:
+    """Every ``rpc`` of every ``.proto``, read as text: no generated code is believed."""
+    found = set()
+    for path in PROTOS.rglob("*.proto"):
+        text = re.sub(r"//[^\n]*", "", path.read_text(encoding="utf-8"))
+        package = re.search(r"^package ([\w.]+);", text, re.MULTILINE)
+        assert package is not None, path
+        for service in re.finditer(r"^service (\w+) \{(.*?)^\}", text, re.MULTILINE | re.DOTALL):
+            for name in re.findall(r"\brpc (\w+)", service[2]):
+                found.add(f"/{package[1]}.{service[1]}/{name}")
+    return found
+
+
+def test_the_table_of_methods_is_that_of_the_sources() -> None:
+    """So that a new RPC cannot be forgotten: it is in the table, and then on one side below."""
+    assert methods_of_the_sources() == set(METHODS)
+    assert len(METHODS) > 50
+
+
 def test_every_method_is_on_one_side() -> None:
     assert set(READING) | CHANGING == set(METHODS)
     assert not set(READING) & CHANGING
+
+
+def test_only_the_methods_named_here_depend_on_their_request() -> None:
+    assert {path for path in READING if not only_reads(METHODS[path], None)} == BY_REQUEST
+
+
+@pytest.mark.parametrize("path", sorted(CHANGING | BY_REQUEST))
+def test_a_read_only_client_opens_no_stream_that_changes(path: str) -> None:
+    """Below every call, where a stream is opened."""
+
+    async def scenario() -> None:
+        async with members() as (member,), Client(member.endpoint, read_only=True) as client:
+            with pytest.raises(ReadOnlyError):
+                await client._caller.open(METHODS[path], parse_endpoint(member.endpoint))
+            assert member.metadata == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", sorted(set(READING) - BY_REQUEST))
+def test_a_read_only_client_lets_every_reading_method_through(path: str) -> None:
+    async def scenario() -> None:
+        async with members() as (member,), Client(member.endpoint, read_only=True) as client:
+            called = METHODS[path]
+            with pytest.raises(ClientError) as refused:
+                if called.server_streaming:
+                    async for _ in client._caller.replies(
+                        called, called.request(), called.response, timeout_s=1
+                    ):
+                        pass
+                else:
+                    await client._caller.call(called, called.request(), called.response)
+            assert refused.value.code is Code.UNIMPLEMENTED
+            assert len(member.metadata) == 1
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("path", sorted(CHANGING | BY_REQUEST))
