@@ -25,9 +25,9 @@ from kvorum_tui.model.decode import decode, key_from_text, key_to_text, printabl
 from kvorum_tui.model.key_index import KeyIndex, Row
 from kvorum_tui.model.records import KeyEvent, KeyRecord
 from kvorum_tui.screens.key_changes import KeyChanges
+from kvorum_tui.screens.key_deeds import KeyDeeds
 from kvorum_tui.screens.key_history import KeyHistory
 from kvorum_tui.screens.key_view import branch_rich, empty_note, meta_rich, value_rich
-from kvorum_tui.screens.pane import Pane
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Field, Form
 from kvorum_tui.widgets.key_tree import KeyTree
@@ -44,7 +44,7 @@ ORDINARY = re.compile(r"\w[\w .@-]*")
 FORMS = ("", "json", "text", "hex")
 
 
-class KeysPane(Pane):
+class KeysPane(KeyDeeds):
     """Browse, read, edit, delete, history."""
 
     tab = "keys"
@@ -415,21 +415,3 @@ class KeysPane(Pane):
             self.key_tree.show_index(self.index)
         if not self.key_tree.goto(key):
             self.kv.tell(f"{printable(key)} does not exist now", "warning")
-
-    # --- actions: changing ------------------------------------------------------------------------
-
-    def do_key_new(self) -> None:
-        """Write a new key."""
-        self.aside(self.changes.new)
-
-    def do_key_edit(self) -> None:
-        """Edit the value."""
-        self.aside(self.changes.edit)
-
-    def do_key_delete(self) -> None:
-        """Delete the key or the branch."""
-        self.aside(self.changes.delete)
-
-    def do_key_restore(self) -> None:
-        """Write an old value again."""
-        self.aside(self.changes.restore)
