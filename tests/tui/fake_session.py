@@ -24,6 +24,9 @@ from kvorum_tui.model.records import (
     WatchBatch,
 )
 from kvorum_tui.session import ReadOnly, SessionError
+from tui.fakes.checks import FakeChecks, FakeLocks
+from tui.fakes.plans import FakePlans
+from tui.fakes.past import FakePast
 
 REPORT_EVERY_S = 0.3
 
@@ -59,6 +62,7 @@ class FakeSession:
     ) -> None:
         self.kind = kind
         self.read_only_flag = read_only
+        self.read_only_for_ever = ""
         self.nodes = [FakeNode(f"n{n}", n) for n in range(1, members + 1)]
         self.nodes[0].role = "leader"
         for node in self.nodes:
@@ -74,8 +78,13 @@ class FakeSession:
         self.faults_enabled = True
         self.user_name: str | None = None
         self.silent = False
+        self.lagging: set[str] = set()  # Members whose watches bring nothing for the time being.
         self._changed = asyncio.Event()
         self._next_fault = 1
+        self.checks = FakeChecks(self)
+        self.locks = FakeLocks(self)
+        self.plans = FakePlans(self)
+        self.past = FakePast(self)
         for key, value in (keys or {}).items():
             self.write(key, value)
 
@@ -108,6 +117,7 @@ class FakeSession:
                 record.version,
                 lease,
                 old.value if old else None,
+                prev_revision=old.mod_revision if old else 0,
             )
         )
         self._wake()
@@ -118,7 +128,16 @@ class FakeSession:
         self.revision += 1
         for key in keys:
             old = self.store.pop(key)
-            self.events.append(KeyEvent("delete", key, b"", self.revision, prev_value=old.value))
+            self.events.append(
+                KeyEvent(
+                    "delete",
+                    key,
+                    b"",
+                    self.revision,
+                    prev_value=old.value,
+                    prev_revision=old.mod_revision,
+                )
+            )
         self._wake()
 
     def report(self) -> None:
@@ -144,6 +163,13 @@ class FakeSession:
     @property
     def read_only(self) -> bool:
         return self.read_only_flag
+
+    @property
+    def why_read_only(self) -> str:
+        return self.read_only_for_ever
+
+    def set_read_only(self, value: bool) -> None:
+        self.read_only_flag = value
 
     @property
     def access(self) -> Access:
@@ -263,7 +289,12 @@ class FakeSession:
         return len(keys)
 
     async def watch(
-        self, key: bytes, prefix: bool, start_revision: int = 0, previous: bool = True
+        self,
+        key: bytes,
+        prefix: bool,
+        start_revision: int = 0,
+        previous: bool = True,
+        member: str = "",
     ) -> AsyncIterator[WatchBatch]:
         self._may(changes=False)
         position = len(self.events) if start_revision == 0 else 0
@@ -274,6 +305,10 @@ class FakeSession:
         while True:
             if self.fail is not None:
                 raise self.fail
+            if member and self.node(member).error:
+                raise SessionError(self.node(member).error, member, "Watch", "UNAVAILABLE")
+            while member in self.lagging:
+                await self._changed.wait()
             fresh = self.events[position:]
             position = len(self.events)
             hits = tuple(

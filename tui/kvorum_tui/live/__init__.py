@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from kvorum.client import (
@@ -26,14 +26,17 @@ from kvorum.client import (
     MemberClient,
     Put,
     RangeResult,
-    ReadOnlyError,
-    UnknownOutcome,
     Unsupported,
 )
 from kvorum.drill.access import Access
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
 
+from kvorum_tui.live.checks import LiveChecks
+from kvorum_tui.live.errors import translated
+from kvorum_tui.live.locks import LiveLocks
+from kvorum_tui.live.past import LivePast
+from kvorum_tui.live.plans import LivePlans
 from kvorum_tui.live.reports import Probe, etcd_report, key_life, node_report
 from kvorum_tui.model.records import (
     KeyEvent,
@@ -46,7 +49,7 @@ from kvorum_tui.model.records import (
     Saved,
     WatchBatch,
 )
-from kvorum_tui.session import ReadOnly, SessionError
+from kvorum_tui.session import SessionError
 
 T = TypeVar("T")
 STATISTICS_MS = 150  # Fine enough to time an election, cheap enough to run beside everything.
@@ -57,23 +60,6 @@ SILENCE_S = 10.0  # A stream of reports that brings nothing for this long is ope
 LEASES_AT_ONCE = 16
 ALONE_S = 3.0  # After a read that no quorum answered, this long reads ask one member at once.
 WITHOUT_QUORUM = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
-
-
-def session_error(error: ClientError) -> SessionError:
-    """A client's error as the terminal shows it."""
-    rpc = error.rpc.strip("/").rpartition(".")[2]
-    kind = ReadOnly if isinstance(error, ReadOnlyError) else SessionError
-    return kind(
-        error.message, error.endpoint, rpc, error.code.name, isinstance(error, UnknownOutcome)
-    )
-
-
-@contextmanager
-def _translated() -> Any:
-    try:
-        yield
-    except ClientError as error:
-        raise session_error(error) from error
 
 
 class LiveSession:
@@ -99,6 +85,10 @@ class LiveSession:
         self.access = Access(tls, user, password)
         self._client: Client | None = None
         self._alone_until = 0.0
+        self.checks = LiveChecks(lambda: self.client, tls)
+        self.locks = LiveLocks(lambda: self.client)
+        self.plans = LivePlans(lambda: self.client)
+        self.past = LivePast(self)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -109,6 +99,17 @@ class LiveSession:
     def read_only(self) -> bool:
         """Enforced by the client, whatever the screens do."""
         return self._read_only
+
+    @property
+    def why_read_only(self) -> str:
+        """A cluster can always be written to, as far as this side is concerned."""
+        return ""
+
+    def set_read_only(self, value: bool) -> None:
+        """The client refuses from the next call on."""
+        self._read_only = self._options["read_only"] = value
+        if self._client is not None:
+            self._client.read_only = value
 
     @property
     def client(self) -> Client:
@@ -124,6 +125,7 @@ class LiveSession:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.past.close()
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
@@ -132,7 +134,7 @@ class LiveSession:
 
     async def members(self) -> list[MemberIdentity]:
         """The member table; without a quorum, as one member has it."""
-        with _translated():
+        with translated():
             found = await self._or_one_member(
                 lambda alone: self.client.cluster.members(linearizable=not alone, timeout_s=CALL_S)
             )
@@ -144,7 +146,7 @@ class LiveSession:
     async def reports(self, endpoint: str) -> AsyncIterator[MemberReport]:
         """Statistics of a kvorum node as they stream; status of an etcd member once a second."""
         member = self.client.member(endpoint)
-        with _translated():
+        with translated():
             try:
                 async with aclosing(self._node_reports(endpoint, member)) as reports:
                     async for report in reports:
@@ -152,11 +154,12 @@ class LiveSession:
                 return
             except Unsupported:
                 pass  # A real etcd: it is polled.
-            while True:
-                began = time.monotonic()
-                status = await member.maintenance.status(timeout_s=CALL_S)
-                yield etcd_report(endpoint, status, (time.monotonic() - began) * 1000)
-                await asyncio.sleep(max(0.0, POLL_S - (time.monotonic() - began)))
+            async with self.checks.scraping(endpoint) as metrics:
+                while True:
+                    began = time.monotonic()
+                    status = await member.maintenance.status(timeout_s=CALL_S)
+                    yield etcd_report(endpoint, status, (time.monotonic() - began) * 1000, metrics)
+                    await asyncio.sleep(max(0.0, POLL_S - (time.monotonic() - began)))
 
     async def _node_reports(
         self, endpoint: str, member: MemberClient
@@ -197,7 +200,7 @@ class LiveSession:
 
     async def pages(self, prefix: bytes = b"", page: int = 2_000) -> AsyncIterator[KeyPage]:
         """Keys only, page by page at one revision; without a quorum, as one member has them."""
-        with _translated():
+        with translated():
             try:
                 async for found in self._pages(prefix, page, serializable=False):
                     yield found
@@ -226,7 +229,7 @@ class LiveSession:
 
     async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
         """One key."""
-        with _translated():
+        with translated():
             found, alone = await self._or_one_member(
                 lambda alone: self.client.get(
                     key, revision=revision, serializable=alone, timeout_s=CALL_S
@@ -248,7 +251,7 @@ class LiveSession:
 
     async def sample(self, prefix: bytes, limit: int = 5) -> tuple[int, list[bytes]]:
         """Count and first keys of a prefix."""
-        with _translated():
+        with translated():
             found = await self.client.range(prefix, prefix=True, limit=limit, keys_only=True)
         return found.count, [kv.key for kv in found.kvs]
 
@@ -261,7 +264,7 @@ class LiveSession:
         return await self._swap(key, Delete(key), expected)
 
     async def _swap(self, key: bytes, op: Put | Delete, expected: int) -> Saved:
-        with _translated():
+        with translated():
             txn = self.client.txn()
             if expected >= 0:
                 txn = txn.if_(Key(key).mod_revision == expected)
@@ -274,18 +277,28 @@ class LiveSession:
 
     async def delete_prefix(self, prefix: bytes) -> int:
         """One range deletion."""
-        with _translated():
+        with translated():
             return (await self.client.delete(prefix, prefix=True)).deleted
 
     async def watch(
-        self, key: bytes, prefix: bool, start_revision: int = 0, previous: bool = True
+        self,
+        key: bytes,
+        prefix: bool,
+        start_revision: int = 0,
+        previous: bool = True,
+        member: str = "",
     ) -> AsyncIterator[WatchBatch]:
         """A watch that steps over compacted history and says so."""
         start = start_revision
-        with _translated():
+        with translated():
+            source = self.client.member(member) if member else self.client
             while True:
-                watch = self.client.watch(
-                    key, prefix=prefix, start_revision=start, prev_kv=previous, require_leader=True
+                watch = source.watch(
+                    key,
+                    prefix=prefix,
+                    start_revision=start,
+                    prev_kv=previous,
+                    require_leader=not member,
                 )
                 try:
                     yield WatchBatch(max(0, await watch.started() - 1))
@@ -306,7 +319,7 @@ class LiveSession:
 
     async def leases(self, limit: int = 500) -> tuple[list[LeaseInfo], int]:
         """Ids first, then each lease's time and keys, a few at once."""
-        with _translated():
+        with translated():
             ids = await self.client.leases.list()
             gate = asyncio.Semaphore(LEASES_AT_ONCE)
 
@@ -320,25 +333,25 @@ class LiveSession:
 
     async def grant(self, ttl_s: int) -> LeaseInfo:
         """A new lease."""
-        with _translated():
+        with translated():
             made = await self.client.leases.grant(ttl_s)
         return LeaseInfo(made.id, made.ttl_s, made.ttl_s)
 
     async def keep_alive(self, lease_id: int) -> int:
         """Renew once."""
-        with _translated():
+        with translated():
             return await self.client.leases.keep_alive_once(lease_id)
 
     async def revoke(self, lease_id: int) -> None:
         """End a lease."""
-        with _translated():
+        with translated():
             await self.client.leases.revoke(lease_id)
 
     # --- drills -----------------------------------------------------------------------------------
 
     async def move_leader(self, target: int) -> None:
         """Hand leadership over."""
-        with _translated():
+        with translated():
             await self.client.cluster.move_leader(target)
 
     async def sever(self, endpoint: str, peer: int, direction: str, duration_ms: int) -> None:
@@ -348,26 +361,26 @@ class LiveSession:
             "inbound": v1.Direction.INBOUND,
             "outbound": v1.Direction.OUTBOUND,
         }[direction]
-        with _translated():
+        with translated():
             await self.client.member(endpoint).faults.inject(
                 v1.LinkFault(peer=peer, direction=way), duration_ms=duration_ms
             )
 
     async def pause(self, endpoint: str, duration_ms: int) -> None:
         """Let a member stand still."""
-        with _translated():
+        with translated():
             await self.client.member(endpoint).faults.inject(
                 v1.PauseFault(), duration_ms=duration_ms
             )
 
     async def lift(self, endpoint: str, fault_id: int) -> None:
         """End one fault."""
-        with _translated():
+        with translated():
             await self.client.member(endpoint).faults.lift(fault_id)
 
     async def heal(self, endpoint: str) -> int:
         """End all faults of a member."""
-        with _translated():
+        with translated():
             return await self.client.member(endpoint).faults.lift(0)
 
 
@@ -388,6 +401,7 @@ def _event(event: Event) -> KeyEvent:
         kv.version,
         kv.lease,
         event.prev_kv.value if event.prev_kv is not None else None,
+        prev_revision=event.prev_kv.mod_revision if event.prev_kv is not None else 0,
     )
 
 

@@ -15,6 +15,7 @@ from kvorum.client import ClientError, MemberClient
 from kvorum.client.maintenance import MemberStatus
 from kvorum_proto.kvorum import v1
 
+from kvorum_tui.live.metrics import Metrics, MetricsView
 from kvorum_tui.model.records import (
     FaultView,
     KeyEvent,
@@ -45,6 +46,7 @@ class Probe:
         self._member = member
         self._timeout_s = timeout_s
         self.latency_ms: float | None = None
+        self.status: MemberStatus | None = None
         self.alarms: tuple[str, ...] = ()
         self._task: asyncio.Task[None] | None = None
 
@@ -72,6 +74,7 @@ class Probe:
                 )
             else:
                 self.latency_ms = (time.monotonic() - began) * 1000
+                self.status = status
                 self.alarms = alarms_of(status.errors)
             await asyncio.sleep(PROBE_S)
 
@@ -85,8 +88,18 @@ def alarms_of(errors: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for (name,) in found if name in ALARMS))
 
 
-def etcd_report(endpoint: str, status: MemberStatus, latency_ms: float) -> MemberReport:
-    """What a real etcd says: no log, no peers, no oldest revision."""
+def errors_of(errors: tuple[str, ...]) -> tuple[str, ...]:
+    """What a status complains of beside alarms."""
+    return tuple(text.removeprefix("etcdserver: ") for text in errors if "alarm:" not in text)
+
+
+def etcd_report(
+    endpoint: str, status: MemberStatus, latency_ms: float, metrics: Metrics | None = None
+) -> MemberReport:
+    """What a real etcd says: no log, no oldest revision; peers and figures only by its
+    ``/metrics``.
+    """
+    told = metrics.view() if metrics is not None else MetricsView()
     if status.is_learner:
         role = "learner"
     else:
@@ -106,12 +119,21 @@ def etcd_report(endpoint: str, status: MemberStatus, latency_ms: float) -> Membe
         db_bytes=status.db_size_bytes,
         latency_ms=latency_ms,
         alarms=alarms_of(status.errors),
-        extra={"database in use, bytes": status.db_in_use_bytes},
+        errors=errors_of(status.errors),
+        db_in_use_bytes=status.db_in_use_bytes,
+        db_quota_bytes=status.db_quota_bytes or None,
+        watchers=told.count("watchers"),
+        keys=told.count("keys"),
+        compact_revision=told.count("compacted"),
+        fsync_p99_ms=told.figures.get("fsync_p99"),
+        peers=told.peers or None,
+        figures=told.figures,
     )
 
 
 def node_report(endpoint: str, s: v1.NodeStatistics, probe: Probe) -> MemberReport:
     """What a kvorum node says."""
+    status = probe.status
     return MemberReport(
         endpoint=endpoint,
         source="kvorum",
@@ -139,7 +161,19 @@ def node_report(endpoint: str, s: v1.NodeStatistics, probe: Probe) -> MemberRepo
         peers=tuple(_peer(p) for p in s.peers),
         faults=tuple(_fault(f) for f in s.faults),
         faults_enabled=s.faults_enabled,
+        errors=errors_of(status.errors) if status is not None else (),
+        db_in_use_bytes=status.db_in_use_bytes if status is not None else None,
+        db_quota_bytes=(status.db_quota_bytes or None) if status is not None else None,
+        figures=_figures(s),
         extra={
+            "uptime, s": s.uptime_ms // 1000,
+            "vote, member": s.vote,
+            "log persisted to": s.persisted_index,
+            "snapshot up to": s.snapshot_index,
+            "leader changes seen": s.leader_changes,
+            "proposals pending": s.pending_proposals,
+            "reads pending": s.pending_reads,
+            "watch streams": s.watch_streams,
             "write-ahead log, bytes": s.wal_bytes,
             "resident memory, bytes": s.resident_bytes,
             "proposals": s.proposals_total,
@@ -159,8 +193,42 @@ def _peer(p: v1.PeerStatistics) -> PeerView:
         v1.ProgressState.SNAPSHOT: "snapshot",
     }
     return PeerView(
-        p.id, p.match, p.next, state.get(p.state, ""), p.connected, p.round_trip_us / 1000
+        p.id,
+        p.match,
+        p.next,
+        state.get(p.state, ""),
+        p.connected,
+        p.round_trip_us / 1000,
+        p.sent_bytes,
+        p.received_bytes,
+        p.dropped_messages,
+        p.inflight,
     )
+
+
+def _figures(s: v1.NodeStatistics) -> dict[str, float]:
+    """What goes into charts."""
+    figures: dict[str, float] = {
+        "pending": s.pending_proposals,
+        "failed": s.proposals_failed,
+        "leader_changes": s.leader_changes,
+        "watchers": s.watchers,
+        "slow_watchers": s.slow_watchers,
+        "proposals": s.proposals_total,
+        "reads": s.reads_total,
+    }
+    latencies = (
+        ("put", s.propose),
+        ("fsync", s.fsync),
+        ("apply", s.apply),
+        ("stall", s.loop_stall),
+    )
+    for name, told in latencies:
+        if told is not None and told.count:
+            figures[f"{name}_p50"] = told.p50_us / 1000
+            figures[f"{name}_p99"] = told.p99_us / 1000
+            figures[f"{name}_max"] = told.max_us / 1000
+    return figures
 
 
 def _fault(f: v1.ActiveFault) -> FaultView:
@@ -174,11 +242,12 @@ async def key_life(batches: AsyncIterator[v1.HistoryBatch], limit: int) -> KeyLi
     compacted = 0
     async for batch in batches:
         compacted = batch.compact_revision
-        events.extend(_change(revision) for revision in batch.revisions)
+        events.extend(change_of(revision) for revision in batch.revisions)
     return KeyLife(tuple(events), compacted)
 
 
-def _change(r: v1.HistoryRevision) -> KeyEvent:
+def change_of(r: v1.HistoryRevision) -> KeyEvent:
+    """A change of a key, as a node tells it."""
     return KeyEvent(
         "delete" if r.type else "put",
         r.key,

@@ -53,17 +53,19 @@ class KeyEvent:
     at_ms: int = 0  # since 1970; 0 and empty where the server does not tell when and by whom
     member: int = 0
     user: str = ""
+    prev_revision: int = 0  # of the record it replaced, where it is known
 
 
 @dataclass(frozen=True, slots=True)
 class WatchBatch:
     """What one watch response brought. ``gap_to`` is the compact revision when history before it is
-    gone.
+    gone. ``rewound``: it is no compaction, a recording was wound to that revision.
     """
 
     revision: int
     events: tuple[KeyEvent, ...] = ()
     gap_to: int = 0
+    rewound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,10 @@ class PeerView:
     state: str = ""
     connected: bool = False
     round_trip_ms: float = 0.0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    dropped: int = 0  # messages
+    inflight: int = 0  # messages sent and not answered, as the leader counts them
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +178,8 @@ class MemberReport:
     faults: tuple[FaultView, ...] | None = None
     faults_enabled: bool | None = None
     extra: dict[str, int] = field(default_factory=dict)
+    db_in_use_bytes: int | None = None
+    db_quota_bytes: int | None = None
+    errors: tuple[str, ...] = ()  # what the member complains of beside alarms
+    # What goes into charts, by the names of model.cluster_series; in ms where it is a time.
+    figures: dict[str, float] = field(default_factory=dict)

@@ -21,6 +21,11 @@ from kvorum_tui.model.records import (
 if TYPE_CHECKING:
     from kvorum.drill.access import Access
 
+    from kvorum_tui.session.checks import Checks
+    from kvorum_tui.session.locks import Locks
+    from kvorum_tui.session.past import Past
+    from kvorum_tui.session.plans import Plans
+
 FAULT_MS_DEFAULT = 30_000
 
 
@@ -69,8 +74,31 @@ class Session(Protocol):
         """Whether every mutating call is refused on this side."""
 
     @property
+    def why_read_only(self) -> str:
+        """Why it can never be written to (a recording, a snapshot); empty where one may decide."""
+
+    def set_read_only(self, value: bool) -> None:
+        """Refuse every mutating call from now on, or let them through."""
+
+    @property
     def access(self) -> Access:
         """TLS and login, for a drill that connects on its own."""
+
+    @property
+    def checks(self) -> Checks:
+        """Hashes, contents, log, certificate and metrics of one member at a time."""
+
+    @property
+    def past(self) -> Past:
+        """Everything that was: histories, states at a revision, what is gone, SQL."""
+
+    @property
+    def locks(self) -> Locks:
+        """Leases in detail, queues of locks and elections."""
+
+    @property
+    def plans(self) -> Plans:
+        """Many writes as one plan, and what was written lately."""
 
     async def open(self) -> None:
         """Connect. Does not fail when no member answers: that is for the reports to say."""
@@ -110,10 +138,16 @@ class Session(Protocol):
         """Delete everything under a prefix in one revision; returns how many keys went."""
 
     def watch(
-        self, key: bytes, prefix: bool, start_revision: int = 0, previous: bool = True
+        self,
+        key: bytes,
+        prefix: bool,
+        start_revision: int = 0,
+        previous: bool = True,
+        member: str = "",
     ) -> AsyncIterator[WatchBatch]:
         """Changes of a key or prefix, from a revision on (0: from now on); ``previous`` asks for
-        previous values.
+        previous values, ``member`` (an endpoint) for a watch through that member alone, which also
+        goes on while it is cut off.
 
         The first batch has no events and says the revision at which the watch stands. History that
         was compacted is told by a batch with ``gap_to``, and the watch goes on after it.

@@ -1,0 +1,159 @@
+"""Asking one member at a time; see :mod:`kvorum_tui.session.checks`."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from kvorum.client import TLS, Client, Event, KeyValue
+from kvorum.errors import ConfigError
+
+from kvorum_tui.live.errors import translated
+from kvorum_tui.live.metrics import Metrics, fetch_metrics
+from kvorum_tui.model.records import KeyEvent, KeyRecord, LogEntryView
+from kvorum_tui.session import SessionError
+from kvorum_tui.session.checks import Certificate, HeldPage, MemberHash, Scraped
+
+HASH_S = 30.0  # A hash reads the whole store of the member.
+PAGE_S = 15.0
+CHANGES_S = 3.0
+DIAL_S = 3.0
+
+
+class LiveChecks:
+    """:class:`kvorum_tui.session.checks.Checks` over a client."""
+
+    def __init__(self, client: Callable[[], Client], tls: TLS | None) -> None:
+        self._client = client
+        self._tls = tls
+
+    async def hash_kv(self, endpoint: str, revision: int) -> MemberHash:
+        """One call."""
+        with translated():
+            told = (
+                await self._client()
+                .member(endpoint)
+                .maintenance.hash_kv(revision, timeout_s=HASH_S)
+            )
+        return MemberHash(told.hash, told.compact_revision, told.hash_revision or revision)
+
+    async def held(
+        self, endpoint: str, start: bytes, end: bytes, revision: int, limit: int, values: bool
+    ) -> HeldPage:
+        """A serializable read."""
+        with translated():
+            found = (
+                await self._client()
+                .member(endpoint)
+                .range(
+                    start or b"\0",
+                    end or b"\0",
+                    revision=revision,
+                    limit=limit,
+                    keys_only=not values,
+                    serializable=True,
+                    timeout_s=PAGE_S,
+                )
+            )
+        return HeldPage(tuple(record_of(kv) for kv in found.kvs), found.more, found.count)
+
+    async def changes(self, endpoint: str, revision: int) -> tuple[KeyEvent, ...]:
+        """The start of a watch at the member."""
+        watch = (
+            self._client()
+            .member(endpoint)
+            .watch(b"", prefix=True, start_revision=revision, prev_kv=True)
+        )
+        found: list[KeyEvent] = []
+        with translated():
+            try:
+                async with asyncio.timeout(CHANGES_S):
+                    async for batch in watch.batches():
+                        here = [e for e in batch.events if e.kv.mod_revision == revision]
+                        found += [_event(event) for event in here]
+                        if len(here) < len(batch.events) or batch.revision > revision:
+                            break
+            except TimeoutError:
+                pass  # Nothing came after that revision, so what came is all there is.
+            finally:
+                watch.close()
+        return tuple(found)
+
+    async def log(self, endpoint: str, first: int, limit: int) -> tuple[LogEntryView, ...]:
+        """From the Inspect service."""
+        with translated():
+            told = await self._client().member(endpoint).inspect.log(first, limit=limit)
+        return tuple(LogEntryView(e.index, e.term, e.summary, e.bytes) for e in told.entries)
+
+    async def certificate(self, endpoint: str) -> Certificate | None:
+        """From a handshake of its own."""
+        context = self._context(endpoint)
+        if context is None:
+            return None
+        parts = urlsplit(endpoint)
+        name = self._tls.server_name if self._tls is not None else None
+        try:
+            async with asyncio.timeout(DIAL_S):
+                _, writer = await asyncio.open_connection(
+                    parts.hostname, parts.port, ssl=context, server_hostname=name or parts.hostname
+                )
+        except (OSError, TimeoutError) as error:
+            raise SessionError(str(error) or "no answer", endpoint, "TLS handshake") from error
+        try:
+            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        finally:
+            writer.close()
+        if not shown:
+            return None
+        told = x509.load_der_x509_certificate(shown)
+        return Certificate(
+            told.subject.rfc4514_string(),
+            told.issuer.rfc4514_string(),
+            told.not_valid_after_utc.timestamp(),
+        )
+
+    async def metrics(self, endpoint: str) -> Scraped:
+        """Over HTTP, at the same address."""
+        return await fetch_metrics(endpoint, self._http(endpoint))
+
+    def scraping(self, endpoint: str) -> Metrics:
+        """The same again and again, while it is entered."""
+        return Metrics(endpoint, self._http(endpoint))
+
+    def _http(self, endpoint: str) -> ssl.SSLContext | None:
+        context = self._context(endpoint)
+        if context is not None:
+            context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def _context(self, endpoint: str) -> ssl.SSLContext | None:
+        if urlsplit(endpoint).scheme != "https":
+            return None
+        try:
+            return (self._tls or TLS()).context()
+        except ConfigError as error:
+            raise SessionError(str(error), endpoint, "TLS") from error
+
+
+def record_of(kv: KeyValue) -> KeyRecord:
+    """A key as one member has it."""
+    return KeyRecord(
+        kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease, True
+    )
+
+
+def _event(event: Event) -> KeyEvent:
+    kv = event.kv
+    return KeyEvent(
+        "put" if event.type == "PUT" else "delete",
+        kv.key,
+        kv.value,
+        kv.mod_revision,
+        kv.create_revision,
+        kv.version,
+        kv.lease,
+        event.prev_kv.value if event.prev_kv is not None else None,
+    )
