@@ -32,8 +32,8 @@ FILES: dict[str, tuple[int, int, tuple[str, ...]]] = {
         ),
     ),
     "kvorum/faults.proto": (21257, 1255, ()),
-    "kvorum/inspect.proto": (22515, 3902, ()),
-    "kvorum/peer.proto": (26420, 3865, ()),
+    "kvorum/inspect.proto": (22515, 3930, ()),
+    "kvorum/peer.proto": (26448, 3865, ()),
 }
 """File name -> offset and length in descriptors.binpb, files it imports."""
 

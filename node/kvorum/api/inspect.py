@@ -7,7 +7,8 @@ far as ``NodeStatistics.history_revision`` says, some milliseconds behind what i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from grpclib.const import Status
@@ -19,7 +20,15 @@ from kvorum.api.rules import require
 from kvorum.errors import Condition, KvorumError
 from kvorum.history.database import HistoryFailed
 from kvorum.history.pages import START, Question
-from kvorum.history.query import Query, QueryRefused, QueryStopped
+from kvorum.history.query import (
+    Column,
+    Given,
+    Query,
+    QueryRefused,
+    QueryResult,
+    QueryStopped,
+    asks_for,
+)
 from kvorum.history.reader import HistoryBusy, HistoryInterrupted
 from kvorum.history.rows import Row
 from kvorum.limits import (
@@ -27,7 +36,9 @@ from kvorum.limits import (
     INSPECT_HISTORY_ROWS,
     INSPECT_INTERVAL_MS_MIN,
     INSPECT_LOG_TAIL_MAX,
-    QUERY_MESSAGE_BYTES,
+    QUERY_BYTES,
+    QUERY_BYTES_TOLD,
+    QUERY_LEASES,
     QUERY_ROWS,
     QUERY_TIMEOUT_S,
 )
@@ -40,6 +51,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_INTERVAL_MS = 500
 _KEY_SHOWN_BYTES = 48
+_CLOCKS_S = 1.0  # How long a query waits for the leader's word on leases.
+_LOOK_S = 0.1  # How soon a query's thread notices that nobody takes its rows.
 
 
 class Inspect:
@@ -140,42 +153,114 @@ class Inspect:
         request = await stream.recv_message()
         if request is None:
             return
+        queue: asyncio.Queue[tuple[tuple[Column, ...], list[str]]] = asyncio.Queue(1)
         query = Query(
             request.sql,
             max_rows=request.max_rows or QUERY_ROWS,
             timeout_s=request.timeout_ms / 1000 if request.timeout_ms else QUERY_TIMEOUT_S,
+            max_bytes=QUERY_BYTES_TOLD if request.max_rows > QUERY_ROWS else QUERY_BYTES,
+            revision=max(0, request.revision),
+            given=await self._given(request.sql),
+            told=handing_over(queue, lambda: query.ending),
         )
+        running = asyncio.create_task(self._node.queries.run(query))
         try:
-            found = await self._node.queries.run(query)
+            await self._send_rows(stream, who, queue, running)
         except QueryRefused as error:
             raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from None
         except (QueryStopped, HistoryFailed) as error:
             raise GRPCError(Status.UNAVAILABLE, str(error)) from None
+        finally:
+            query.cancel()
+            running.cancel()
+
+    async def _send_rows(
+        self,
+        stream: ServerStream,
+        who: Who,
+        queue: asyncio.Queue[tuple[tuple[Column, ...], list[str]]],
+        running: asyncio.Task[QueryResult],
+    ) -> None:
+        """A message a batch; each is sent when the next has come, for the last one says whether
+        there would be more.
+        """
+        first, waiting = True, None
+        while True:
+            if running.done() and queue.empty():
+                result = running.result()
+                break
+            taking = asyncio.ensure_future(queue.get())
+            await asyncio.wait({taking, running}, return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                taking.cancel()
+                continue
+            if waiting is not None:
+                await self._send_batch(stream, who, waiting, first, truncated=False)
+                first = False
+            waiting = taking.result()
+        if waiting is not None:
+            await self._send_batch(stream, who, waiting, first, result.truncated)
+
+    async def _send_batch(
+        self,
+        stream: ServerStream,
+        who: Who,
+        batch: tuple[tuple[Column, ...], list[str]],
+        first: bool,
+        truncated: bool,
+    ) -> None:
         # A query is a long call.
         require(self._node.machine.auth.check_root(who()))
-        columns = [v1.QueryColumn(name=name, type=kind) for name, kind in found.columns]
-        batches = list(_batches(found.rows_json))
-        for number, batch in enumerate(batches):
-            await stream.send_message(
-                v1.QueryRows(
-                    columns=columns if not number else [],
-                    rows_json=batch,
-                    truncated=found.truncated and number == len(batches) - 1,
-                )
-            )
+        columns, rows = batch
+        named = [v1.QueryColumn(name=name, type=kind) for name, kind in columns] if first else []
+        await stream.send_message(v1.QueryRows(columns=named, rows_json=rows, truncated=truncated))
+
+    async def _given(self, sql: str) -> Given:
+        """Leases and members, where the query may look at them. Without a leader nobody knows how
+        long a lease has left.
+        """
+        node = self._node
+        leases: list[tuple[int, int, int | None]] = []
+        if asks_for(sql, "leases"):
+            ids = [lease.id for lease in islice(node.machine.leases, QUERY_LEASES)]
+            left: dict[int, int] = {}
+            try:
+                done = await node.lease_ask(ids, renew=False, timeout_s=_CLOCKS_S)
+                assert isinstance(done.value, tuple)
+                left = {clock.id: clock.remaining_s for clock in done.value}
+            except KvorumError:
+                pass
+            for id_ in ids:
+                lease = node.machine.leases.get(id_)
+                if lease is not None:
+                    leases.append((id_, lease.ttl_s, left.get(id_)))
+        members = []
+        if asks_for(sql, "members"):
+            members = [
+                (m.id, m.name, m.client_urls, m.peer_urls, m.is_learner) for m in node.members()
+            ]
+        return Given(leases, members)
 
 
-def _batches(rows: list[str]) -> Iterator[list[str]]:
-    """Rows in messages of a bounded size; at least one, which may be empty."""
-    batch: list[str] = []
-    size = 0
-    for row in rows:
-        if batch and size + len(row) > QUERY_MESSAGE_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += len(row)
-    yield batch
+def handing_over(
+    queue: asyncio.Queue[tuple[tuple[Column, ...], list[str]]], ending: Callable[[], str]
+) -> Callable[[tuple[Column, ...], list[str]], None]:
+    """What a query's thread calls with rows: it waits until there is room in the queue, or the
+    query is stopped.
+    """
+    loop = asyncio.get_running_loop()
+
+    def told(columns: tuple[Column, ...], rows: list[str]) -> None:
+        putting = asyncio.run_coroutine_threadsafe(queue.put((columns, rows)), loop)
+        while not ending():
+            try:
+                putting.result(_LOOK_S)
+                return
+            except TimeoutError:
+                continue
+        putting.cancel()
+
+    return told
 
 
 def _revision(row: Row) -> v1.HistoryRevision:

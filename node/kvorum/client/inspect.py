@@ -81,9 +81,13 @@ class Inspect:
             yield batch
 
     async def query(
-        self, sql: str, *, max_rows: int = 0, timeout_ms: int = 0
+        self, sql: str, *, max_rows: int = 0, timeout_ms: int = 0, revision: int = 0
     ) -> AsyncGenerator[v1.QueryRows, None]:
-        """Read-only SQL over the member's revision history; the bounds 0 take the node's own."""
-        request = v1.QueryRequest(sql=sql, max_rows=max_rows, timeout_ms=timeout_ms)
+        """Read-only SQL over the member's revision history; the bounds 0 take the node's own.
+        ``revision``: what the view ``keys`` shows, 0 for now.
+        """
+        request = v1.QueryRequest(
+            sql=sql, max_rows=max_rows, timeout_ms=timeout_ms, revision=revision
+        )
         async for rows in self._caller.replies(_QUERY, request, v1.QueryRows, timeout_s=None):
             yield rows

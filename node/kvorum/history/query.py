@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +30,16 @@ from kvorum.limits import (
     QUERIES_RUNNING,
     QUERY_ADDRESS_SPACE_MB,
     QUERY_BYTES,
+    QUERY_BYTES_TOLD,
     QUERY_MEMORY_MB,
+    QUERY_MESSAGE_BYTES,
     QUERY_ROWS,
+    QUERY_ROWS_TOLD,
     QUERY_SQL_BYTES,
     QUERY_TIMEOUT_S,
 )
+
+_COMPLAINT_BYTES = 64 * 1024
 
 
 class QueryRefused(HistoryError):
@@ -51,6 +58,24 @@ class Source(Protocol):
 
     def copy_to(self, path: Path) -> Future[Path]:
         """A private copy of what is committed. OSError when there is no room for it."""
+
+
+class Given(NamedTuple):
+    """What the history does not hold, told by whoever runs a query. ``leases``: id, granted
+    seconds, remaining seconds (None: not known); ``members``: id, name, client URLs, peer URLs,
+    whether it is a learner.
+    """
+
+    leases: Sequence[tuple[int, int, int | None]] = ()
+    members: Sequence[tuple[int, str, Sequence[str], Sequence[str], bool]] = ()
+
+
+NOTHING_GIVEN = Given()
+
+
+def asks_for(sql: str, view: str) -> bool:
+    """Whether a statement may look at a view; a word in a text or a comment counts, too."""
+    return re.search(rf"\b{view}\b", sql, re.IGNORECASE) is not None
 
 
 class Column(NamedTuple):
@@ -86,14 +111,26 @@ class _Copy:
     users: int = 0
 
 
+def _nobody(columns: tuple[Column, ...], rows_json: list[str]) -> None:
+    raise AssertionError("rows go to the result")
+
+
 @dataclass(slots=True, eq=False)
 class Query:
-    """A query to be run once; ``cancel`` may come from any thread at any time."""
+    """A query to be run once; ``cancel`` may come from any thread at any time.
+
+    ``revision``: what the view ``keys`` shows, 0 for now. With ``told``, rows are handed over in
+    batches as they come, at least one, on the thread that runs the query, which waits for it; they
+    are not in the result then, and may be more (``QUERY_ROWS_TOLD``, ``QUERY_BYTES_TOLD``).
+    """
 
     sql: str
     max_rows: int = QUERY_ROWS
     timeout_s: float = QUERY_TIMEOUT_S
     max_bytes: int = QUERY_BYTES
+    revision: int = 0
+    given: Given = NOTHING_GIVEN
+    told: Callable[[tuple[Column, ...], list[str]], None] = _nobody
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _child: subprocess.Popen[bytes] | None = None
     _ending: str = ""
@@ -101,6 +138,16 @@ class Query:
     def cancel(self) -> None:
         """Stop it; harmless when it is over."""
         self._kill("cancelled")
+
+    @property
+    def ending(self) -> str:
+        """Why it was stopped: "cancelled", "time", or "" as long as it was not."""
+        return self._ending
+
+    @property
+    def streams(self) -> bool:
+        """Whether rows are handed over as they come."""
+        return self.told is not _nobody
 
     def _kill(self, why: str) -> None:
         with self._lock:
@@ -187,49 +234,108 @@ class QueryRunner:
 
     def _ask(self, query: Query, path: Path) -> QueryResult:
         command = [sys.executable, "-m", sandbox.__name__, str(path)]
+        rows_bound, bytes_bound = (
+            (QUERY_ROWS_TOLD, QUERY_BYTES_TOLD) if query.streams else (QUERY_ROWS, QUERY_BYTES)
+        )
         request = sandbox.Request(
             sql=query.sql,
-            max_rows=max(0, min(query.max_rows, QUERY_ROWS)),
-            max_bytes=max(0, min(query.max_bytes, QUERY_BYTES)),
+            max_rows=max(0, min(query.max_rows, rows_bound)),
+            max_bytes=max(0, min(query.max_bytes, bytes_bound)),
             memory_mb=QUERY_MEMORY_MB,
             address_space_mb=QUERY_ADDRESS_SPACE_MB,
             cpu_s=int(QUERY_TIMEOUT_S) + 2,
+            revision=query.revision,
+            leases=query.given.leases,
+            members=query.given.members,
         )
         timeout_s = min(query.timeout_s, QUERY_TIMEOUT_S)
         timer = threading.Timer(timeout_s, query._kill, ("time",))
         timer.daemon = True
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as child:
+        answer = _Answer(query)
+        with (
+            tempfile.TemporaryFile() as words,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words
+            ) as child,
+        ):
             timer.start()
             query._started(child)
             try:
-                out, complaint = child.communicate(json.dumps(request._asdict()).encode())
+                _send(child, json.dumps(request._asdict()).encode())
+                assert child.stdout is not None, "it is a pipe"
+                for line in child.stdout:
+                    answer.take(line)
+                child.wait()
+            except BaseException:
+                child.kill()
+                raise
             finally:
                 timer.cancel()
                 query._started(None)
-        return _read_answer(query, out, complaint, child.returncode, timeout_s)
+            words.seek(0)
+            complaint = words.read(_COMPLAINT_BYTES)
+        return answer.result(complaint, child.returncode, timeout_s)
 
 
-def _read_answer(
-    query: Query, out: bytes, complaint: bytes, code: int, timeout_s: float
-) -> QueryResult:
-    # Not splitlines(): it would also break lines at characters that JSON leaves as they are.
-    lines = out[:-1].decode().split("\n") if out.endswith(b"\n") else []
-    last = json.loads(lines[-1]) if lines else None
-    if isinstance(last, dict) and "error" in last:
-        raise QueryRefused(last["error"])
-    if not isinstance(last, dict) or "end" not in last:
-        if query._ending == "cancelled":
-            raise QueryStopped("the query was cancelled")
-        if query._ending == "time":
-            raise QueryRefused(f"the query took longer than {timeout_s:g} s")
-        words = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["no word"]
-        raise QueryRefused(
-            f"the query needed too much memory or time (process ended with {code}: {words[0]})"
-        )
-    columns = tuple(Column(*column) for column in json.loads(lines[0])["columns"])
-    return QueryResult(columns, lines[1:-1], last["end"])
+def _send(child: subprocess.Popen[bytes], request: bytes) -> None:
+    assert child.stdin is not None, "it is a pipe"
+    try:
+        child.stdin.write(request)
+        child.stdin.close()
+    except BrokenPipeError:
+        pass  # It was ended before it read: what it said, or did not say, tells.
+
+
+class _Answer:
+    """What the query's process says, line by line."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._columns: tuple[Column, ...] = ()
+        self._rows: list[str] = []
+        self._size = 0
+        self._batches = 0
+        self._end: bool | None = None
+        self._error = ""
+
+    def take(self, line: bytes) -> None:
+        """One line; an unfinished one is the last word of a process that was ended."""
+        if not line.endswith(b"\n"):
+            return
+        text = line[:-1].decode()
+        if text.startswith("["):
+            self._rows.append(text)
+            self._size += len(text)
+            if self._query.streams and self._size > QUERY_MESSAGE_BYTES:
+                self._hand_over()
+            return
+        said = json.loads(text)
+        if "columns" in said:
+            self._columns = tuple(Column(*column) for column in said["columns"])
+        self._error = said.get("error", "")
+        self._end = said.get("end")
+
+    def _hand_over(self) -> None:
+        self._batches += 1
+        rows, self._rows, self._size = self._rows, [], 0
+        self._query.told(self._columns, rows)
+
+    def result(self, complaint: bytes, code: int, timeout_s: float) -> QueryResult:
+        """The result, or why there is none."""
+        if self._error:
+            raise QueryRefused(self._error)
+        if self._end is None:
+            if self._query.ending == "cancelled":
+                raise QueryStopped("the query was cancelled")
+            if self._query.ending == "time":
+                raise QueryRefused(f"the query took longer than {timeout_s:g} s")
+            words = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["no word"]
+            raise QueryRefused(
+                f"the query needed too much memory or time (process ended with {code}: {words[0]})"
+            )
+        if self._query.streams and (self._rows or not self._batches):
+            self._hand_over()
+        return QueryResult(self._columns, self._rows, self._end)
 
 
 def _bytes_back(value: dict[str, object]) -> object:

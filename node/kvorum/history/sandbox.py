@@ -8,6 +8,9 @@ on memory and processor time; whoever asked kills it when the time is up.
 One JSON request comes on standard input (:class:`Request`); JSON lines go out: ``{"columns":
 [[name, type], ...]}``, then a row (a JSON array) a line, then ``{"end": truncated}``; or
 ``{"error": text}``, whenever it happens. Bytes are written ``{"bytes": base64}``.
+
+Beside the views of the file there are those of ``query_views.sql``: the keys at the revision that
+the request looks at, leases and members as the request tells them, writes by prefix.
 """
 
 from __future__ import annotations
@@ -18,13 +21,17 @@ import math
 import re
 import resource
 import sys
+from collections.abc import Sequence
 from datetime import date, datetime, time
+from importlib.resources import files
 from typing import NamedTuple, TextIO
 
 import duckdb
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _FETCH_ROWS = 64
+_NEWEST = 2**63 - 1
+_MEMBER_TYPES = ("UBIGINT", "VARCHAR", "VARCHAR[]", "VARCHAR[]", "BOOLEAN")
 _ZONE_HINT = "a TIMESTAMP WITH TIME ZONE cannot be shown; cast it, as in now()::TIMESTAMP"
 _AT_HINT = 'note: "at" is a word of the grammar; write e.at, "at", or time'
 
@@ -38,6 +45,9 @@ class Request(NamedTuple):
     memory_mb: int
     address_space_mb: int
     cpu_s: int
+    revision: int = 0  # what the view "keys" shows; 0: now
+    leases: Sequence[Sequence[object]] = ()  # id, granted seconds, remaining seconds or None
+    members: Sequence[Sequence[object]] = ()  # id, name, client URLs, peer URLs, is learner
 
 
 class Refused(Exception):
@@ -74,12 +84,29 @@ def _run(path: str, request: Request, out: TextIO) -> None:
             "python_enable_replacements": "false",
         },
     )
+    _add_views(connection, request)
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     connection.execute(_only_statement(connection, request.sql))
     columns = [[name, str(kind)] for name, kind, *_ in connection.description or []]
     _say(out, {"columns": columns})
     _say(out, {"end": _write_rows(connection, request, out)})
+
+
+def _add_views(connection: duckdb.DuckDBPyConnection, request: Request) -> None:
+    """What is not in the file. The SQL of people runs after it, and cannot change it."""
+    views = files("kvorum.history").joinpath("query_views.sql").read_text("utf-8")
+    connection.execute(views)
+    revision = request.revision or _NEWEST
+    connection.execute(f"CREATE TEMP VIEW keys AS SELECT * FROM keys_at({int(revision)})")
+    for table, types, rows in (
+        ("_leases", ("BIGINT", "BIGINT", "BIGINT"), request.leases),
+        ("_members", _MEMBER_TYPES, request.members),
+    ):
+        if rows:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            taken = ", ".join(f"unnest(${n}::{kind}[])" for n, kind in enumerate(types, 1))
+            connection.execute(f"INSERT INTO {table} SELECT {taken}", columns)
 
 
 def _only_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

@@ -809,8 +809,16 @@ class QueryRequest(betterproto2.Message):
     sql: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     max_rows: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
+    """
+    0 takes the node's default; rows come as they are made, so more may be asked for.
+    """
 
     timeout_ms: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+
+    revision: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
+    """
+    What the view "keys" shows; 0 for now.
+    """
 
 
 default_message_pool.register_message("kvorum.v1", "QueryRequest", QueryRequest)
