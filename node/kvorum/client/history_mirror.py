@@ -96,6 +96,11 @@ class HistoryMirror:
     ) -> None:
         await asyncio.to_thread(self._close)
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     # --- loading ----------------------------------------------------------------------------------
 
     async def load(self) -> Loaded:
@@ -131,7 +136,7 @@ class HistoryMirror:
         async for page in self._session.pages(_ALL_KEYS, from_key=True, revision=revision):
             rows = []
             for kv in page.kvs:
-                rows.append(_put(kv, seen[kv.mod_revision], 0))
+                rows.append(row_of(kv, seen[kv.mod_revision], 0))
                 seen[kv.mod_revision] += 1
             await self._append(rows, revision)
 
@@ -142,7 +147,7 @@ class HistoryMirror:
             while self.loaded.revision < last:
                 batch = await watch.next_batch()
                 if batch.events:
-                    await self._append(_changes(batch.events), batch.events[-1].revision)
+                    await self._append(changes_of(batch.events), batch.events[-1].revision)
 
     async def _append(self, rows: Sequence[Row], revision: int) -> None:
         while True:
@@ -210,8 +215,10 @@ class HistoryMirror:
         del self._runner
 
 
-def _changes(events: Sequence[Event]) -> list[Row]:
-    """Events of whole revisions as rows."""
+def changes_of(events: Sequence[Event], at_ms: int = 0) -> list[Row]:
+    """Events of whole revisions as rows; ``at_ms``: when they were seen, 0 when nobody saw them
+    come.
+    """
     rows = []
     revision, sub = 0, 0
     for event in events:
@@ -219,13 +226,14 @@ def _changes(events: Sequence[Event]) -> list[Row]:
         revision = event.revision
         before = event.prev_kv.mod_revision if event.prev_kv is not None else 0
         if event.type == "PUT":
-            rows.append(_put(event.kv, sub, before))
+            rows.append(row_of(event.kv, sub, before, at_ms))
         else:
-            rows.append(Row(revision, sub, DELETE, event.key, b"", 0, 0, 0, before, 0, 0, ""))
+            rows.append(Row(revision, sub, DELETE, event.key, b"", 0, 0, 0, before, at_ms, 0, ""))
     return rows
 
 
-def _put(kv: KeyValue, sub: int, before: int) -> Row:
+def row_of(kv: KeyValue, sub: int, before: int, at_ms: int = 0) -> Row:
+    """A key as the row of its last change; ``before``: the revision of what it replaced."""
     return Row(
         kv.mod_revision,
         sub,
@@ -236,7 +244,7 @@ def _put(kv: KeyValue, sub: int, before: int) -> Row:
         kv.version,
         kv.lease,
         before,
-        0,
+        at_ms,
         0,
         "",
     )

@@ -1,0 +1,177 @@
+"""The past of a cluster in memory: everything is in ``FakeSession.events``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kvorum_tui.model.records import KeyEvent, KeyLife, KeyRecord
+from kvorum_tui.session import SessionError
+from kvorum_tui.session.past import Bounds, Bucket, Gone, PastStatus, QueryBatch, StatePage
+
+if TYPE_CHECKING:
+    from tui.fake_session import FakeSession
+
+EPOCH_MS = 1_000_000_000_000  # When revision 0 would have been written; each takes a second.
+
+
+class FakePast:
+    """What a test wants to see or provoke is a plain attribute. ``answers``: by SQL text, batches
+    or an error; ``asked``: the SQL that was asked.
+    """
+
+    def __init__(self, session: FakeSession) -> None:
+        self.session = session
+        self.fail: SessionError | None = None
+        self.gaps: tuple[tuple[int, int], ...] = ()
+        self.answers: dict[str, list[QueryBatch] | SessionError] = {}
+        self.asked: list[str] = []
+        self.stopped: list[str] = []
+        self.told = PastStatus("nodes")
+
+    @property
+    def dated(self) -> bool:
+        return self.session.kind == "kvorum"
+
+    @property
+    def status(self) -> PastStatus:
+        return self.told if self.dated else replace(self.told, source="mirror", path="/data/mirror")
+
+    def _may(self) -> None:
+        if self.fail is not None:
+            raise self.fail
+        if self.session.fail is not None:
+            raise self.session.fail
+
+    def at_ms(self, revision: int) -> int:
+        return EPOCH_MS + 1_000 * revision if self.dated else 0
+
+    def _event(self, event: KeyEvent) -> KeyEvent:
+        member = 2 if self.dated else 0
+        return replace(event, at_ms=self.at_ms(event.revision), member=member, prev_value=None)
+
+    def _events(self, prefix: bytes, first: int = 0, last: int = 0) -> list[KeyEvent]:
+        return [
+            self._event(event)
+            for event in self.session.events
+            if event.key.startswith(prefix)
+            and event.revision >= max(first, self.session.compacted)
+            and (not last or event.revision <= last)
+        ]
+
+    def _state(self, prefix: bytes, revision: int) -> dict[bytes, KeyRecord]:
+        if revision < self.session.compacted:
+            text = "etcdserver: mvcc: required revision has been compacted"
+            raise SessionError(text, "n1", "KV/Range", "OUT_OF_RANGE")
+        state: dict[bytes, KeyRecord] = {}
+        for e in self.session.events:
+            if e.revision > revision or not e.key.startswith(prefix):
+                continue
+            if e.kind == "put":
+                state[e.key] = KeyRecord(
+                    e.key, e.value, e.create_revision, e.revision, e.version, e.lease
+                )
+            else:
+                state.pop(e.key, None)
+        return state
+
+    async def bounds(self) -> Bounds:
+        self._may()
+        oldest, newest = max(1, self.session.compacted), self.session.revision
+        clocks = self.at_ms(oldest), self.at_ms(newest)
+        return Bounds(oldest, newest, *clocks, self.session.compacted, self.gaps)
+
+    async def history(
+        self, key: bytes, from_revision: int = 0, to_revision: int = 0, limit: int = 2_000
+    ) -> KeyLife:
+        self._may()
+        found = [e for e in self._events(key, from_revision, to_revision) if e.key == key]
+        return KeyLife(tuple(found[-limit:]), self.session.compacted)
+
+    async def get(self, key: bytes, revision: int) -> KeyRecord | None:
+        self._may()
+        return self._state(b"", revision or self.session.revision).get(key)
+
+    async def state(
+        self, prefix: bytes, revision: int, values: bool = True, page: int = 1_000
+    ) -> AsyncIterator[StatePage]:
+        self._may()
+        revision = revision or self.session.revision
+        state = self._state(prefix, revision)
+        records = [r if values else replace(r, value=b"") for _, r in sorted(state.items())]
+        for at in range(0, max(1, len(records)), page):
+            part = tuple(records[at : at + page])
+            yield StatePage(part, revision, at + page < len(records), len(records))
+
+    async def changes(
+        self, prefix: bytes, from_revision: int, to_revision: int = 0, limit: int = 0
+    ) -> AsyncIterator[tuple[KeyEvent, ...]]:
+        self._may()
+        found = self._events(prefix, from_revision, to_revision)[: limit or None]
+        if found:
+            yield tuple(found)
+
+    async def deleted(self, prefix: bytes, since: int = 0) -> AsyncIterator[tuple[Gone, ...]]:
+        self._may()
+        gone: dict[bytes, Gone] = {}
+        last: dict[bytes, int] = {}
+        for e in self._events(prefix):
+            if e.kind == "put":
+                gone.pop(e.key, None)
+                last[e.key] = e.revision
+            else:
+                old = last.get(e.key, 0)
+                gone[e.key] = Gone(e.key, e.revision, old, e.at_ms, e.member, e.user)
+        found = tuple(g for _, g in sorted(gone.items()) if g.revision >= since)
+        if found:
+            yield found
+
+    async def clock_of(self, revision: int) -> int:
+        self._may()
+        return self.at_ms(revision)
+
+    async def revision_at(self, at_ms: int) -> int:
+        self._may()
+        if not self.dated:
+            return 0
+        return max(0, min(self.session.revision, (at_ms - EPOCH_MS) // 1_000))
+
+    async def density(
+        self, prefix: bytes, first: int, last: int, buckets: int
+    ) -> tuple[Bucket, ...]:
+        self._may()
+        width = max(1, -(-(last - first + 1) // max(1, buckets)))
+        out = []
+        for start in range(first, last + 1, width):
+            end = min(last, start + width - 1)
+            events = self._events(prefix, start, end)
+            out.append(
+                Bucket(
+                    start,
+                    end,
+                    sum(e.kind == "put" for e in events),
+                    sum(e.kind == "delete" for e in events),
+                    sum(len(e.key) + len(e.value) for e in events),
+                    self.at_ms(end),
+                )
+            )
+        return tuple(out)
+
+    async def query(
+        self, sql: str, max_rows: int = 0, timeout_s: float = 0
+    ) -> AsyncIterator[QueryBatch]:
+        self._may()
+        self.asked.append(sql)
+        answer: Any = self.answers.get(sql, [QueryBatch((("n", "INTEGER"),), ((1,),))])
+        if isinstance(answer, SessionError):
+            raise answer
+        try:
+            for batch in answer:
+                yield batch
+        except GeneratorExit:
+            self.stopped.append(sql)
+            raise
+
+    async def close(self) -> None:
+        self.told = PastStatus()
