@@ -17,7 +17,7 @@ from kvorum.cli.progress import Progress
 from kvorum.limits import LOAD_CHUNK_BYTES, LOAD_CHUNK_OPS
 
 if TYPE_CHECKING:
-    from kvorum.cli.jsonlines import Head
+    from kvorum.client.jsonlines import Head
 
 
 @verb("load")
@@ -32,8 +32,8 @@ async def load(line: Line, file: str, from_line: int, to_prefix: str, check: boo
     Keys go in transactions of up to 100. When the command is interrupted or fails it says at which
     line to go on; a transaction whose outcome is not known is named, and going on repeats it.
     """
-    from kvorum.cli.jsonlines import Head, LineError, read_line
     from kvorum.client import Put, Txn
+    from kvorum.client.jsonlines import Head, LineError, read_line
 
     prefix = to_prefix.encode(errors="surrogateescape")
     progress = Progress("keys written" if not check else "keys read")
@@ -109,8 +109,8 @@ async def dump(line: Line, prefix: str, rev: int, output: str, resume: bool, for
     A dump to a file that is broken off can be gone on with: --resume reads the revision and the
     last whole line from the file.
     """
-    from kvorum.cli.jsonlines import Head, head_line, key_line
     from kvorum.client import key_range
+    from kvorum.client.jsonlines import Head, head_line, key_line
 
     start, end = key_range(prefix.encode(errors="surrogateescape"), prefix=True)
     key = start
@@ -145,7 +145,7 @@ async def dump(line: Line, prefix: str, rev: int, output: str, resume: bool, for
 
 def _left_off(file: Path) -> tuple[Head, bytes]:
     """The head of a dump and the key to go on from. A torn last line is cut off."""
-    from kvorum.cli.jsonlines import Head, LineError, read_line
+    from kvorum.client.jsonlines import Head, LineError, read_line
 
     try:
         with file.open("r+b") as source:

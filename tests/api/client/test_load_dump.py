@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from api.client.commands import kvorum
-from kvorum.cli.jsonlines import Head, read_line
+from kvorum.client.jsonlines import Head, read_line
 from support.clusters import ClusterHandle
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kvorum.cli.jsonlines import Head, LineError, head_line, key_line, read_line
 from kvorum.client import KeyValue
+from kvorum.client.jsonlines import Head, LineError, head_line, key_line, read_line
 
 
 @given(st.binary(min_size=1), st.binary())
