@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any, ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import ContentSwitcher, Input
+from textual.widgets import Input
 
 from kvorum_tui import actions, keymap
 from kvorum_tui.actions import BY_NAME, TITLES
+from kvorum_tui.clusters import ClustersApp, losses_of
 from kvorum_tui.control import NodeControl
-from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.palette import KvorumCommands
 from kvorum_tui.screens import help as help_text
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.key_edit import EditScreen
-from kvorum_tui.screens.leases import LeasesPane
-from kvorum_tui.screens.pane import Pane
-from kvorum_tui.screens.workspace import Workspace
-from kvorum_tui.session import Session
 from kvorum_tui.theme import DARK, LIGHT
-from kvorum_tui.widgets.dialogs import Confirm, Reader
-
-P = TypeVar("P", bound=Pane)
+from kvorum_tui.widgets.dialogs import Confirm, Reader, Rich
 
 TICK_S = 0.25  # Ages, countdowns and bars move this often.
 LEAVE = "leave"  # The question that quitting asks.
 
 
-class KvorumApp(App[None]):
-    """The terminal. ``front`` is the cluster that one sees; much of its name is lent to the app."""
+class KvorumApp(ClustersApp):
+    """The terminal; see :class:`kvorum_tui.clusters.ClustersApp` for its arguments."""
 
     TITLE = "kvorum"
     COMMANDS: ClassVar[set[Any]] = {KvorumCommands}
@@ -44,26 +37,16 @@ class KvorumApp(App[None]):
     Pane Vertical { background: $surface; }
     """
 
-    def __init__(
-        self,
-        session: Session,
-        title: str,
-        control: NodeControl | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        first_tab: str = "keys",
-    ) -> None:
-        super().__init__()
-        self.clock = clock
-        self.front = Workspace(session, title, control, clock, first_tab)
-        self.workspaces = [self.front]
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
 
     def compose(self) -> ComposeResult:
         """The clusters."""
-        self.front.id = "cluster-1"
-        with ContentSwitcher(initial=self.front.id, id="clusters"):
+        yield self.strip
+        with self.switcher:
             yield self.front
 
     async def on_load(self) -> None:
@@ -88,44 +71,6 @@ class KvorumApp(App[None]):
         """The clock moved on."""
         for workspace in self.workspaces:
             workspace.tick()
-
-    # --- the cluster in front ---------------------------------------------------------------------
-
-    @property
-    def session(self) -> Session:
-        """The session of the cluster in front."""
-        return self.front.session
-
-    @property
-    def cluster(self) -> ClusterModel:
-        """The members of the cluster in front."""
-        return self.front.cluster
-
-    @property
-    def control(self) -> NodeControl | None:
-        """The processes of the cluster in front, where they are ours."""
-        return self.front.control
-
-    @property
-    def pane(self) -> Pane:
-        """The tab in front."""
-        return self.front.pane
-
-    def pane_of(self, kind: type[P]) -> P:
-        """A tab of the cluster in front, by its class."""
-        return self.front.pane_of(kind)
-
-    def show_tab(self, tab: str) -> None:
-        """Bring a tab of the cluster in front to the front."""
-        self.front.show_tab(tab)
-
-    def goto_key(self, key: bytes) -> None:
-        """Show a key of the cluster in front."""
-        self.front.goto_key(key)
-
-    def watch_key(self, key: bytes, prefix: bool) -> None:
-        """Watch a key or prefix of the cluster in front."""
-        self.front.watch_key(key, prefix)
 
     # --- actions ----------------------------------------------------------------------------------
 
@@ -180,11 +125,9 @@ class KvorumApp(App[None]):
         if any(isinstance(s, Confirm) and s.id == LEAVE for s in self.screen_stack):
             return  # It is asked already.
         unsaved = any(isinstance(s, EditScreen) and s.edited for s in self.screen_stack)
-        lines = []
+        lines: Rich = []
         for workspace in self.workspaces:
-            held = workspace.pane_of(LeasesPane).table.held()
-            drill = workspace.pane_of(DrillsPane).running
-            lines += help_text.losses(held, workspace.cluster, self.clock(), unsaved, drill)
+            lines += losses_of(workspace, self.clock(), unsaved)
             unsaved = False
         if lines and not await self.push_screen_wait(
             Confirm("Leave?", lines, "Leave", danger=False, id=LEAVE)
@@ -204,6 +147,7 @@ def run(
     control: NodeControl | None = None,
     title: str = "",
     first_tab: str = "keys",
+    colour: str = "",
     **options: Any,
 ) -> None:
     """Open the terminal on a cluster and return when the user leaves it.
@@ -215,4 +159,5 @@ def run(
     from kvorum_tui.live import LiveSession, short_title
 
     name = title or short_title(endpoints)
-    KvorumApp(LiveSession(endpoints, **options), name, control, first_tab=first_tab).run()
+    session = LiveSession(endpoints, **options)
+    KvorumApp(session, name, control, first_tab=first_tab, colour=colour).run()

@@ -85,6 +85,18 @@ _TERMS_LIGHT = (
 )
 
 
+# A context's name in the header: ink and paper, readable on both looks.
+_CONTEXTS = {
+    "red": ("#ffffff", "#b3202f"),
+    "orange": ("#1a1000", "#f28c28"),
+    "yellow": ("#1a1500", "#e6c229"),
+    "green": ("#ffffff", "#1f7a4d"),
+    "blue": ("#ffffff", "#1f5fbf"),
+    "purple": ("#ffffff", "#7a3fb5"),
+    "grey": ("#ffffff", "#59636f"),
+}
+
+
 def inks_of(theme: Theme) -> dict[str, Style]:
     """The named styles of a theme (any Textual theme, not only ours)."""
     terms = _TERMS_DARK if theme.dark else _TERMS_LIGHT
@@ -120,6 +132,11 @@ def inks_of(theme: Theme) -> dict[str, Style]:
         "plus": _colour(theme.success or theme.primary),
         "minus": _colour(theme.error or theme.primary),
     }
+    for name, (ink, paper) in _CONTEXTS.items():
+        plain = Style(reverse=True, bold=True)
+        inks[f"context-{name}"] = (
+            plain if theme.ansi else Style(color=ink, bgcolor=paper, bold=True)
+        )
     for number, colour in enumerate(terms):
         inks[f"term{number}"] = Style(color=None if theme.ansi else colour)
     return inks

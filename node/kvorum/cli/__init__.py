@@ -19,6 +19,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "up": ("kvorum.cli.up", "up", "Run a cluster file's nodes as processes until Ctrl-C."),
     "tui": ("kvorum.cli.terminal", "tui", "The terminal, on any etcd-compatible cluster."),
+    "context": (
+        "kvorum.cli.context",
+        "context",
+        "Clusters by name, for --context of every verb and the terminal.",
+    ),
     "serve": (
         "kvorum.cli.serve",
         "serve",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from kvorum.cli.chosen import CONTEXT_NAMES, CONTEXT_OPTIONS, with_context
 from kvorum.cli.output import Command, InvalidInput, run
 from kvorum.errors import ConfigError
 from kvorum.flagvalues import parse_duration_s
@@ -106,6 +107,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         help="How results are written.",
     ),
+    *CONTEXT_OPTIONS,
     click.option("--user", envvar=_env("USER"), help="User name, or name:password."),
     click.option("--password", envvar=_env("PASSWORD"), help="Password of --user."),
     *_TLS_OPTIONS,
@@ -137,6 +139,7 @@ _TLS_NAMES = (
 _NAMES = (
     "endpoints",
     "write_out",
+    *CONTEXT_NAMES,
     "user",
     "password",
     *_TLS_NAMES,
@@ -191,6 +194,7 @@ def make_client(options: Mapping[str, Any]) -> Client:
         user=user,
         password=password,
         tls=tls_of(options),
+        read_only=options["read_only"],
         timeout_s=options["command_timeout"],
         dial_timeout_s=options["dial_timeout"],
     )
@@ -206,9 +210,10 @@ def connected(*, endless: bool = False) -> Callable[[Body], Callable[..., None]]
             options = {name: arguments.pop(name) for name in _NAMES}
 
             async def body() -> None:
-                async with make_client(options) as client:
-                    form = cast(Form, options["write_out"])
-                    line = Line(client, form, options["command_timeout"], options)
+                merged = with_context(options)
+                async with make_client(merged) as client:
+                    form = cast(Form, merged["write_out"])
+                    line = Line(client, form, merged["command_timeout"], merged)
                     await function(line, **arguments)
 
             run(body, endless=endless)
@@ -223,6 +228,15 @@ def connected(*, endless: bool = False) -> Callable[[Body], Callable[..., None]]
         return cast(Callable[..., None], wrapped)
 
     return decorate
+
+
+def tls_values(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same options for a command that makes no client at once: it gets their values as they
+    are, for :func:`tls_of`.
+    """
+    for option in reversed(_TLS_OPTIONS):
+        function = option(function)
+    return function
 
 
 def tls_options(function: Callable[..., Any]) -> Callable[..., Any]:

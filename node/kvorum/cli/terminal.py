@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from kvorum.cli.options import tls_options
+from kvorum.cli.chosen import chosen_context, context_options, with_context
+from kvorum.cli.options import tls_of, tls_values
 from kvorum.errors import ConfigError
-
-if TYPE_CHECKING:
-    from kvorum.client import TLS
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:2379"
 TABS = ("keys", "watch", "cluster", "drills", "leases")
@@ -25,17 +23,16 @@ def _env(name: str) -> list[str]:
     return [f"KVORUM_{name}", f"ETCDCTL_{name}"]
 
 
-def _session_options(user: str | None, password: str | None, tls: TLS | None) -> dict[str, Any]:
-    """User and TLS as the terminal's session takes them; asks for a password that is not given."""
-    options: dict[str, Any] = {}
-    if user is not None:
-        name, colon, rest = user.partition(":")
-        if password is None:
-            password = rest if colon else click.prompt(f"Password of {name}", hide_input=True)
-        options["user"], options["password"] = name, password
-    if tls is not None:
-        options["tls"] = tls
-    return options
+def _password(options: dict[str, Any]) -> None:
+    """Complete user and password; asks for a password that is not given."""
+    if options["user"] is None:
+        return
+    name, colon, rest = options["user"].partition(":")
+    if options["password"] is None:
+        options["password"] = (
+            rest if colon else click.prompt(f"Password of {name}", hide_input=True)
+        )
+    options["user"] = name
 
 
 @click.command()
@@ -45,34 +42,47 @@ def _session_options(user: str | None, password: str | None, tls: TLS | None) ->
     envvar=_env("ENDPOINTS"),
     help=f"Client addresses of any members, separated by commas.  [default: {DEFAULT_ENDPOINT}]",
 )
-@click.option("--read-only", is_flag=True, help="Refuse everything that would change something.")
+@context_options
 @click.option("--user", envvar=_env("USER"), help="User name, or name:password.")
 @click.option("--password", envvar=_env("PASSWORD"), help="Password of --user.")
-@tls_options
+@tls_values
 @click.option("--title", default="", help="What the header calls this cluster.")
 @click.option("--tab", type=click.Choice(TABS), default="keys", help="The tab to open first.")
-def tui(
-    endpoints: tuple[str, ...],
-    read_only: bool,
-    user: str | None,
-    password: str | None,
-    tls: TLS | None,
-    title: str,
-    tab: str,
-) -> None:
+def tui(endpoints: tuple[str, ...], title: str, tab: str, **options: Any) -> None:
     """The terminal, on any etcd-compatible cluster.
 
     Browse and edit keys, watch them, see every member's raft log, break links on purpose, keep
     leases. A real etcd works as well; what it cannot tell is greyed, with the reason.
+
+    Unless --read-write is given (or the context says so), a cluster that is not on this machine is
+    opened read-only; ctrl+e changes that, and asks first.
     """
     from kvorum_tui.app import run
     from kvorum_tui.feeds import endpoints_from
 
+    from kvorum.client.contexts import is_local
+
     try:
-        options = _session_options(user, password, tls)
+        options["endpoints"] = ",".join(endpoints)
+        context = chosen_context(options)
+        merged = with_context(options)
+        _password(merged)
+        tls = tls_of(merged)
         default = DEFAULT_ENDPOINT if tls is None else DEFAULT_ENDPOINT.replace("http", "https")
-        places = endpoints_from(endpoints) or (default,)
-        run(places, title=title, first_tab=tab, read_only=read_only, **options)
+        places = endpoints_from([merged["endpoints"]]) or (default,)
+        read_only = merged["read_only"]
+        if context is None and options["read_only"] is None:
+            read_only = not is_local(places)
+        run(
+            places,
+            title=title or (context.name if context is not None else ""),
+            first_tab=tab,
+            colour=context.colour if context is not None else "",
+            read_only=read_only,
+            user=merged["user"],
+            password=merged["password"],
+            tls=tls,
+        )
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
 

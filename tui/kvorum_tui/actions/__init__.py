@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvorum_tui.actions import cluster, drills, everywhere, keys, leases, watch
+from kvorum_tui.actions import cluster, drills, everywhere, key_changes, keys, leases, watch
 from kvorum_tui.actions.action import Action, key_label, user_keys
 
 __all__ = ["ACTIONS", "BY_NAME", "TABS", "TITLES", "Action", "Tab", "key_label", "of", "user_keys"]
@@ -34,6 +34,7 @@ TITLES: dict[str, str] = {tab.name: tab.title for tab in TABS}
 
 ACTIONS: tuple[Action, ...] = (
     *keys.ACTIONS,
+    *key_changes.ACTIONS,
     *watch.ACTIONS,
     *cluster.ACTIONS,
     *drills.ACTIONS,

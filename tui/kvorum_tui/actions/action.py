@@ -48,6 +48,9 @@ _LABELS = {
     "left_curly_bracket": "{",
     "right_curly_bracket": "}",
     "exclamation_mark": "!",
+    "at": "@",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
     "minus": "-",
     "plus": "+",
 }

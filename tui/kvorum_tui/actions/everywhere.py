@@ -7,6 +7,34 @@ from kvorum_tui.actions.action import Action
 ACTIONS: tuple[Action, ...] = (
     Action("help_keys", "app", "question_mark", "keys", "What every key does here"),
     Action("help_here", "app", "f1", "about", "What am I looking at"),
+    Action(
+        "cluster_open",
+        "app",
+        "at,ctrl+t",
+        "clusters",
+        "Open another cluster: a context by name, or addresses",
+        shown=False,
+    ),
+    Action(
+        "cluster_next", "app", "greater_than_sign", "next", "Go to the next cluster", shown=False
+    ),
+    Action(
+        "cluster_previous",
+        "app",
+        "less_than_sign",
+        "previous",
+        "Go to the cluster before",
+        shown=False,
+    ),
+    Action("cluster_close", "app", "ctrl+w", "close", "Close the cluster in front", shown=False),
+    Action(
+        "read_only",
+        "app",
+        "ctrl+e",
+        "read-only",
+        "Refuse everything that changes something, or allow it again",
+        shown=False,
+    ),
     Action("palette", "app", "colon,ctrl+p", "palette", "Find actions, members, keys by name"),
     Action(
         "errors",

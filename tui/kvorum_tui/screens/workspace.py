@@ -62,10 +62,12 @@ class Workspace(Container):
         control: NodeControl | None = None,
         clock: Callable[[], float] = time.monotonic,
         first_tab: str = "keys",
+        colour: str = "",
     ) -> None:
         super().__init__()
         self.session = session
         self.cluster_title = title
+        self.colour = colour
         self.control = control
         self.clock = clock
         self.cluster = ClusterModel(wall_offset=time.time() - time.monotonic())
@@ -74,7 +76,7 @@ class Workspace(Container):
         self._front = first_tab
         self._notified: dict[str, float] = {}
         self._panes: dict[str, Pane] = {}
-        self.header = HeaderBar(self.cluster, title, session.read_only)
+        self.header = HeaderBar(self.cluster, title, session.read_only, colour)
         self.tabs = TabBar()
         self.bar = ActionBar()
         self.switcher = ContentSwitcher(initial=f"pane-{first_tab}")

@@ -14,11 +14,12 @@ class HeaderBar(Painted):
 
     DEFAULT_CSS = "HeaderBar { height: 1; background: $panel; }"
 
-    def __init__(self, model: ClusterModel, title: str, read_only: bool) -> None:
+    def __init__(self, model: ClusterModel, title: str, read_only: bool, colour: str = "") -> None:
         super().__init__()
         self.model = model
         self.title = title
         self.read_only = read_only
+        self.colour = colour
         self.now = 0.0
 
     def refresh_at(self, now: float) -> None:
@@ -28,7 +29,11 @@ class HeaderBar(Painted):
 
     def paint(self, y: int, width: int) -> Line:
         """The line."""
-        line = self.line().add(" kvorum ", "branch").add(self.title + " ", "bold")
+        line = self.line().add(" kvorum ", "branch")
+        if self.colour:
+            line.add(f" {self.title} ", f"context-{self.colour}").add(" ")
+        else:
+            line.add(self.title + " ", "bold")
         if self.read_only:
             line.add("READ-ONLY ", "warn")
         voters, up = self.model.voters(), self.model.up(self.now)

@@ -1,0 +1,234 @@
+"""``kvorum context``: clusters by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kvorum.cli.output import Group, InvalidInput, say
+from kvorum.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kvorum.client.contexts import Context, Contexts
+
+COLOUR_NAMES = ("red", "orange", "yellow", "green", "blue", "purple", "grey")
+
+
+@click.group(cls=Group)
+def context() -> None:
+    """Clusters by name: where they are, who one is there, whether they may be written to.
+
+    They are used by --context NAME of every command and of the terminal; the one chosen by "use" is
+    the one that commands talk to when no flag and no variable says where.
+    """
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _load() -> Contexts:
+    from kvorum.client.contexts import load_contexts
+
+    with _told():
+        return load_contexts()
+
+
+def _save(contexts: Contexts) -> None:
+    from kvorum.client.contexts import save_contexts
+
+    with _told():
+        save_contexts(contexts)
+
+
+def _get(contexts: Contexts, name: str) -> Context:
+    with _told():
+        return contexts.get(name)
+
+
+@context.command("list")
+@click.option("-w", "--write-out", type=click.Choice(["simple", "json"]), default="simple")
+def list_(write_out: str) -> None:
+    """Every context; a star marks the current one."""
+    from kvorum.client.contexts import as_row
+
+    contexts = _load()
+    if write_out == "json":
+        rows = {name: as_row(each) for name, each in contexts.table.items()}
+        click.echo(json.dumps({"current": contexts.current, "contexts": rows}))
+        return
+    if not contexts.table:
+        say(f"no contexts in {contexts.path}; make one with: kvorum context add NAME --endpoints …")
+    width = max((len(name) for name in contexts.table), default=0)
+    for name, each in contexts.table.items():
+        star = "*" if name == contexts.current else " "
+        kind = "read-only" if each.guarded else "read-write"
+        who = f" as {each.user}" if each.user else ""
+        colour = f" {each.colour}" if each.colour else ""
+        click.echo(f"{star} {name:<{width}}  {kind:<10} {','.join(each.endpoints)}{who}{colour}")
+
+
+@context.command()
+def path() -> None:
+    """The file where contexts are kept."""
+    click.echo(str(_load().path))
+
+
+@context.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """One context, as JSON."""
+    from kvorum.client.contexts import as_row
+
+    click.echo(json.dumps(as_row(_get(_load(), name)), indent=2))
+
+
+_FIELD_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--endpoints", help="Members, separated by commas."),
+    click.option("--user", help="User name."),
+    click.option(
+        "--password-from",
+        "password",
+        help="ask, keyring, or env:NAME; the password itself is never kept in the file.",
+    ),
+    click.option("--cacert", help="CA of the servers' certificates."),
+    click.option("--cert", help="Certificate that shows who we are."),
+    click.option("--key", help="Key of --cert."),
+    click.option("--tls-server-name", help="Name that the servers' certificates must have."),
+    click.option(
+        "--insecure-skip-tls-verify/--verify-tls",
+        "insecure_skip_tls_verify",
+        default=None,
+        help="Do not check the servers' certificates.",
+    ),
+    click.option(
+        "--read-only/--read-write",
+        "read_only",
+        default=None,
+        help="How it is opened.  [default: read-only, unless it is on this machine]",
+    ),
+    click.option("--colour", type=click.Choice(COLOUR_NAMES), help="Its colour in the terminal."),
+    click.option(
+        "--separator", "separators", multiple=True, help="Separator of its keys; may be repeated."
+    ),
+)
+
+
+def _fields(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_FIELD_OPTIONS):
+        function = option(function)
+    return function
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    found = {name: value for name, value in values.items() if value not in (None, ())}
+    if "endpoints" in found:
+        found["endpoints"] = tuple(part for part in found["endpoints"].split(",") if part)
+    return found
+
+
+@context.command()
+@click.argument("name")
+@_fields
+def add(name: str, **values: Any) -> None:
+    """Make a context. With --password-from keyring the password is asked for and kept there."""
+    from kvorum.client.contexts import Context, check_context
+
+    contexts = _load()
+    if name in contexts.table:
+        raise InvalidInput(f"there is a context {name} already; change it with: context set {name}")
+    given = _given(values)
+    made = Context(name, given.pop("endpoints", ()), **given)
+    with _told():
+        check_context(made, f"context {name}")
+    _keep(contexts, made)
+
+
+@context.command("set")
+@click.argument("name")
+@_fields
+def set_(name: str, **values: Any) -> None:
+    """Change some fields of a context."""
+    from kvorum.client.contexts import check_context
+
+    contexts = _load()
+    changed = replace(_get(contexts, name), **_given(values))
+    with _told():
+        check_context(changed, f"context {name}")
+    _keep(contexts, changed)
+
+
+def _keep(contexts: Contexts, made: Context) -> None:
+    if made.password == "keyring" and made.user:
+        _ask_password(made)
+    contexts.table[made.name] = made
+    _save(contexts)
+    say(f"kept in {contexts.path}; use it with: --context {made.name}")
+
+
+def _ask_password(made: Context) -> None:
+    from kvorum.client.contexts import keep_password
+
+    given = click.prompt(f"Password of {made.user}", hide_input=True, err=True)
+    with _told():
+        keep_password(made, given)
+
+
+@context.command()
+@click.argument("name")
+def password(name: str) -> None:
+    """Put a context's password into the system's keyring."""
+    contexts = _load()
+    found = _get(contexts, name)
+    _ask_password(found)
+    contexts.table[name] = replace(found, password="keyring")
+    _save(contexts)
+
+
+@context.command()
+@click.argument("name", required=False)
+@click.option("--none", is_flag=True, help="No current context.")
+def use(name: str | None, none: bool) -> None:
+    """Choose the current context."""
+    contexts = _load()
+    if none == (name is not None):
+        raise InvalidInput("name one context, or none with --none")
+    contexts.current = _get(contexts, name).name if name else ""
+    _save(contexts)
+
+
+@context.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget a context. A password in the keyring stays there."""
+    contexts = _load()
+    del contexts.table[_get(contexts, name).name]
+    if contexts.current == name:
+        contexts.current = ""
+    _save(contexts)
+
+
+@context.command("import")
+@click.argument("name")
+def import_(name: str) -> None:
+    """Make a context of etcdctl's variables (ETCDCTL_ENDPOINTS and the others)."""
+    from kvorum.client.contexts import from_etcdctl
+
+    contexts = _load()
+    if name in contexts.table:
+        raise InvalidInput(f"there is a context {name} already")
+    with _told():
+        made = from_etcdctl(name, os.environ)
+    _keep(contexts, made)
+    if os.environ.get("ETCDCTL_PASSWORD") or ":" in os.environ.get("ETCDCTL_USER", ""):
+        say("the password in the variables was left out: it has no place in the file")
