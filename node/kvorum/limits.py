@@ -314,6 +314,7 @@ QUERY_BYTES = 16 * 1024 * 1024  # ... and its size.
 # Rows and size of an answer that goes out in batches as it is made, so that nobody holds it whole.
 QUERY_ROWS_TOLD = 1_000_000
 QUERY_BYTES_TOLD = 128 * 1024 * 1024
+EXPORT_ROWS = 2_000  # Rows of an answer written to a file between two words on how far it is.
 QUERY_LEASES = 100_000  # Leases told to a query; each is a line of the request to its process.
 QUERY_TIMEOUT_S = 10.0
 QUERY_MEMORY_MB = 256  # DuckDB's own bound in the query process, which it may overstep; therefore

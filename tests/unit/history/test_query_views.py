@@ -1,4 +1,4 @@
-"""What stands beside the file's views while people's SQL runs, and rows handed over as they come."""
+"""What stands beside the file's views while people's SQL runs; rows handed over as they come."""
 
 from __future__ import annotations
 
