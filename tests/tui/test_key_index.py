@@ -85,7 +85,7 @@ def test_rows_equal_the_plain_model(separator: bytes, seed: int) -> None:
 
 def _branches_of(keys: set[bytes], separator: bytes) -> list[bytes]:
     index = KeyIndex(separator)
-    return [prefix for key in keys for prefix in index._prefixes(key)]
+    return [prefix for key in keys for prefix in index.branches_of(key)]
 
 
 def test_counts_and_search_and_reveal() -> None:

@@ -1,6 +1,8 @@
 """The key browser's index: every key in order, the branches above them, and which branches are
 open.
 
+Long because rows, counts and both orders are arithmetic on the same few structures.
+
 A row is asked for by its number and a key's row by the key; both, and every insert and delete, cost
 what the depth of the key and the number of *open* branches cost, and nothing that grows with the
 number of keys. Three structures do it:
@@ -10,17 +12,24 @@ number of keys. Three structures do it:
   branches alike;
 - per branch, how many rows it shows when it is open, and which of its children are open.
 
-Keys are bytes and stay bytes. The separator may be any non-empty byte string; a key that starts
-with it has a first branch of just the separator; a key without any separator stands at the top.
+Branches stand among keys in the order of their bytes, or by a measure (:attr:`KeyIndex.rank`), the
+greatest first; see ``key_order``.
+
+Keys are bytes and stay bytes. Separators may be any non-empty byte strings, several at once; where
+two begin at the same place the longer one counts. A key that starts with one has a first branch of
+just the separator; a key without any separator stands at the top.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sortedcontainers import SortedList
+
+from kvorum_tui.model.key_order import Order, ordered
 
 PLAIN_LIST_MAX = (
     1_024  # Children up to here live in a plain list, which takes a tenth of the memory.
@@ -47,15 +56,28 @@ class Row:
 class _Branch:
     """A prefix with its children. ``rows`` counts what shows below it when it is open."""
 
-    __slots__ = ("children", "count", "is_open", "open_children", "path", "rows")
+    __slots__ = (
+        "children",
+        "count",
+        "is_open",
+        "key_bytes",
+        "open_children",
+        "order",
+        "path",
+        "rows",
+        "subs",
+    )
 
     def __init__(self, path: bytes) -> None:
         self.path = path
         self.children: list[bytes] | SortedList = []
         self.open_children: list[bytes] = []
+        self.subs: list[bytes] = []  # Those of the children that are branches.
         self.is_open = False
         self.count = 0
+        self.key_bytes = 0
         self.rows = 0
+        self.order: Order | None = None
 
     def find(self, path: bytes) -> int:
         """The place of a child, present or not."""
@@ -64,8 +86,23 @@ class _Branch:
             return bisect_left(children, path)
         return int(children.bisect_left(path))
 
-    def add(self, path: bytes) -> None:
+    def place(self, path: bytes, branch: bool) -> int:
+        """Where a child stands, in the order of keys."""
+        return self.find(path)
+
+    def item(self, place: int) -> bytes:
+        """The child at a place."""
+        return self.children[place]
+
+    def open_paths(self) -> list[bytes]:
+        """The open children, in order."""
+        return self.open_children
+
+    def add(self, path: bytes, branch: bool) -> None:
         """Add a child that is not there yet."""
+        self.order = None
+        if branch:
+            insort(self.subs, path)
         children = self.children
         if isinstance(children, list):
             if not children or path > children[-1]:
@@ -77,24 +114,44 @@ class _Branch:
         else:
             children.add(path)
 
-    def discard(self, path: bytes) -> None:
+    def discard(self, path: bytes, branch: bool) -> None:
         """Take a child out."""
+        self.order = None
+        if branch:
+            del self.subs[bisect_left(self.subs, path)]
         del self.children[self.find(path)]
 
 
 class KeyIndex:
-    """All keys of a store as rows of a tree, or of a flat list."""
+    """All keys of a store as rows of a tree, or of a flat list.
 
-    def __init__(self, separator: bytes = b"/") -> None:
-        if not separator:
+    Without ``branches`` it is only ever a flat list, at a tenth of the memory. ``rank`` gives a
+    branch's measure; None is the order of keys.
+    """
+
+    def __init__(self, separators: bytes | Iterable[bytes] = b"/", branches: bool = True) -> None:
+        given = (separators,) if isinstance(separators, bytes) else tuple(separators)
+        if not given or not all(given):
             raise ValueError("the separator must not be empty")
-        self.separator = separator
-        self.flat = False
+        self.separators = given
+        self.flat = not branches
+        self.branches = branches
+        self.rank: Callable[[bytes], int] | None = None
         self.keys = SortedList()
+        self._cut = re.compile(
+            b"|".join(re.escape(each) for each in sorted(given, key=len, reverse=True))
+        )
+        # Whether what follows a separator never decides which separator it is.
+        self._plain = not any(a != b and b.startswith(a) for a in given for b in given)
         self._branches: dict[bytes, _Branch] = {}
         self._root = _Branch(b"")
         self._root.is_open = True
         self._auto_opened = False
+
+    @property
+    def separator(self) -> bytes:
+        """The first of the separators."""
+        return self.separators[0]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -114,7 +171,8 @@ class KeyIndex:
         if key in self.keys:
             return False
         self.keys.add(key)
-        self._attach(key)
+        if self.branches:
+            self._attach(key)
         return True
 
     def extend(self, keys: Iterable[bytes]) -> int:
@@ -125,9 +183,9 @@ class KeyIndex:
             else list(dict.fromkeys(keys))
         )
         self.keys.update(fresh)
-        for key in fresh:
-            self._attach(key)
-        self._open_root()
+        if self.branches:
+            self._attach_all(fresh)
+            self._open_root()
         return len(fresh)
 
     def delete(self, key: bytes) -> bool:
@@ -138,13 +196,16 @@ class KeyIndex:
             self.keys.remove(key)
         except ValueError:
             return False
+        if not self.branches:
+            return True
         chain = self._chain(key)
         gone = key
         taking = True
         for branch in reversed(chain):
             branch.count -= 1
+            branch.key_bytes -= len(key)
             if taking:
-                branch.discard(gone)
+                branch.discard(gone, gone is not key)
                 self._resize(branch, -1)
             taking = taking and branch.count == 0 and branch is not self._root
             if taking:
@@ -160,22 +221,43 @@ class KeyIndex:
         self._root.is_open = True
         self._auto_opened = False
 
-    def _attach(self, key: bytes) -> None:
-        """Put a key into the tree of branches, making those that are missing."""
+    def _attach_all(self, keys: list[bytes]) -> None:
+        """Many keys; those that follow one another in the same branch cost little."""
+        at = 0
+        while at < len(keys):
+            parent = self._attach(keys[at])
+            at += 1
+            path, run, size = parent.path, 0, 0
+            while self._plain and at < len(keys):
+                key = keys[at]
+                if not key.startswith(path) or self._cut.search(key, len(path)):
+                    break
+                parent.add(key, False)
+                run, size, at = run + 1, size + len(key), at + 1
+            if run:
+                self._resize(parent, run)
+                for branch in self._chain(path) if path else [self._root]:
+                    branch.count += run
+                    branch.key_bytes += size
+
+    def _attach(self, key: bytes) -> _Branch:
+        """Put a key into the tree of branches, making those that are missing; returns its own."""
         chain = [self._root]
         parent = self._root
         for path in self._prefixes(key):
             branch = self._branches.get(path)
             if branch is None:
                 branch = self._branches[path] = _Branch(path)
-                parent.add(path)
+                parent.add(path, True)
                 self._resize(parent, 1)
             parent = branch
             chain.append(branch)
-        parent.add(key)
+        parent.add(key, False)
         self._resize(parent, 1)
         for branch in chain:
             branch.count += 1
+            branch.key_bytes += len(key)
+        return parent
 
     def _drop_branch(self, branch: _Branch) -> None:
         if branch.is_open:
@@ -184,11 +266,12 @@ class KeyIndex:
 
     def _prefixes(self, key: bytes) -> Iterator[bytes]:
         """The branches above a key, from the top."""
-        width = len(self.separator)
-        at = key.find(self.separator)
-        while at >= 0:
-            yield key[: at + width]
-            at = key.find(self.separator, at + width)
+        for match in self._cut.finditer(key):
+            yield key[: match.end()]
+
+    def branches_of(self, key: bytes) -> list[bytes]:
+        """The branches above a key, from the top."""
+        return list(self._prefixes(key))
 
     def _chain(self, key: bytes) -> list[_Branch]:
         return [self._root, *(self._branches[path] for path in self._prefixes(key))]
@@ -235,6 +318,7 @@ class KeyIndex:
         parent = self._parent(branch.path, True)
         branch.is_open = is_open
         at = bisect_left(parent.open_children, branch.path)
+        parent.order = None
         if is_open:
             parent.open_children.insert(at, branch.path)
             self._resize(parent, branch.rows)
@@ -261,9 +345,29 @@ class KeyIndex:
     # --- reading ----------------------------------------------------------------------------------
 
     def count_below(self, path: bytes) -> int:
-        """How many keys a branch holds."""
-        branch = self._branches.get(path)
+        """How many keys a branch holds; the whole store for the empty path."""
+        branch = self._branches.get(path) if path else self._root
         return branch.count if branch is not None else 0
+
+    def key_bytes_below(self, path: bytes) -> int:
+        """How long the keys of a branch are together; of the whole store for the empty path."""
+        branch = self._branches.get(path) if path else self._root
+        return branch.key_bytes if branch is not None else 0
+
+    def branches_below(self, path: bytes) -> list[bytes]:
+        """The branches that stand directly in a branch, in the order of keys."""
+        branch = self._branches.get(path) if path else self._root
+        return list(branch.subs) if branch is not None else []
+
+    def open_branches(self) -> list[bytes]:
+        """Every branch that is open now, those above first."""
+        out: list[bytes] = []
+        waiting = [self._root]
+        while waiting:
+            branch = waiting.pop()
+            out += branch.open_children
+            waiting += [self._branches[path] for path in branch.open_children]
+        return out
 
     def rows(self, first: int, limit: int) -> list[Row]:
         """The rows from number ``first`` on, at most ``limit``."""
@@ -272,6 +376,34 @@ class KeyIndex:
         out: list[Row] = []
         self._collect(self._root, 0, max(0, first), limit, out)
         return out
+
+    def _view(self, branch: _Branch) -> _Branch | Order:
+        """A branch's children in the order that is wished; in the order of keys where there are too
+        many to rank.
+        """
+        if self.rank is None or not branch.subs:
+            return branch
+        if branch.order is None:
+            branch.order = ordered(branch.subs, branch.open_children, branch, self.rank)
+        return branch.order or branch
+
+    def rank_again(self) -> None:
+        """Measures have changed: what is open is put in order anew when it is next painted."""
+        waiting = [self._root]
+        while waiting:
+            branch = waiting.pop()
+            branch.order = None
+            waiting += [self._branches[path] for path in branch.open_children]
+
+    def unranked(self) -> bool:
+        """Whether something that is open holds too many branches to be put in order."""
+        waiting = [self._root]
+        while waiting and self.rank is not None:
+            branch = waiting.pop()
+            if branch.subs and self._view(branch) is branch:
+                return True
+            waiting += [self._branches[path] for path in branch.open_children]
+        return False
 
     def _child(self, branch: _Branch, path: bytes) -> _Branch | None:
         """The sub-branch that stands in ``branch`` under ``path``; None for a key (also for the key
@@ -284,10 +416,11 @@ class KeyIndex:
         ``limit``.
         """
         start = 0
-        for path in branch.open_children:
+        view = self._view(branch)
+        for path in view.open_paths():
             # Between two open children each child is exactly one row: whole stretches are jumped
             # over.
-            at = branch.find(path)
+            at = view.place(path, True)
             if skip <= at - start:
                 break
             skip -= at - start + 1
@@ -302,7 +435,7 @@ class KeyIndex:
         for at in range(start + skip, len(branch.children)):
             if len(out) >= limit:
                 return
-            path = branch.children[at]
+            path = view.item(at)
             sub = self._child(branch, path)
             if sub is None:
                 out.append(Row(path, depth, False, label_from=label_from))
@@ -323,9 +456,11 @@ class KeyIndex:
             parent = self._parent(path, branch)
             if not parent.is_open:
                 return None
-            row += parent.find(path)
-            for sibling in parent.open_children:
-                if sibling >= path:
+            view = self._view(parent)
+            place = view.place(path, branch)
+            row += place
+            for sibling in view.open_paths():
+                if view.place(sibling, True) >= place:
                     break
                 row += self._branches[sibling].rows
             if parent is self._root:
@@ -378,6 +513,25 @@ class KeyIndex:
                 if len(found) >= limit:
                     break
         return found, (position if position < len(self.keys) else -1)
+
+    def scan(
+        self, match: Callable[[bytes], object], after: bytes | None, budget: int
+    ) -> tuple[list[bytes], bytes | None]:
+        """Looks at the next ``budget`` keys behind ``after`` (None: from the first). Returns those
+        that match, and the last one looked at: to go on from, None at the end. Keys may come and
+        go between two calls.
+        """
+        found: list[bytes] = []
+        last: bytes | None = None
+        seen = 0
+        for key in self.keys.irange(after, inclusive=(False, True)):
+            if seen == budget:
+                return found, last
+            seen += 1
+            last = key
+            if match(key):
+                found.append(key)
+        return found, None
 
     def under(self, prefix: bytes, limit: int) -> list[bytes]:
         """The first keys that start with ``prefix``."""
