@@ -1,14 +1,17 @@
-"""The first screen of plain ``kvorum``: a demo cluster, or a cluster to connect to. Never an empty
-black screen.
+"""The first screen of plain ``kvorum``: a demo cluster, a context, a cluster to connect to, or a
+file. Never an empty black screen.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+from kvorum.client.contexts import Context, load_contexts
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,9 +20,12 @@ from textual.content import Content
 from textual.widgets import Checkbox, Input, Label, OptionList
 from textual.widgets.option_list import Option
 
+from kvorum_tui.screens.open_cluster import context_line
 from kvorum_tui.theme import DARK, LIGHT
 
 PROBE_S = 0.5
+READ_ONLY = "read-only, even on this machine: {}"
+CONTEXTS_SHOWN = 6  # More would push the rest off 24 lines; the terminal itself lists them all.
 
 DEMOS = {
     "demo3": (3, "Demo: three nodes", "survives the loss of one; start here"),
@@ -30,10 +36,14 @@ DEMOS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was chosen: a demo of so many nodes, or endpoints to connect to."""
+    """What was chosen: a demo of so many nodes, a context, endpoints to connect to, or a recording
+    or snapshot to open.
+    """
 
     demo_nodes: int = 0
+    context: str = ""
     endpoints: str = ""
+    file: str = ""
     read_only: bool = False
 
 
@@ -42,6 +52,7 @@ class WelcomeApp(App[Answer]):
 
     TITLE = "kvorum"
     ENABLE_COMMAND_PALETTE = False
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (30, "-tall")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "quit", "leave"),
         Binding("ctrl+q", "quit", "leave"),
@@ -60,11 +71,14 @@ class WelcomeApp(App[Answer]):
         border: none; height: 1; background: $panel; padding: 0 1; margin: 1 0 0 0;
     }
     Checkbox, Checkbox:focus { border: none; background: $surface; padding: 0; }
+    .-short .head, .-short Input, .-short Input:focus { margin: 0; }
+    .-short Vertical { padding: 0 2; }
     """
 
-    def __init__(self, endpoints: str) -> None:
+    def __init__(self, endpoints: str, contexts: Sequence[Context] = ()) -> None:
         super().__init__()
         self.endpoints = endpoints
+        self.contexts = contexts
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
@@ -81,17 +95,29 @@ class WelcomeApp(App[Answer]):
                     for key, (_, name, more) in DEMOS.items()
                 )
             )
+            if self.contexts:
+                yield Label("Or go to a cluster by its name", classes="head")
+                yield OptionList(
+                    *(
+                        Option(Content(context_line(each)), id=each.name)
+                        for each in self.contexts[:CONTEXTS_SHOWN]
+                    ),
+                    id="contexts",
+                )
             yield Label("Or connect to a cluster, a real etcd too", classes="head")
             yield Input(
                 self.endpoints, placeholder="http://host:2379, more with commas", id="endpoints"
             )
             yield Label("", id="probe")
-            yield Checkbox("read-only: no", id="read-only")
+            yield Checkbox(READ_ONLY.format("no"), id="read-only")
+            yield Label("Or open a recording or a snapshot", classes="head")
+            yield Input(placeholder="a file", id="file")
+            yield Label("", id="said")
             yield Label("enter goes · tab next part · esc leaves", classes="hint")
 
     def on_mount(self) -> None:
         """See whether something listens where we would connect to."""
-        self.query_one(OptionList).focus()
+        self.query(OptionList).first().focus()
         self._look(self.endpoints)
 
     def _look(self, text: str) -> None:
@@ -119,15 +145,23 @@ class WelcomeApp(App[Answer]):
         writer.close()
         said.update(Content(f"● something answers at {host}:{port}"))
 
-    @on(Input.Changed)
+    @on(Input.Changed, "#endpoints")
     def _typed(self, event: Input.Changed) -> None:
         self._look(event.value)
 
     @on(Checkbox.Changed)
     def _read_only(self, event: Checkbox.Changed) -> None:
-        event.checkbox.label = Content(f"read-only: {'yes' if event.value else 'no'}")
+        event.checkbox.label = Content(READ_ONLY.format("yes" if event.value else "no"))
 
-    @on(Input.Submitted)
+    @on(Input.Submitted, "#file")
+    def _open(self, event: Input.Submitted) -> None:
+        given = Path(event.value.strip()).expanduser()
+        if given.is_file():
+            self.exit(Answer(file=str(given)))
+        elif event.value.strip():
+            self.query_one("#said", Label).update(Content(f"{given}: there is no such file"))
+
+    @on(Input.Submitted, "#endpoints")
     def _connect(self, event: Input.Submitted) -> None:
         if event.value.strip():
             self.exit(
@@ -136,9 +170,14 @@ class WelcomeApp(App[Answer]):
 
     @on(OptionList.OptionSelected)
     def _demo(self, event: OptionList.OptionSelected) -> None:
+        if event.option_list.id == "contexts":
+            self.exit(Answer(context=event.option_id or ""))
+            return
         self.exit(Answer(demo_nodes=DEMOS[event.option_id or "demo3"][0]))
 
 
 def ask(endpoints: str) -> Answer | None:
-    """Show the choice; None when the user leaves."""
-    return WelcomeApp(endpoints).run()
+    """Show the choice; None when the user leaves. Raises :class:`kvorum.errors.ConfigError` when
+    the file of contexts is wrong.
+    """
+    return WelcomeApp(endpoints, list(load_contexts().table.values())).run()

@@ -97,13 +97,22 @@ def welcome(ctx: click.Context) -> None:
     from kvorum_tui.welcome import ask
 
     given = os.environ.get("KVORUM_ENDPOINTS") or os.environ.get("ETCDCTL_ENDPOINTS")
-    answer = ask(given or DEFAULT_ENDPOINT)
+    try:
+        answer = ask(given or DEFAULT_ENDPOINT)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
     if answer is None:
         return
     if answer.demo_nodes:
         from kvorum.cli.up import demo
 
         demo.main(args=["--nodes", str(answer.demo_nodes)], prog_name="kvorum demo")
+    elif answer.context:
+        tui.main(args=["--context", answer.context], prog_name="kvorum tui")
+    elif answer.file:
+        from kvorum.cli import cli
+
+        cli.main(args=["open", answer.file], prog_name="kvorum")
     else:
         more = ["--read-only"] if answer.read_only else []
         tui.main(args=["--endpoints", answer.endpoints, *more], prog_name="kvorum tui")
