@@ -27,6 +27,7 @@ from kvorum_tui.session import ReadOnly, SessionError
 from tui.fakes.checks import FakeChecks, FakeLocks
 from tui.fakes.plans import FakePlans
 from tui.fakes.past import FakePast
+from tui.fakes.ranges import FakeRanges
 
 REPORT_EVERY_S = 0.3
 
@@ -85,6 +86,7 @@ class FakeSession:
         self.locks = FakeLocks(self)
         self.plans = FakePlans(self)
         self.past = FakePast(self)
+        self.ranges = FakeRanges(self)
         for key, value in (keys or {}).items():
             self.write(key, value)
 
@@ -139,6 +141,19 @@ class FakeSession:
                 )
             )
         self._wake()
+
+    def state_at(self, revision: int) -> dict[bytes, KeyRecord]:
+        """The store as it was."""
+        state: dict[bytes, KeyRecord] = {}
+        for e in self.events:
+            if e.revision > revision:
+                break
+            state.pop(e.key, None)
+            if e.kind == "put":
+                state[e.key] = KeyRecord(
+                    e.key, e.value, e.create_revision, e.revision, e.version, e.lease
+                )
+        return state
 
     def report(self) -> None:
         """Let every member report now."""
@@ -245,7 +260,7 @@ class FakeSession:
 
     async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
         self._may(changes=False)
-        return self.store.get(key)
+        return (self.state_at(revision) if revision else self.store).get(key)
 
     async def history(self, key: bytes, from_revision: int, limit: int) -> KeyLife | None:
         self._may(changes=False)

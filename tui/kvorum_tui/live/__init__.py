@@ -37,6 +37,7 @@ from kvorum_tui.live.errors import translated
 from kvorum_tui.live.locks import LiveLocks
 from kvorum_tui.live.past import LivePast
 from kvorum_tui.live.plans import LivePlans
+from kvorum_tui.live.ranges import LiveRanges
 from kvorum_tui.live.reports import Probe, etcd_report, key_life, node_report
 from kvorum_tui.model.records import (
     KeyEvent,
@@ -86,6 +87,7 @@ class LiveSession:
         self._client: Client | None = None
         self._alone_until = 0.0
         self.checks = LiveChecks(lambda: self.client, tls)
+        self.ranges = LiveRanges(lambda: self.client, user)
         self.locks = LiveLocks(lambda: self.client)
         self.plans = LivePlans(lambda: self.client)
         self.past = LivePast(self)

@@ -26,6 +26,7 @@ import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from sortedcontainers import SortedList
 
@@ -523,14 +524,13 @@ class KeyIndex:
         """
         found: list[bytes] = []
         last: bytes | None = None
-        seen = 0
-        for key in self.keys.irange(after, inclusive=(False, True)):
-            if seen == budget:
-                return found, last
-            seen += 1
+        ahead = self.keys.irange(after, inclusive=(False, True))
+        for seen, key in enumerate(islice(ahead, budget), 1):
             last = key
             if match(key):
                 found.append(key)
+            if seen == budget:
+                return found, last
         return found, None
 
     def under(self, prefix: bytes, limit: int) -> list[bytes]:

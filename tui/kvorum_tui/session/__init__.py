@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from kvorum_tui.session.checks import Checks
     from kvorum_tui.session.locks import Locks
+    from kvorum_tui.session.ranges import Ranges
     from kvorum_tui.session.past import Past
     from kvorum_tui.session.plans import Plans
 
@@ -99,6 +100,10 @@ class Session(Protocol):
     @property
     def plans(self) -> Plans:
         """Many writes as one plan, and what was written lately."""
+
+    @property
+    def ranges(self) -> Ranges:
+        """Whole ranges page by page, and which of them the user may read."""
 
     async def open(self) -> None:
         """Connect. Does not fail when no member answers: that is for the reports to say."""
