@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.key_index import KeyIndex
 from kvorum_tui.model.records import KeyEvent, MemberIdentity
-from kvorum_tui.model.watch_buffer import Entry, Gap, WatchBuffer
 from kvorum_tui.session import Session, SessionError
 
 PULSE_S = 0.05
@@ -51,7 +50,7 @@ class Pulse:
         self._tell()
 
 
-async def _forever(
+async def forever(
     step: Callable[[], Awaitable[None]], failed: Callable[[SessionError], None]
 ) -> None:
     """Repeat a step that ends when its stream ends; failures are told, the wait grows, success
@@ -126,13 +125,14 @@ class ClusterFeed:
             self.model.failed(endpoint, f"{error.code} {error.message}".strip(), self.clock())
             self.pulse.mark()
 
-        await _forever(step, failed)
+        await forever(step, failed)
 
     async def _discover(self) -> None:
         try:
             table = await self.session.members()
         except SessionError:
             return  # every member's own feed says why
+        self.model.see_table(table, self.clock())
         all_known = self._all_known()
         for identity in sorted(table, key=lambda identity: identity.name):
             endpoint = self._endpoint_of(identity)
@@ -183,7 +183,7 @@ class KeysFeed:
             self.error, self.live = error, False
             self.pulse.mark()
 
-        await _forever(step, failed)
+        await forever(step, failed)
 
     def take_touched(self) -> dict[bytes, KeyEvent]:
         """The newest event of each key that changed since the last call."""
@@ -227,56 +227,6 @@ class KeysFeed:
                 self.total = len(self.index)
             self.pulse.mark()
             await asyncio.sleep(0)
-
-
-class WatchFeed:
-    """One pane's watch: from a revision, or from now on, into a buffer."""
-
-    def __init__(
-        self,
-        session: Session,
-        buffer: WatchBuffer,
-        key: bytes,
-        prefix: bool,
-        start_revision: int,
-        clock: Clock,
-        tell: Callable[[], object],
-    ) -> None:
-        self.session = session
-        self.buffer = buffer
-        self.key = key
-        self.prefix = prefix
-        self.start_revision = start_revision
-        self.clock = clock
-        self.pulse = Pulse(tell)
-        self.error: SessionError | None = None
-        self.live_from = 0
-
-    async def run(self) -> None:
-        """Until cancelled. After a break it goes on at the revision behind the last one shown."""
-
-        async def step() -> None:
-            async for batch in self.session.watch(self.key, self.prefix, self.start_revision):
-                self.error = None
-                if not self.live_from:
-                    self.live_from = batch.revision
-                entries: list[Entry] = list(batch.events)
-                if batch.gap_to:
-                    text = f"compacted: nothing is kept before revision {batch.gap_to:,}"
-                    entries.insert(0, Gap(batch.gap_to, text))
-                if entries:
-                    self.buffer.add(entries, self.clock())
-                    self.start_revision = max(self.start_revision, entries[-1].revision + 1)
-                elif not self.start_revision:
-                    self.start_revision = batch.revision + 1
-                self.pulse.mark()
-                await asyncio.sleep(0)
-
-        def failed(error: SessionError) -> None:
-            self.error = error
-            self.pulse.mark()
-
-        await _forever(step, failed)
 
 
 def endpoints_from(texts: Iterable[str]) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class FakeChecks:
         if revision > self.session.revision:
             text = "etcdserver: mvcc: required revision is a future revision"
             raise SessionError(text, endpoint, "HashKV", "OUT_OF_RANGE")
+        revision = revision or self.session.revision
         kept = [(r.key, r.value) for r in store.values() if r.mod_revision <= revision]
         return MemberHash(zlib.crc32(repr(sorted(kept)).encode()), self.session.compacted, revision)
 

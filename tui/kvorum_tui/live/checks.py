@@ -8,10 +8,10 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from kvorum.client import TLS, Client, Event, KeyValue
-from kvorum.errors import ConfigError
+from kvorum.client import TLS, Client, ClientError, Event, KeyValue
+from kvorum.errors import Code, ConfigError
 
-from kvorum_tui.live.errors import translated
+from kvorum_tui.live.errors import session_error, translated
 from kvorum_tui.live.metrics import Metrics, fetch_metrics
 from kvorum_tui.model.records import KeyEvent, KeyRecord, LogEntryView
 from kvorum_tui.session import SessionError
@@ -38,27 +38,35 @@ class LiveChecks:
                 .member(endpoint)
                 .maintenance.hash_kv(revision, timeout_s=HASH_S)
             )
-        return MemberHash(told.hash, told.compact_revision, told.hash_revision or revision)
+        return MemberHash(told.hash, told.compact_revision, revision or told.header.revision)
 
     async def held(
         self, endpoint: str, start: bytes, end: bytes, revision: int, limit: int, values: bool
     ) -> HeldPage:
-        """A serializable read."""
-        with translated():
-            found = (
-                await self._client()
-                .member(endpoint)
-                .range(
-                    start or b"\0",
-                    end or b"\0",
-                    revision=revision,
-                    limit=limit,
-                    keys_only=not values,
-                    serializable=True,
-                    timeout_s=PAGE_S,
+        """A serializable read; fewer keys than asked for where they are too large for one
+        answer.
+        """
+        while True:
+            try:
+                found = (
+                    await self._client()
+                    .member(endpoint)
+                    .range(
+                        start or b"\0",
+                        end or b"\0",
+                        revision=revision,
+                        limit=limit,
+                        keys_only=not values,
+                        serializable=True,
+                        timeout_s=PAGE_S,
+                    )
                 )
-            )
-        return HeldPage(tuple(record_of(kv) for kv in found.kvs), found.more, found.count)
+            except ClientError as error:
+                if error.code is not Code.RESOURCE_EXHAUSTED or limit <= 1:
+                    raise session_error(error) from error
+                limit //= 2
+            else:
+                return HeldPage(tuple(record_of(kv) for kv in found.kvs), found.more, found.count)
 
     async def changes(self, endpoint: str, revision: int) -> tuple[KeyEvent, ...]:
         """The start of a watch at the member."""

@@ -11,9 +11,12 @@ is as fine as the reports come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from kvorum_tui.model.cluster_events import Sightings
+from kvorum_tui.model.cluster_series import SeriesBook
+from kvorum_tui.model.latency import HERE, LatencyBook
 from kvorum_tui.model.records import FaultView, MemberIdentity, MemberReport
 from kvorum_tui.model.ribbon import Ribbon
 
@@ -86,9 +89,13 @@ class ClusterModel:
     _leader: tuple[int, int] = (0, 0)  # term, member id
     _loss: LeaderLoss | None = None
     _down: set[str] = field(default_factory=set)
-    _faults: dict[tuple[str, int], FaultView] = field(default_factory=dict)
-    _alarms: set[str] = field(default_factory=set)
     _electing: int = 0
+    series: SeriesBook = field(default_factory=SeriesBook)
+    latency: LatencyBook = field(default_factory=LatencyBook)
+    _sightings: Sightings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sightings = Sightings(self._note, self.fault_text)
 
     # --- input ------------------------------------------------------------------------------------
 
@@ -103,6 +110,10 @@ class ClusterModel:
         """Say which member an endpoint is."""
         self.members[endpoint].identity = identity
 
+    def see_table(self, identities: Sequence[MemberIdentity], now: float) -> None:
+        """The member table was read: members that came or went go into the ribbon."""
+        self._sightings.table(identities, now)
+
     def report(self, report: MemberReport, now: float) -> None:
         """Take in what one member says."""
         state = self.add_endpoint(report.endpoint, now)
@@ -113,10 +124,9 @@ class ClusterModel:
             self._note(now, "up", f"{state.name} is back", state.name)
         if before is not None and report.term > before.term and report.term > self._leader[0]:
             self._see_election(report, state.name, now)
-        if before is not None:
-            self._see_replaced(before, report, state.name, now)
-        self._see_faults(state, report, now)
-        self._see_alarms(report, now)
+        self._sightings.report(before, report, state.name, now)
+        self.series.report(report, self.trails_by(state, now), now)
+        self._measure(report, now)
         self.judge(now)
 
     def failed(self, endpoint: str, error: str, now: float) -> None:
@@ -180,49 +190,17 @@ class ClusterModel:
         else:
             self._note(now, "term", f"term {report.term}, seen first by {name}", name)
 
-    def _see_replaced(
-        self, before: MemberReport, report: MemberReport, name: str, now: float
-    ) -> None:
-        """The end of a log is another one: a new leader's entries stand in the place of some that
-        were never committed. Told from the first index that both reports show.
-        """
-        there = {entry.index: entry.term for entry in report.log or ()}
-        old = before.log or ()
-        first = next((e.index for e in old if there.get(e.index, e.term) != e.term), None)
-        if first is None:
-            return
-        gone = [entry for entry in old if entry.index >= first]
-        text = f"{first}-{gone[-1].index}" if len(gone) > 1 else str(first)
-        word = "entries" if len(gone) > 1 else "entry"
-        terms = sorted({entry.term for entry in gone})
-        named = "term " if len(terms) == 1 else "terms "
-        named += " and ".join(str(term) for term in terms)
-        self._note(now, "replaced", f"{name}: {word} {text} of {named} replaced", name)
-
-    def _see_faults(self, state: MemberState, report: MemberReport, now: float) -> None:
-        if report.faults is None:
-            return
-        current = {(report.endpoint, fault.id): fault for fault in report.faults}
-        for key in sorted(set(current) - set(self._faults)):
-            self._note(now, "fault", f"{state.name}: {self.fault_text(current[key])}", state.name)
-        for key in sorted(k for k in self._faults if k[0] == report.endpoint and k not in current):
-            self._note(
-                now,
-                "heal",
-                f"{state.name}: {self.fault_text(self._faults[key])} is over",
-                state.name,
-            )
-            del self._faults[key]
-        self._faults.update(current)
-
-    def _see_alarms(self, report: MemberReport, now: float) -> None:
-        for alarm in report.alarms:
-            if alarm not in self._alarms:
-                self._alarms.add(alarm)
-                self._note(now, "alarm", f"alarm {alarm}")
+    def _measure(self, report: MemberReport, now: float) -> None:
+        """Round trips, from here and to the peers."""
+        if report.latency_ms is not None:
+            self.latency.record(HERE, report.member_id, report.latency_ms, now)
+        for peer in report.peers or ():
+            if peer.connected:
+                self.latency.record(report.member_id, peer.id, peer.round_trip_ms, now)
 
     def _note(self, now: float, kind: str, text: str, member: str = "") -> None:
-        self.ribbon.add(now + self.wall_offset, kind, text, member)
+        revision = max((m.report.revision for m in self.rows() if m.report is not None), default=0)
+        self.ribbon.add(now + self.wall_offset, kind, text, member, revision)
 
     def note(self, now: float, kind: str, text: str, member: str = "") -> None:
         """Put a line of the terminal's own doing into the ribbon."""
