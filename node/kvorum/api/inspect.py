@@ -7,7 +7,7 @@ far as ``NodeStatistics.history_revision`` says, some milliseconds behind what i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -20,17 +20,10 @@ from kvorum.api.rules import require
 from kvorum.errors import Condition, KvorumError
 from kvorum.history.database import HistoryFailed
 from kvorum.history.pages import START, Question
-from kvorum.history.query import (
-    Column,
-    Given,
-    Query,
-    QueryRefused,
-    QueryResult,
-    QueryStopped,
-    asks_for,
-)
+from kvorum.history.query import Given, Query, QueryRefused, QueryStopped, asks_for
 from kvorum.history.reader import HistoryBusy, HistoryInterrupted
 from kvorum.history.rows import Row
+from kvorum.history.streaming import parts
 from kvorum.limits import (
     INSPECT_HISTORY_BYTES,
     INSPECT_HISTORY_ROWS,
@@ -52,7 +45,6 @@ if TYPE_CHECKING:
 _DEFAULT_INTERVAL_MS = 500
 _KEY_SHOWN_BYTES = 48
 _CLOCKS_S = 1.0  # How long a query waits for the leader's word on leases.
-_LOOK_S = 0.1  # How soon a query's thread notices that nobody takes its rows.
 
 
 class Inspect:
@@ -153,7 +145,6 @@ class Inspect:
         request = await stream.recv_message()
         if request is None:
             return
-        queue: asyncio.Queue[tuple[tuple[Column, ...], list[str]]] = asyncio.Queue(1)
         query = Query(
             request.sql,
             max_rows=request.max_rows or QUERY_ROWS,
@@ -161,59 +152,26 @@ class Inspect:
             max_bytes=QUERY_BYTES_TOLD if request.max_rows > QUERY_ROWS else QUERY_BYTES,
             revision=max(0, request.revision),
             given=await self._given(request.sql),
-            told=handing_over(queue, lambda: query.ending),
         )
-        running = asyncio.create_task(self._node.queries.run(query))
+        first = True
         try:
-            await self._send_rows(stream, who, queue, running)
+            async with aclosing(parts(query, self._node.queries.run)) as answer:
+                async for part in answer:
+                    # A query is a long call.
+                    require(self._node.machine.auth.check_root(who()))
+                    columns = [v1.QueryColumn(name=name, type=kind) for name, kind in part.columns]
+                    await stream.send_message(
+                        v1.QueryRows(
+                            columns=columns if first else [],
+                            rows_json=part.rows_json,
+                            truncated=part.truncated,
+                        )
+                    )
+                    first = False
         except QueryRefused as error:
             raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from None
         except (QueryStopped, HistoryFailed) as error:
             raise GRPCError(Status.UNAVAILABLE, str(error)) from None
-        finally:
-            query.cancel()
-            running.cancel()
-
-    async def _send_rows(
-        self,
-        stream: ServerStream,
-        who: Who,
-        queue: asyncio.Queue[tuple[tuple[Column, ...], list[str]]],
-        running: asyncio.Task[QueryResult],
-    ) -> None:
-        """A message a batch; each is sent when the next has come, for the last one says whether
-        there would be more.
-        """
-        first, waiting = True, None
-        while True:
-            if running.done() and queue.empty():
-                result = running.result()
-                break
-            taking = asyncio.ensure_future(queue.get())
-            await asyncio.wait({taking, running}, return_when=asyncio.FIRST_COMPLETED)
-            if not taking.done():
-                taking.cancel()
-                continue
-            if waiting is not None:
-                await self._send_batch(stream, who, waiting, first, truncated=False)
-                first = False
-            waiting = taking.result()
-        if waiting is not None:
-            await self._send_batch(stream, who, waiting, first, result.truncated)
-
-    async def _send_batch(
-        self,
-        stream: ServerStream,
-        who: Who,
-        batch: tuple[tuple[Column, ...], list[str]],
-        first: bool,
-        truncated: bool,
-    ) -> None:
-        # A query is a long call.
-        require(self._node.machine.auth.check_root(who()))
-        columns, rows = batch
-        named = [v1.QueryColumn(name=name, type=kind) for name, kind in columns] if first else []
-        await stream.send_message(v1.QueryRows(columns=named, rows_json=rows, truncated=truncated))
 
     async def _given(self, sql: str) -> Given:
         """Leases and members, where the query may look at them. Without a leader nobody knows how
@@ -240,27 +198,6 @@ class Inspect:
                 (m.id, m.name, m.client_urls, m.peer_urls, m.is_learner) for m in node.members()
             ]
         return Given(leases, members)
-
-
-def handing_over(
-    queue: asyncio.Queue[tuple[tuple[Column, ...], list[str]]], ending: Callable[[], str]
-) -> Callable[[tuple[Column, ...], list[str]], None]:
-    """What a query's thread calls with rows: it waits until there is room in the queue, or the
-    query is stopped.
-    """
-    loop = asyncio.get_running_loop()
-
-    def told(columns: tuple[Column, ...], rows: list[str]) -> None:
-        putting = asyncio.run_coroutine_threadsafe(queue.put((columns, rows)), loop)
-        while not ending():
-            try:
-                putting.result(_LOOK_S)
-                return
-            except TimeoutError:
-                continue
-        putting.cancel()
-
-    return told
 
 
 def _revision(row: Row) -> v1.HistoryRevision:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Iterator
+from contextlib import aclosing
 
 import pytest
 from kvorum.history.query import (
@@ -11,11 +12,13 @@ from kvorum.history.query import (
     Given,
     Query,
     QueryRefused,
+    QueryResult,
     QueryRunner,
     QueryStopped,
     asks_for,
 )
 from kvorum.history.rows import Batch, Row
+from kvorum.history.streaming import parts
 from unit.history.conftest import Opened
 from unit.history.support import AT_MS
 
@@ -128,11 +131,40 @@ def test_whoever_takes_rows_may_fail_or_stop(runner: QueryRunner) -> None:
     sql = "SELECT repeat('x', 1000) FROM range(5000)"
     with pytest.raises(OSError, match="no room"):
         runner.run(Query(sql, told=fails))
-    seen = threading.Event()
-    query = Query(sql, told=lambda columns, rows: (seen.set(), query.cancel())[0])
+    asked: list[Query] = []
+
+    def leaves(columns: tuple[Column, ...], rows: list[str]) -> None:
+        asked[0].cancel()
+
+    asked.append(Query(sql, told=leaves))
     with pytest.raises(QueryStopped):
-        runner.run(query)
-    assert seen.is_set()
+        runner.run(asked[0])
+
+
+def test_rows_for_asyncio(runner: QueryRunner) -> None:
+    async def run(query: Query) -> QueryResult:
+        return await asyncio.to_thread(runner.run, query)
+
+    async def listen() -> None:
+        sql = "SELECT range, repeat('x', 100) FROM range(20000)"
+        found = [part async for part in parts(Query(sql, max_rows=15_000), run)]
+        assert len(found) > 3
+        assert [part.truncated for part in found] == [False] * (len(found) - 1) + [True]
+        rows = [row for part in found for row in part.rows_json]
+        assert len(rows) == 15_000
+        assert rows[-1].startswith("[14999,")
+        with pytest.raises(QueryRefused):
+            async for _ in parts(Query("SELECT nonsense"), run):
+                raise AssertionError
+        # Who leaves while the query's thread waits for room stops both.
+        endless = Query("SELECT repeat('x', 1000) FROM range(1000000)", max_rows=1_000_000)
+        async with aclosing(parts(endless, run)) as parts_of_it:
+            async for _ in parts_of_it:
+                break
+        assert endless.ending == "cancelled"
+        assert (await run(Query("SELECT 1"))).rows == [(1,)]
+
+    asyncio.run(listen())
 
 
 def test_which_views_a_statement_may_look_at() -> None:
