@@ -24,10 +24,12 @@ from kvorum_tui.model.records import (
     WatchBatch,
 )
 from kvorum_tui.session import ReadOnly, SessionError
+from tui.fakes.admin import FakeAdmin
 from tui.fakes.checks import FakeChecks, FakeLocks
-from tui.fakes.plans import FakePlans
 from tui.fakes.past import FakePast
+from tui.fakes.plans import FakePlans
 from tui.fakes.ranges import FakeRanges
+from tui.fakes.rpcs import FakeRpcs
 
 REPORT_EVERY_S = 0.3
 
@@ -86,6 +88,8 @@ class FakeSession:
         self.locks = FakeLocks(self)
         self.plans = FakePlans(self)
         self.past = FakePast(self)
+        self.admin = FakeAdmin(self)
+        self.rpcs = FakeRpcs(self)
         self.ranges = FakeRanges(self)
         for key, value in (keys or {}).items():
             self.write(key, value)

@@ -5,17 +5,14 @@ The file is etcd's own database with its checksum, whichever of the two wrote it
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -24,13 +21,10 @@ from kvorum.cli.options import Line, connected, verb
 from kvorum.cli.output import Failed, Group, Interrupted, InvalidInput, say
 
 if TYPE_CHECKING:
-    from kvorum.client.maintenance import SnapshotPiece
     from kvorum.config import NodeConfig
     from kvorum.storage.etcd_db import EtcdDb, SealUse
 
 _REDRAW_S = 0.2
-_SEAL_BYTES = 32
-_ALIGNMENT = 512
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -75,44 +69,25 @@ async def save(line: Line, file: Path, force: bool) -> None:
     """
     if not force:
         _require_absent(file)
-    part = file.with_name(file.name + ".part")
+    from kvorum.client.snapshot_file import SnapshotDamaged, save_snapshot
+
     shown = _Shown()
     try:
-        with part.open("wb") as target:
-            async with aclosing(line.client.maintenance.snapshot_pieces()) as pieces:
-                written = await _write(target, pieces, shown)
-            target.flush()
-            os.fsync(target.fileno())
-        os.replace(part, file)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
-        raise
+        saved = await save_snapshot(
+            line.client.maintenance,
+            file,
+            told=lambda done, total: shown.tell(f"{size(done)} of {size(total)}"),
+        )
+    except SnapshotDamaged as error:
+        raise Failed(str(error)) from None
     finally:
         shown.end()
-    say(f"{size(written)} written to {file}")
+    say(f"{size(saved.bytes)} written to {file}")
 
 
 def _require_absent(file: Path) -> None:
     if file.exists():
         raise InvalidInput(f"{file} exists; use --force")
-
-
-async def _write(target: BinaryIO, pieces: AsyncIterable[SnapshotPiece], shown: _Shown) -> int:
-    """The pieces, checked against the checksum at their end; how many bytes."""
-    found, held, written = hashlib.sha256(), b"", 0
-    async for piece in pieces:
-        target.write(piece.data)
-        written += len(piece.data)
-        shown.tell(f"{size(written)} of {size(written + piece.remaining_bytes)}")
-        held += piece.data
-        found.update(held[:-_SEAL_BYTES])
-        held = held[-_SEAL_BYTES:]
-    if written % _ALIGNMENT != _SEAL_BYTES:
-        raise Failed(f"the snapshot ended early, after {written} bytes")
-    if found.digest() != held:
-        raise Failed("the snapshot was damaged on its way: SHA-256 mismatch")
-    return written
 
 
 @snapshot.command("status")

@@ -134,6 +134,11 @@ class Client(Session):
         """From the next call on."""
         self._pool.read_only = value
 
+    @property
+    def has_token(self) -> bool:
+        """Whether calls go out with a token: somebody has logged in, and auth was on then."""
+        return self._pool.token is not None
+
     def observe(self, listener: Listener) -> Callable[[], None]:
         """Tell ``listener`` of every try of every call from now on, its members' included, with
         what was sent and answered; see :mod:`kvorum.client.observe`. Returns what ends that.

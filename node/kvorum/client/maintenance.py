@@ -44,6 +44,7 @@ class MemberStatus:
     errors: tuple[str, ...]
     storage_version: str = ""
     db_quota_bytes: int = 0
+    downgrade_target: str = ""  # while a downgrade is under way
 
     @property
     def member_id(self) -> int:
@@ -111,6 +112,7 @@ class Maintenance:
             errors=tuple(reply.errors),
             storage_version=reply.storage_version,
             db_quota_bytes=reply.db_size_quota,
+            downgrade_target=reply.downgrade_info.target_version if reply.downgrade_info else "",
         )
 
     async def hash_kv(self, revision: int = 0, *, timeout_s: float | None = None) -> HashKV:

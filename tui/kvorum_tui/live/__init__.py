@@ -32,6 +32,7 @@ from kvorum.drill.access import Access
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
 
+from kvorum_tui.live.admin import LiveAdmin
 from kvorum_tui.live.checks import LiveChecks
 from kvorum_tui.live.errors import translated
 from kvorum_tui.live.locks import LiveLocks
@@ -39,6 +40,7 @@ from kvorum_tui.live.past import LivePast
 from kvorum_tui.live.plans import LivePlans
 from kvorum_tui.live.ranges import LiveRanges
 from kvorum_tui.live.reports import Probe, etcd_report, key_life, node_report
+from kvorum_tui.live.rpcs import LiveRpcs
 from kvorum_tui.model.records import (
     KeyEvent,
     KeyLife,
@@ -91,6 +93,8 @@ class LiveSession:
         self.locks = LiveLocks(lambda: self.client)
         self.plans = LivePlans(lambda: self.client)
         self.past = LivePast(self)
+        self.admin = LiveAdmin(lambda: self.client, lambda: self.access)
+        self.rpcs = LiveRpcs(lambda: self.client, lambda: self.access)
 
     @property
     def endpoints(self) -> tuple[str, ...]:

@@ -21,11 +21,13 @@ from kvorum_tui.model.records import (
 if TYPE_CHECKING:
     from kvorum.drill.access import Access
 
+    from kvorum_tui.session.admin import Admin
     from kvorum_tui.session.checks import Checks
     from kvorum_tui.session.locks import Locks
-    from kvorum_tui.session.ranges import Ranges
     from kvorum_tui.session.past import Past
     from kvorum_tui.session.plans import Plans
+    from kvorum_tui.session.ranges import Ranges
+    from kvorum_tui.session.rpcs import Rpcs
 
 FAULT_MS_DEFAULT = 30_000
 
@@ -104,6 +106,14 @@ class Session(Protocol):
     @property
     def ranges(self) -> Ranges:
         """Whole ranges page by page, and which of them the user may read."""
+
+    @property
+    def admin(self) -> Admin:
+        """Users and roles, space, snapshots, alarms, members."""
+
+    @property
+    def rpcs(self) -> Rpcs:
+        """The session's own calls, as they happen."""
 
     async def open(self) -> None:
         """Connect. Does not fail when no member answers: that is for the reports to say."""
