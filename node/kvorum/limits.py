@@ -27,6 +27,10 @@ MAX_APPLY_LAG = 5_000  # commit - applied above this refuses proposals, as etcd 
 SNAPSHOT_COUNT = 10_000
 # Entries kept behind a snapshot so that a slow follower needs none.
 SNAPSHOT_CATCHUP_ENTRIES = 5_000
+# For a follower that is sent a snapshot, and for so long after it arrived (etcd's time), the log
+# keeps what follows it; but no more than so many entries besides.
+SNAPSHOT_HELD_S = 30
+SNAPSHOT_HELD_ENTRIES = 50_000
 MAX_UNCOMMITTED_BYTES = 64 * 1024 * 1024  # A leader without a quorum must not fill the memory.
 # Frames waiting for one peer; more are dropped and reported unreachable.
 PEER_QUEUE_MESSAGES = 4_096
@@ -316,6 +320,7 @@ QUERY_ROWS_TOLD = 1_000_000
 QUERY_BYTES_TOLD = 128 * 1024 * 1024
 EXPORT_ROWS = 2_000  # Rows of an answer written to a file between two words on how far it is.
 QUERY_LEASES = 100_000  # Leases told to a query; each is a line of the request to its process.
+QUERY_LEASES_ASKED = 1_000  # ... of those that a real etcd is asked for one by one.
 QUERY_TIMEOUT_S = 10.0
 QUERY_MEMORY_MB = 256  # DuckDB's own bound in the query process, which it may overstep; therefore
 QUERY_ADDRESS_SPACE_MB = 4_096  # the system's bound on the whole process.

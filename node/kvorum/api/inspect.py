@@ -178,7 +178,7 @@ class Inspect:
         long a lease has left.
         """
         node = self._node
-        leases: list[tuple[int, int, int | None]] = []
+        leases: list[tuple[int, int | None, int | None]] = []
         if asks_for(sql, "leases"):
             ids = [lease.id for lease in islice(node.machine.leases, QUERY_LEASES)]
             left: dict[int, int] = {}

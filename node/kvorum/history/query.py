@@ -62,11 +62,11 @@ class Source(Protocol):
 
 class Given(NamedTuple):
     """What the history does not hold, told by whoever runs a query. ``leases``: id, granted
-    seconds, remaining seconds (None: not known); ``members``: id, name, client URLs, peer URLs,
+    seconds, remaining seconds (None: not asked); ``members``: id, name, client URLs, peer URLs,
     whether it is a learner.
     """
 
-    leases: Sequence[tuple[int, int, int | None]] = ()
+    leases: Sequence[tuple[int, int | None, int | None]] = ()
     members: Sequence[tuple[int, str, Sequence[str], Sequence[str], bool]] = ()
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kvorum.history.query import Column, Query, QueryResult
 
@@ -54,7 +54,8 @@ async def _taken(
     while not (running.done() and queue.empty()):
         taking = asyncio.ensure_future(queue.get())
         try:
-            await asyncio.wait({taking, running}, return_when=asyncio.FIRST_COMPLETED)
+            both: tuple[asyncio.Future[Any], ...] = (taking, running)
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if taking.done():
                 yield taking.result()
         finally:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kvorum_tui.model.records import KeyEvent, KeyLife, KeyRecord
 from kvorum_tui.session import SessionError
-from kvorum_tui.session.past import Bounds, Bucket, Gone, PastStatus, QueryBatch, StatePage
+from kvorum_tui.session.past import (
+    Bounds,
+    Bucket,
+    Gone,
+    HeatCell,
+    PastStatus,
+    QueryBatch,
+    StatePage,
+)
 
 if TYPE_CHECKING:
     from tui.fake_session import FakeSession
@@ -18,7 +27,8 @@ EPOCH_MS = 1_000_000_000_000  # When revision 0 would have been written; each ta
 
 class FakePast:
     """What a test wants to see or provoke is a plain attribute. ``answers``: by SQL text, batches
-    or an error; ``asked``: the SQL that was asked.
+    or an error; ``asked``: the SQL that was asked; ``hold``: a query waits for it behind each
+    batch.
     """
 
     def __init__(self, session: FakeSession) -> None:
@@ -27,6 +37,8 @@ class FakePast:
         self.gaps: tuple[tuple[int, int], ...] = ()
         self.answers: dict[str, list[QueryBatch] | SessionError] = {}
         self.asked: list[str] = []
+        self.asked_at: list[int] = []
+        self.hold: asyncio.Event | None = None
         self.stopped: list[str] = []
         self.told = PastStatus("nodes")
 
@@ -158,18 +170,36 @@ class FakePast:
             )
         return tuple(out)
 
+    async def heat(
+        self, prefix: bytes, separator: bytes, first: int, last: int, columns: int, rows: int = 60
+    ) -> tuple[HeatCell, ...]:
+        self._may()
+        width = max(1, -(-(last - first + 1) // max(1, columns)))
+        cells: dict[tuple[bytes, int], HeatCell] = {}
+        for e in self._events(prefix, first, last):
+            cut = e.key.find(separator, len(prefix))
+            part = e.key if cut < 0 else e.key[: cut + len(separator)]
+            column = (e.revision - first) // width
+            old = cells.get((part, column), HeatCell(part, column, 0, 0))
+            size = old.bytes + len(e.key) + len(e.value)
+            cells[part, column] = HeatCell(part, column, old.writes + 1, size)
+        return tuple(cells.values())
+
     async def query(
-        self, sql: str, max_rows: int = 0, timeout_s: float = 0
-    ) -> AsyncIterator[QueryBatch]:
+        self, sql: str, max_rows: int = 0, timeout_s: float = 0, revision: int = 0
+    ) -> AsyncGenerator[QueryBatch, None]:
         self._may()
         self.asked.append(sql)
+        self.asked_at.append(revision)
         answer: Any = self.answers.get(sql, [QueryBatch((("n", "INTEGER"),), ((1,),))])
         if isinstance(answer, SessionError):
             raise answer
         try:
             for batch in answer:
                 yield batch
-        except GeneratorExit:
+                if self.hold is not None:
+                    await self.hold.wait()
+        except (GeneratorExit, asyncio.CancelledError):
             self.stopped.append(sql)
             raise
 

@@ -23,7 +23,15 @@ from kvorum_tui.live.past_mirror import MirrorKeeper
 from kvorum_tui.live.reports import change_of
 from kvorum_tui.model.records import KeyEvent, KeyLife, KeyRecord
 from kvorum_tui.session import SessionError
-from kvorum_tui.session.past import Bounds, Bucket, Gone, PastStatus, QueryBatch, StatePage
+from kvorum_tui.session.past import (
+    Bounds,
+    Bucket,
+    Gone,
+    HeatCell,
+    PastStatus,
+    QueryBatch,
+    StatePage,
+)
 
 if TYPE_CHECKING:
     from kvorum.client.living_mirror import LivingMirror
@@ -359,6 +367,34 @@ class LivePast:
             out.append(Bucket(*stretch, puts, deletes, size, max(0, at_ms)))
         return tuple(out)
 
+    async def heat(
+        self, prefix: bytes, separator: bytes, first: int, last: int, columns: int, rows: int = 60
+    ) -> tuple[HeatCell, ...]:
+        """What was written where and when."""
+        start, end = key_range(prefix, prefix=True)
+        width = max(1, -(-(last - first + 1) // max(1, columns)))
+        # Keys that are no text are grouped by DuckDB's spelling of them; an example of each group
+        # tells its bytes.
+        at = len(prefix.decode("utf-8", "replace")) + 1
+        mark = separator.decode("utf-8", "replace").replace("'", "''")
+        found = await self._answer(
+            "WITH parts AS (SELECT key, (revision - "
+            f"{first:d}) // {width:d} AS bucket, octet_length(key) + octet_length(value) AS size, "
+            f"coalesce(try(decode(key)), key::VARCHAR) AS t, instr(substr(t, {at:d}), '{mark}') "
+            f"AS cut, CASE WHEN cut > 0 THEN substr(t, 1, {at - 1:d} + cut) ELSE t END AS part "
+            f"FROM history WHERE {_within(start, end)} "
+            f"AND revision BETWEEN {first:d} AND {last:d}), "
+            "busy AS (SELECT part FROM parts GROUP BY part "
+            f"ORDER BY count(*) DESC, part LIMIT {rows:d}) "
+            "SELECT any_value(parts.key), busy.part IS NULL AS rest, bucket, "
+            "count(*), sum(size)::BIGINT FROM parts LEFT JOIN busy USING (part) "
+            "GROUP BY busy.part, bucket"
+        )
+        return tuple(
+            HeatCell(b"" if rest else _part(key, prefix, separator), bucket, writes, size)
+            for key, rest, bucket, writes, size in found
+        )
+
     async def _answer(self, sql: str) -> list[tuple[Any, ...]]:
         with translated():
             return await self._ask(sql)
@@ -366,26 +402,22 @@ class LivePast:
     # --- people's SQL -----------------------------------------------------------------------------
 
     async def query(
-        self, sql: str, max_rows: int = 0, timeout_s: float = 0
-    ) -> AsyncIterator[QueryBatch]:
+        self, sql: str, max_rows: int = 0, timeout_s: float = 0, revision: int = 0
+    ) -> AsyncGenerator[QueryBatch, None]:
         """Read-only SQL."""
-        nodes = await self.told_by_nodes()
+        ask = self._query_nodes if await self.told_by_nodes() else self._query_mirror
         with translated():
-            if nodes:
-                async with aclosing(self._query_nodes(sql, max_rows, timeout_s)) as batches:
-                    async for batch in batches:
-                        yield batch
-                return
-            async for batch in self._query_mirror(sql, max_rows, timeout_s):
-                yield batch
+            async with aclosing(ask(sql, max_rows, timeout_s, revision)) as batches:
+                async for batch in batches:
+                    yield batch
 
     async def _query_nodes(
-        self, sql: str, max_rows: int, timeout_s: float
+        self, sql: str, max_rows: int, timeout_s: float, revision: int = 0
     ) -> AsyncGenerator[QueryBatch, None]:
         columns: tuple[tuple[str, str], ...] = ()
         millis = max(1, int(timeout_s * 1000)) if timeout_s else 0
         parts: AsyncGenerator[v1.QueryRows, None] = self._of_any(
-            lambda i: i.query(sql, max_rows=max_rows, timeout_ms=millis)
+            lambda i: i.query(sql, max_rows=max_rows, timeout_ms=millis, revision=revision)
         )
         async with aclosing(parts):
             async for part in parts:
@@ -394,25 +426,30 @@ class LivePast:
                 yield QueryBatch(columns, rows, part.truncated)
 
     async def _query_mirror(
-        self, sql: str, max_rows: int, timeout_s: float
+        self, sql: str, max_rows: int, timeout_s: float, revision: int = 0
     ) -> AsyncGenerator[QueryBatch, None]:
-        from kvorum.history.query import Query, QueryRefused, QueryStopped
-        from kvorum.limits import QUERY_ROWS, QUERY_TIMEOUT_S
+        from kvorum.client.mirror_query import ask_mirror
+        from kvorum.history.query import QueryRefused, QueryStopped
 
         mirror = await self._mirror()
-        query = Query(sql, max_rows or QUERY_ROWS, timeout_s or QUERY_TIMEOUT_S)
+        parts = ask_mirror(
+            mirror,
+            self._client,
+            sql,
+            max_rows=max_rows,
+            timeout_s=timeout_s,
+            revision=revision,
+        )
         try:
-            found = await mirror.query(query)
+            async with aclosing(parts):
+                async for part in parts:
+                    rows = await _beside(_decoded, part.rows_json)
+                    columns = tuple((column.name, column.type) for column in part.columns)
+                    yield QueryBatch(columns, rows, part.truncated)
         except QueryRefused as error:
             raise SessionError(str(error), rpc="SQL", code="INVALID_ARGUMENT") from error
         except QueryStopped as error:
             raise SessionError(str(error), rpc="SQL", code="CANCELLED") from error
-        columns = tuple((c.name, c.type) for c in found.columns)
-        lines = found.rows_json
-        for at in range(0, max(1, len(lines)), PAGE):
-            rows = await _beside(_decoded, lines[at : at + PAGE])
-            last = at + PAGE >= len(lines)
-            yield QueryBatch(columns, rows, found.truncated and last)
 
     async def close(self) -> None:
         """Let go of the mirror."""
@@ -451,6 +488,12 @@ def _within(start: bytes, end: bytes) -> str:
     """A range of keys, after etcd's rules, as a condition."""
     where = f"key >= {blob(start)}" if start != ALL else "true"
     return where if end == ALL else f"{where} AND key < {blob(end)}"
+
+
+def _part(key: bytes, prefix: bytes, separator: bytes) -> bytes:
+    """The key up to the first separator behind the prefix; whole where there is none."""
+    at = key.find(separator, len(prefix))
+    return key if at < 0 else key[: at + len(separator)]
 
 
 def _alive(start: bytes, end: bytes, revision: int) -> str:

@@ -6,7 +6,7 @@ which a watch fills from the compacted revision on and keeps current while the t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,6 +90,16 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
+class HeatCell:
+    """Writes to the keys under ``prefix`` (empty: all the others) in a stretch of revisions."""
+
+    prefix: bytes
+    column: int
+    writes: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueryBatch:
     """Some rows of an answer; ``columns`` are (name, DuckDB's type), in every batch the same.
 
@@ -153,10 +163,19 @@ class Past(Protocol):
     ) -> tuple[Bucket, ...]:
         """How much was written from revision ``first`` to ``last``, in equal stretches."""
 
-    def query(self, sql: str, max_rows: int = 0, timeout_s: float = 0) -> AsyncIterator[QueryBatch]:
-        """Read-only SQL over the views ``events`` and ``keys_at(revision)``; the bounds 0 are
-        those of whoever answers. A query of which nobody takes the answer any more is stopped.
-        At least one batch.
+    async def heat(
+        self, prefix: bytes, separator: bytes, first: int, last: int, columns: int, rows: int = 60
+    ) -> tuple[HeatCell, ...]:
+        """What was written below a prefix, by the next part of the key, from revision ``first`` to
+        ``last`` in equal stretches; the busiest ``rows`` parts, and all others together.
+        """
+
+    def query(
+        self, sql: str, max_rows: int = 0, timeout_s: float = 0, revision: int = 0
+    ) -> AsyncGenerator[QueryBatch, None]:
+        """Read-only SQL over the views ``events``, ``keys``, ``leases``, ``members``, ``writes``
+        and ``keys_at(revision)``; the bounds 0 are those of whoever answers. ``revision``: what
+        ``keys`` shows, 0 for now. Who closes the answer stops the query. At least one batch.
         """
 
     async def close(self) -> None:
