@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +23,11 @@ FAILED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register our one marker."""
+    """Register our one marker; nothing of a test reads or writes what this user has kept."""
+    home = tempfile.mkdtemp(prefix="kvorum-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    for kind in ("CONFIG", "STATE", "DATA", "CACHE"):
+        os.environ[f"XDG_{kind}_HOME"] = str(Path(home, kind.lower()))
     config.addinivalue_line(
         "markers", "slow: takes more than some seconds; left out by tests/check.py --quick"
     )

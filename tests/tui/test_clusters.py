@@ -106,7 +106,7 @@ def test_a_wrong_address_and_a_wrong_file_are_told(
 ) -> None:
     async def body(pilot: Pilot[None], app: KvorumApp, opened: Opened) -> None:
         await pilot.press("at")
-        await shows(pilot, "contexts.toml", "colour", "is not known")
+        await shows(pilot, "context x", "colur", "not known")
         await pilot.press(*"ftp://x", "enter")
         await shows(pilot, "scheme must be")
         await pilot.press("escape")

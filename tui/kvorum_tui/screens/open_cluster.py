@@ -40,6 +40,10 @@ class OpenCluster(Dialog[Chosen]):
     """Choose and go. A user's password is asked for in a second step, where it is not kept."""
 
     dialog_title = "Open a cluster"
+    DEFAULT_CSS = """
+    OpenCluster Label { width: 100%; }
+    OpenCluster OptionList { height: auto; max-height: 8; }
+    """
 
     def __init__(self, contexts: Sequence[Context], current: str, wrong: str = "") -> None:
         super().__init__()
