@@ -124,6 +124,7 @@ def inks_of(theme: Theme) -> dict[str, Style]:
         if not theme.ansi
         else Style(underline=True),
         "mark": Style(color=theme.warning, bold=True, underline=True),
+        "mark-on": _colour(theme.warning or theme.primary, bold=True),
         "json-key": _colour(theme.primary),
         "json-string": _colour(theme.success or theme.primary),
         "json-number": _colour(theme.accent or theme.primary),
