@@ -20,11 +20,8 @@ from typing import Final
 
 import duckdb
 
-from kvorum.storage.filesystem import is_full
-
-_REASONS: Final = "|".join(
-    re.escape(os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT)
-)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_REASONS: Final = "|".join(re.escape(os.strerror(number)) for number in _FULL)
 # What was being done, if said; then one write (or the making of a file), and why it failed.
 _REFUSED: Final = re.compile(
     r"(?:[A-Za-z ]+: )*"
@@ -39,5 +36,5 @@ def finds_no_room(error: Exception) -> bool:
     again, on an instance that is still good.
     """
     if isinstance(error, OSError):
-        return is_full(error)
+        return error.errno in _FULL
     return isinstance(error, duckdb.Error) and _REFUSED.fullmatch(str(error)) is not None

@@ -3,13 +3,18 @@ of the state.
 
 The cut is atomic because the machine's image is taken between two applied entries; writing it is
 the world's business. The log keeps a stretch behind every snapshot so that a slow follower is
-served from the log (raft checklist S5). On disk it reaches back to the snapshot before the newest
-as well: should the newest prove damaged, the older one and the log make the same state.
+served from the log (raft checklist S5). And what follows a snapshot that a follower is being sent
+stays until the follower has had the time to go on from there: on a busy cluster the log would
+otherwise be gone again each time it arrives, and one snapshot would follow another. On disk the log
+reaches back to the snapshot before the newest as well: should the newest prove damaged, the older
+one and the log make the same state.
 """
 
 from __future__ import annotations
 
-from kvorum.limits import SNAPSHOT_TRANSFER_TIMEOUT_S
+from typing import NamedTuple
+
+from kvorum.limits import SNAPSHOT_HELD_ENTRIES, SNAPSHOT_HELD_S, SNAPSHOT_TRANSFER_TIMEOUT_S
 from kvorum.machine.apply import Machine
 from kvorum.raft.messages import SnapshotOffer
 from kvorum.raft.types import ConfState, HardState, SnapshotMeta
@@ -24,6 +29,13 @@ from kvorum.replica.inputs import SnapshotReceived, SnapshotSent
 from kvorum.replica.state import NodeState
 
 
+class _Held(NamedTuple):
+    """A follower goes on from ``since``; the log waits for it until tick ``until``."""
+
+    since: int
+    until: int
+
+
 class Snapshots:
     """The snapshots of one node."""
 
@@ -33,6 +45,8 @@ class Snapshots:
         self._saving = 0
         self._staged: list[SnapshotReceived] = []  # arrived in this turn
         self._sending: dict[int, int] = {}  # peer -> tick at which its transfer began
+        self._sending_ticks = state.config.ticks(2000 * int(SNAPSHOT_TRANSFER_TIMEOUT_S))
+        self._held: dict[int, _Held] = {}  # by peer
 
     # --- own --------------------------------------------------------------------------------------
 
@@ -53,11 +67,29 @@ class Snapshots:
         if index <= self.saved_index:
             return
         older, self.saved_index = self.saved_index, index
-        keep_from = index - state.config.catchup_entries
+        keep_from = self._needed(index - state.config.catchup_entries)
         if keep_from > 0:
             state.raft.compact_log(keep_from)
             if older:
                 state.out.append(CutLog(min(keep_from, older)))
+
+    def _needed(self, keep_from: int) -> int:
+        """How far the log may be forgotten: ``keep_from``, or less for who goes on from a
+        snapshot.
+        """
+        state = self._state
+        if not state.leading:
+            self._held.clear()
+        if not self._held:
+            return keep_from
+        lowest = keep_from - SNAPSHOT_HELD_ENTRIES
+        reached = {each.member: each.match for each in state.raft.status().progress}
+        for peer, held in list(self._held.items()):
+            if held.until <= state.now:
+                del self._held[peer]
+            else:
+                keep_from = min(keep_from, max(held.since, reached.get(peer, 0)))
+        return max(keep_from, lowest)
 
     def _meta(self) -> SnapshotMeta:
         machine = self._state.machine
@@ -74,11 +106,13 @@ class Snapshots:
         if offer.to in self._sending:
             return
         self._sending[offer.to] = state.now
+        meta = self._meta()
+        self._held[offer.to] = _Held(meta.index, state.now + self._sending_ticks)
         state.out.append(
             SendSnapshot(
                 offer.to,
                 offer.term,
-                self._meta(),
+                meta,
                 state.machine.image(),
                 state.machine.revision,
                 state.history_floor,
@@ -88,15 +122,18 @@ class Snapshots:
     def sent(self, report: SnapshotSent) -> None:
         """The body arrived or did not; raft goes on probing either way."""
         self._sending.pop(report.peer, None)
+        held = self._held.pop(report.peer, None)
+        if held is not None and report.ok:
+            until = self._state.now + self._state.config.ticks(1000 * SNAPSHOT_HELD_S)
+            self._held[report.peer] = held._replace(until=until)
         self._state.raft.report_snapshot(report.peer, report.ok)
 
     def tick(self) -> None:
         """A transfer that nobody reported on for twice its longest time counts as failed: raft
         would wait for the report for ever (raft checklist S4).
         """
-        limit = self._state.config.ticks(2000 * int(SNAPSHOT_TRANSFER_TIMEOUT_S))
         for peer, began in list(self._sending.items()):
-            if self._state.now - began >= limit:
+            if self._state.now - began >= self._sending_ticks:
                 self.sent(SnapshotSent(peer, False))
 
     # --- from a leader ----------------------------------------------------------------------------

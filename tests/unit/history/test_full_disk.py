@@ -1,14 +1,10 @@
 """A disk that fills up between the writer's look at the room and DuckDB's write: the writer waits,
-readers are answered, and every row is there once.
-
-The failures are DuckDB's own words, put in at each statement; with and without the instance given
-up, which DuckDB's own switch for such tests does. On a small file system they are real.
+readers are answered, and every row is there once. On a small file system the failures are real.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -23,19 +19,23 @@ from kvorum.history import writer as writer_module
 from kvorum.history.database import HistoryDatabase, HistoryFailed
 from kvorum.history.reader import HistoryInterrupted, HistoryReader
 from kvorum.history.room import finds_no_room
-from kvorum.history.rows import Batch, Row
+from kvorum.history.rows import Batch
 from kvorum.history.writer import HistoryWriter
 from support.small_disk import fill, small_disk
 from unit.history.conftest import OWNER
-from unit.history.support import Model
-
-WRITE = 'Could not write file "/d/h.duckdb": '
-FULL = os.strerror(errno.ENOSPC)
-COMMIT = duckdb.TransactionException(f"TransactionContext Error: Failed to commit: {WRITE}{FULL}")
-CHECKPOINT = duckdb.FatalException(
-    f"FATAL Error: Failed to create checkpoint because of error: {WRITE}{FULL}"
+from unit.history.full_disk import (
+    CHECKPOINT,
+    COMMIT,
+    FULL,
+    PATIENCE_S,
+    WRITE,
+    Disk,
+    Full,
+    Told,
+    World,
+    give_up,
 )
-PATIENCE_S = 60.0
+from unit.history.support import Model
 
 
 @pytest.mark.parametrize(
@@ -66,103 +66,6 @@ PATIENCE_S = 60.0
 )
 def test_only_a_write_that_found_no_room_is_taken_for_one(error: Exception, full: bool) -> None:
     assert finds_no_room(error) is full
-
-
-class Connection:
-    """A connection of the writer's: ``meets`` hears of each step before it is taken."""
-
-    def __init__(self, real: duckdb.DuckDBPyConnection, meets: Callable[[Any, str], None]) -> None:
-        self._real = real
-        self._meets = meets
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def execute(self, statement: str, *arguments: Any) -> Any:
-        self._meets(self._real, statement.split("(")[0].strip())
-        return self._real.execute(statement, *arguments)
-
-    def begin(self) -> None:
-        self._meets(self._real, "begin")
-        self._real.begin()
-
-    def commit(self) -> None:
-        self._meets(self._real, "commit")
-        self._real.commit()
-
-
-class Disk(HistoryDatabase):
-    """A history whose writer meets a full disk ``times`` times at the step that begins with
-    ``step``, once it is ``armed``.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, OWNER)
-        self.step = ""
-        self.kind = "refused"
-        self.times = 0
-
-    def arm(self, step: str, kind: str, times: int = 1) -> None:
-        self.kind, self.times, self.step = kind, times, step
-
-    def connect(self) -> Any:
-        return Connection(super().connect(), lambda real, step: self._meets(real, step))
-
-    def _meets(self, real: duckdb.DuckDBPyConnection, step: str) -> None:
-        if not self.times or not step.startswith(self.step):
-            return
-        self.times -= 1
-        if self.kind == "refused":
-            if step == "commit":
-                real.rollback()  # As DuckDB does.
-            raise COMMIT
-        if self.kind == "done":
-            real.commit()
-        give_up(real)
-        raise CHECKPOINT
-
-
-def give_up(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make an instance useless, as a checkpoint does that fails."""
-    beside = connection.cursor()
-    beside.execute("SET debug_checkpoint_abort = 'before_header'")
-    with pytest.raises(duckdb.FatalException, match="Checkpoint aborted"):
-        beside.execute("FORCE CHECKPOINT")
-    with pytest.raises(duckdb.FatalException, match="has been invalidated"):
-        beside.execute("SELECT 1")
-
-
-class World:
-    """A history with some rows in DuckDB's log, whose first instance may be given up."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.failures: list[BaseException] = []
-        self.database = Disk(path)
-        self.model = Model(Random(1))
-        self.applied = 0
-        self.open()
-        self.reader = HistoryReader(self.database)
-        self.append(20)
-        self.writer.flush().result(PATIENCE_S)
-
-    def open(self, unwritten: Any = ()) -> None:
-        self.writer = HistoryWriter(
-            self.database, lambda _: None, self.failures.append, gather_s=0, unwritten=unwritten
-        )
-
-    def append(self, changes: int) -> None:
-        self.applied += 1
-        rows = self.model.grow(changes)
-        assert self.writer.append(Batch(rows, self.applied, 1, self.model.revision))
-
-    def read(self) -> list[Row]:
-        return self.reader.key_history(b"\0", b"\0").future.result(PATIENCE_S)
-
-    def close(self) -> None:
-        self.reader.close()
-        self.writer.close()
-        self.database.close()
 
 
 @pytest.fixture
@@ -231,38 +134,6 @@ def test_a_commit_that_was_none_only_by_name_is_not_done_twice(world: World) -> 
     world.writer.flush().result(PATIENCE_S)
     assert world.database.generation == 1
     assert world.read() == world.model.rows
-
-
-class Full:
-    """Whether a writer finds its disk full, when it looks."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.waits = threading.Event()
-        self._full = True
-        self._monkeypatch = monkeypatch
-        monkeypatch.setattr(HistoryWriter, "_free_bytes", self._free_bytes)
-
-    def _free_bytes(self, *_: object) -> int:
-        if self._full:
-            self.waits.set()
-        return 0 if self._full else 1 << 40
-
-    def over(self) -> None:
-        """There is room again."""
-        self._full = False
-
-    def at(self, world: World, step: str) -> None:
-        """There is, until the writer has come to a step for the first time."""
-        self._full = False
-        meets, came = world.database._meets, []
-
-        def filled_up(real: Any, taken: str) -> None:
-            if taken.startswith(step) and not came:
-                came.append(taken)
-                self._full = True
-            meets(real, taken)
-
-        self._monkeypatch.setattr(world.database, "_meets", filled_up)
 
 
 def test_readers_are_answered_while_the_writer_waits(
@@ -492,23 +363,3 @@ def test_the_room_is_taken_between_the_look_and_the_write(
         database.close()
         assert failures == []
         assert on_disk(place / "h.duckdb")[0][:3] == (2, 1, model.revision)
-
-
-class Told(logging.Handler):
-    """``heard`` is set when the writer's log says ``text``."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text = text
-        self.heard = threading.Event()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._text in record.getMessage():
-            self.heard.set()
-
-    def __enter__(self) -> Told:
-        logging.getLogger("kvorum.history.writer").addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("kvorum.history.writer").removeHandler(self)
