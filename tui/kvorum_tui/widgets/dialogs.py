@@ -235,13 +235,16 @@ class Reader(Dialog[None]):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A line of a form. ``check`` returns what is wrong, or an empty text."""
+    """A line of a form. ``check`` returns what is wrong, or an empty text; ``hidden`` does not show
+    what is typed.
+    """
 
     name: str
     label: str
     value: str = ""
     hint: str = ""
     check: Callable[[str], str] = lambda _: ""
+    hidden: bool = False
 
 
 class Form(Dialog[dict[str, str]]):
@@ -257,7 +260,12 @@ class Form(Dialog[dict[str, str]]):
         """Labels, inputs, what is wrong, buttons."""
         for field in self.form_fields:
             yield Label(Content(field.label))
-            yield Input(field.value, id=f"in-{field.name}", placeholder=field.hint)
+            yield Input(
+                field.value,
+                id=f"in-{field.name}",
+                placeholder=field.hint,
+                password=field.hidden,
+            )
         yield Label("", classes="said", id="said")
         with Horizontal(classes="foot"):
             yield Button("Cancel", id="no", compact=True)
