@@ -6,7 +6,6 @@ from kvorum_tui.actions import TABS
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.model.records import LeaseInfo, LogEntryView
 from kvorum_tui.screens.leases import LeasesPane
-from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.theme import LIGHT
 from kvorum_tui.widgets.dialogs import Form, Reader
 from kvorum_tui.widgets.log_strip import LogStrips
@@ -16,104 +15,6 @@ from textual.widgets import Input
 from tui.fake_session import FakeSession
 from tui.frames import frame, shows, until
 from tui.tabs import answer, on_tab
-
-# --- Watch ----------------------------------------------------------------------------------------
-
-
-def test_a_watch_pane_shows_changes_with_the_value_before() -> None:
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await shows(pilot, "No watch is open", "a  adds one")
-        app.watch_key(b"/a/", True)
-        await shows(pilot, "/a/*", "nothing changed since revision")
-        fake.write(b"/a/1", b"uno")
-        fake.write(b"/a/new", b"tres")
-        fake.write(b"elsewhere", b"not watched")
-        fake.remove(b"/a/2")
-        text = await shows(pilot, "one → uno", "new tres", "deleted", "was two", "3 events")
-        assert "not watched" not in text
-
-    on_tab("watch", body)
-
-
-def test_pause_holds_and_lets_in() -> None:
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        app.watch_key(b"b", False)
-        await shows(pilot, "nothing changed")
-        await pilot.press("p")
-        fake.write(b"b", b"while paused")
-        await shows(pilot, "PAUSED, 1 held")
-        assert "while paused" not in frame(app)
-        await pilot.press("p")
-        await shows(pilot, "while paused")
-
-    on_tab("watch", body)
-
-
-def test_filter_of_a_pane() -> None:
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        app.watch_key(b"", True)
-        await shows(pilot, "all keys", "nothing changed")
-        fake.write(b"/a/1", b"first")
-        fake.write(b"b", b"second")
-        await shows(pilot, "first", "second")
-        await pilot.press("slash", *"!first", "enter")
-        await shows(pilot, "filter !first hides 1")
-        assert "x → first" not in frame(app)
-        await pilot.press("escape")
-        await until(pilot, lambda: "filter !first" not in frame(app))
-
-    on_tab("watch", body)
-
-
-def test_six_panes_from_a_form_and_no_seventh() -> None:
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await pilot.press("a")
-        await until(pilot, lambda: isinstance(app.screen, Form))
-        app.screen.query_one("#in-key", Input).value = "/a/*"
-        app.screen.query_one("#in-start", Input).value = "nonsense"
-        await pilot.press("enter", "enter")
-        await shows(pilot, "a revision is a number above 0")
-        app.screen.query_one("#in-start", Input).value = "1"
-        await pilot.press("enter")
-        await shows(pilot, "/a/*", "2 events", "new one", "new two")
-        pane = app.pane_of(WatchPane)
-        for number in range(5):
-            pane.add_pane(b"key%d" % number, False, 0)
-        await until(pilot, lambda: len(pane.boxes) == 6)
-        assert "6 panes are open" in pane.why_not("watch_add")
-        await pilot.press("x")
-        await until(pilot, lambda: len(pane.boxes) == 5)
-        assert pane.why_not("watch_add") == ""
-
-    on_tab("watch", body)
-
-
-def test_an_event_leads_to_its_key() -> None:
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        app.watch_key(b"/a/", True)
-        await shows(pilot, "nothing changed")
-        fake.write(b"/a/2", b"look at me")
-        await shows(pilot, "look at me")
-        await pilot.press("g")
-        await shows(pilot, "[1 Keys]", "look at me", "version 2")
-
-    on_tab("watch", body)
-
-
-def test_a_watch_storm_leaves_the_screen_alive() -> None:
-    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        app.watch_key(b"/a/", True)
-        await shows(pilot, "nothing changed")
-        box = app.pane_of(WatchPane).boxes[0]
-        before = box.feed.pulse.told
-        for number in range(20_000):
-            fake.write(b"/a/1", b"%d" % number)
-        await shows(pilot, "20,000 events", "19998 → 19999")
-        assert len(box.buffer.entries) == 5_000
-        assert box.feed.pulse.told - before < 200
-
-    on_tab("watch", body)
-
 
 # --- Cluster --------------------------------------------------------------------------------------
 

@@ -19,8 +19,7 @@ from kvorum_tui.model.decode import (
 )
 from kvorum_tui.model.diff import MAX_DIFF_LINES, diff_lines, diff_values, summary
 from kvorum_tui.model.lease_table import LeaseTable
-from kvorum_tui.model.records import KeyEvent, LeaseInfo
-from kvorum_tui.model.watch_buffer import Entry, Gap, WatchBuffer
+from kvorum_tui.model.records import LeaseInfo
 from kvorum_tui.widgets.dialogs import folded
 
 
@@ -123,60 +122,6 @@ def test_a_difference_of_very_long_values_is_not_computed() -> None:
     lines = diff_lines(["a"] * MAX_DIFF_LINES, ["b"] * MAX_DIFF_LINES)
     assert lines[0].text.startswith("too long")
     assert len(lines) == 101
-
-
-def put(revision: int, key: bytes = b"k", value: bytes = b"v") -> Entry:
-    return KeyEvent("put", key, value, revision)
-
-
-def test_the_ring_is_bounded_and_counts() -> None:
-    buffer = WatchBuffer(capacity=3)
-    buffer.add([put(n) for n in range(1, 6)], 10.0)
-    assert [entry.revision for entry in buffer.entries] == [3, 4, 5]
-    assert buffer.total == 5
-    assert buffer.last_revision == 5
-    assert buffer.rate(12.0) == 1.0
-    assert buffer.rate(99.0) == 0.0
-
-
-def test_a_paused_pane_holds_events_back() -> None:
-    buffer = WatchBuffer()
-    buffer.pause(True)
-    assert buffer.add([put(1), put(2)], 0.0) == 0
-    assert not buffer.entries
-    assert buffer.pause(False) == 2
-    assert len(buffer.entries) == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("", [1, 2, 3, 4]),
-        ("put", [1, 2, 4]),
-        ("delete", [3, 4]),
-        ("!web", [1, 4]),
-        ("web !delete", [2, 4]),
-        ("~^/db", [1, 4]),
-        ("\\x00", [2, 4]),
-    ],
-)
-def test_filters(text: str, shown: list[int]) -> None:
-    entries: list[Entry] = [
-        put(1, b"/db/a"),
-        put(2, b"/web", b"\x00"),
-        KeyEvent("delete", b"/web", b"", 3),
-        Gap(4, "compacted"),
-    ]
-    buffer = WatchBuffer()
-    buffer.add(entries, 0.0)
-    assert buffer.set_filter(text) == ""
-    kept = [entry.revision for entry in buffer.entries]
-    assert kept == shown
-    assert buffer.total == 4
-
-
-def test_a_wrong_filter_says_so() -> None:
-    assert "~(" in WatchBuffer().set_filter("~(")
 
 
 def test_leases_run_down_between_reports() -> None:

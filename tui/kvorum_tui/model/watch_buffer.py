@@ -1,126 +1,303 @@
-"""One watch pane's events: a ring that follows or stands still, with pause, filter and honest
-counters.
+"""One watch pane's events: a ring that follows or stands still, with pause, filter, coalescing, and
+counters that leave nothing out.
+
+Every event that came is in exactly one place, so that at any time::
+
+    total == rows (each counts its events) + coalesced away + held while paused
+             + hidden by the filter + dropped by a bound
+
+Bounds are events and bytes, whichever is reached first. Gaps (history that a watch could not show,
+events that a bound took from a paused pane) are rows of their own and never filtered.
 """
 
 from __future__ import annotations
 
-import re
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from kvorum_tui.model.decode import key_from_text
 from kvorum_tui.model.records import KeyEvent
+from kvorum_tui.model.watch_filter import Filter
 
-RING_EVENTS = 5_000  # Events a pane keeps.
-PAUSED_EVENTS = 5_000  # Events held while paused; older ones are counted as dropped.
+RING_EVENTS = 5_000  # Rows a pane keeps.
+RING_BYTES = 16 * 1024 * 1024  # Their keys and values, and what Python adds.
+ROW_BYTES = 250  # About what an event costs besides its bytes.
+RATE_SECONDS = 60  # How far the strip of rates goes back.
+COALESCE_FROM = 500  # Automatic: more events than this between two frames are merged by key.
+COALESCE = ("auto", "off", "always")
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """History that a watch could not show: compacted away, or lost while the cluster was away."""
+    """Something that is not here, and why: history compacted away, events dropped, a mark."""
 
     revision: int
     text: str
+    kind: str = "gap"  # "gap", or "mark" where nothing is missing
 
 
-Entry = KeyEvent | Gap
+@dataclass(slots=True)
+class Merged:
+    """Several changes of one key in one row: the newest, the value before the first, how many."""
+
+    event: KeyEvent
+    count: int
+    first_revision: int
+
+    @property
+    def revision(self) -> int:
+        """The newest change's."""
+        return self.event.revision
 
 
-class Filter:
-    """What to show: words that must all match. ``put``/``delete`` pick the kind, ``!word``
-    excludes, ``~re`` is a regular expression; all others are looked for in key and value.
-    """
+Entry = KeyEvent | Gap | Merged
 
-    def __init__(self, text: str = "") -> None:
-        self.text = text.strip()
-        self.error = ""
-        self._tests: list[tuple[bool, str, bytes | re.Pattern[bytes]]] = []
-        for word in self.text.split():
-            wanted = not word.startswith("!")
-            word = word.removeprefix("!")
-            if word in ("put", "delete"):
-                self._tests.append((wanted, "kind", word.encode()))
-            elif word.startswith("~"):
-                try:
-                    self._tests.append((wanted, "regex", re.compile(word[1:].encode())))
-                except re.error as error:
-                    self.error = f"{word}: {error}"
-            elif word:
-                self._tests.append((wanted, "text", key_from_text(word)))
 
-    def shows(self, entry: Entry) -> bool:
-        """Whether an entry passes. Gaps always do."""
-        if isinstance(entry, Gap):
-            return True
-        for wanted, kind, what in self._tests:
-            if kind == "kind":
-                hit = entry.kind.encode() == what
-            elif isinstance(what, re.Pattern):
-                hit = bool(what.search(entry.key) or what.search(entry.value))
-            else:
-                hit = what in entry.key or what in entry.value
-            if hit != wanted:
-                return False
+def event_of(entry: Entry) -> KeyEvent | None:
+    """The change that a row shows; None for a gap."""
+    if isinstance(entry, Gap):
+        return None
+    return entry.event if isinstance(entry, Merged) else entry
+
+
+def weight(entry: Entry) -> int:
+    """Bytes that a row costs."""
+    event = event_of(entry)
+    if event is None:
+        return ROW_BYTES
+    return ROW_BYTES + len(event.key) + len(event.value) + len(event.prev_value or b"")
+
+
+class Ring:
+    """Entries up to two bounds. ``taken`` counts the entries that went in at the end."""
+
+    def __init__(self, entries_max: int, bytes_max: int) -> None:
+        self.entries_max = entries_max
+        self.bytes_max = bytes_max
+        self.entries: deque[Entry] = deque()
+        self.bytes = 0
+        self.taken = 0
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def append(self, entry: Entry) -> int:
+        """Take one in; returns how many events had to go for it."""
+        self.entries.append(entry)
+        self.bytes += weight(entry)
+        self.taken += 1
+        lost = 0
+        while len(self.entries) > self.entries_max or (
+            self.bytes > self.bytes_max and len(self.entries) > 1
+        ):
+            gone = self.entries.popleft()
+            self.bytes -= weight(gone)
+            lost += not isinstance(gone, Gap)
+        return lost
+
+    def replace(self, number: int, entry: Entry) -> bool:
+        """Put another entry in the place of the ``number``-th ever taken; False when it is gone."""
+        place = number - (self.taken - len(self.entries))
+        if place < 0:
+            return False
+        self.bytes += weight(entry) - weight(self.entries[place])
+        self.entries[place] = entry
         return True
+
+    def events(self) -> int:
+        """Entries that are no gaps."""
+        return sum(not isinstance(entry, Gap) for entry in self.entries)
+
+    def clear(self) -> list[Entry]:
+        """Empty it; returns what was in it."""
+        entries = list(self.entries)
+        self.entries.clear()
+        self.bytes = 0
+        return entries
 
 
 class WatchBuffer:
-    """The ring of one pane. ``total`` counts all that arrived, ``dropped`` what the bounds took."""
+    """The rings of one pane: what is shown, what the filter hides, what a pause holds back."""
 
-    def __init__(self, capacity: int = RING_EVENTS) -> None:
-        self.entries: deque[Entry] = deque(maxlen=capacity)
-        self.held: deque[Entry] = deque(maxlen=PAUSED_EVENTS)
+    def __init__(self, capacity: int = RING_EVENTS, capacity_bytes: int = RING_BYTES) -> None:
+        self.ring = Ring(capacity, capacity_bytes)
+        self._hidden = Ring(capacity, capacity_bytes // 4)
+        self._held = Ring(capacity, capacity_bytes // 2)
         self.filter = Filter()
         self.paused = False
+        self.coalescing = "auto"
         self.total = 0
-        self.hidden = 0
         self.dropped = 0
+        self.coalesced = 0
+        self.gaps = 0
         self.last_revision = 0
-        self._times: deque[tuple[float, int]] = deque(maxlen=64)
+        self._hidden_gone = 0
+        self._held_gone = 0
+        self._fresh: dict[bytes, int] = {}
+        self._frame_events = 0
+        self._per_second: Counter[int] = Counter()
 
-    def add(self, entries: list[Entry], now: float) -> int:
-        """Take in entries; returns how many became visible."""
-        self.total += len(entries)
-        self._times.append((now, len(entries)))
-        visible = 0
+    # --- what there is ----------------------------------------------------------------------------
+
+    @property
+    def entries(self) -> deque[Entry]:
+        """The rows."""
+        return self.ring.entries
+
+    @property
+    def held(self) -> int:
+        """Events that a pause holds back and still has."""
+        return self._held.events()
+
+    @property
+    def hidden(self) -> int:
+        """Events that the filter hides, those included that are not kept any more."""
+        return self._hidden.events() + self._hidden_gone
+
+    def kept(self) -> int:
+        """Rows that are events."""
+        return self.ring.events()
+
+    # --- events come ------------------------------------------------------------------------------
+
+    def add(self, entries: Sequence[Entry], now: float) -> int:
+        """Take in what a watch brought; returns how many rows came to be."""
+        if not entries:
+            return 0
+        before = self.ring.taken
+        came = 0
         for entry in entries:
-            self.last_revision = max(self.last_revision, entry.revision)
-            if not self.filter.shows(entry):
-                self.hidden += 1
-            elif self.paused:
-                self.dropped += len(self.held) == self.held.maxlen
-                self.held.append(entry)
+            came += self._take(entry)
+        self.total += came
+        self._count(now, came)
+        return self.ring.taken - before
+
+    def _take(self, entry: Entry) -> bool:
+        """Put one entry where it belongs; whether it is an event."""
+        if entry.revision > self.last_revision:
+            self.last_revision = entry.revision
+        if isinstance(entry, Gap):
+            self.gaps += entry.kind == "gap"
+            if self.paused:
+                self._lose_held(self._held.append(entry))
             else:
-                self.entries.append(entry)
-                visible += 1
-        return visible
+                self.dropped += self.ring.append(entry)
+                self._fresh.clear()
+            return False
+        self._frame_events += 1
+        event = entry.event if isinstance(entry, Merged) else entry
+        if self.filter and not self.filter.shows(event):
+            self._hidden_gone += self._hidden.append(entry)
+        elif self.paused:
+            self._lose_held(self._held.append(entry))
+        else:
+            self._show(entry, event)
+        return True
+
+    def _lose_held(self, lost: int) -> None:
+        self._held_gone += lost
+        self.dropped += lost
+
+    def _show(self, entry: KeyEvent | Merged, event: KeyEvent) -> None:
+        busy = self.coalescing == "auto" and self._frame_events > COALESCE_FROM
+        if busy or self.coalescing == "always":
+            number = self._fresh.get(event.key)
+            if number is not None and self._merge(number, event):
+                return
+            self._fresh[event.key] = self.ring.taken
+        self.dropped += self.ring.append(entry)
+
+    def _merge(self, number: int, event: KeyEvent) -> bool:
+        place = number - (self.ring.taken - len(self.ring))
+        if place < 0:
+            return False
+        old = self.ring.entries[place]
+        if isinstance(old, Gap):
+            return False
+        first, count = (old.event, old.count) if isinstance(old, Merged) else (old, 1)
+        since = old.first_revision if isinstance(old, Merged) else old.revision
+        newest = replace(event, prev_value=first.prev_value, prev_revision=first.prev_revision)
+        self.ring.replace(number, Merged(newest, count + 1, since))
+        self.coalesced += 1
+        return True
+
+    def frame(self) -> None:
+        """What is shown has been painted: rows that came until now are not merged any more, except
+        where merging is wanted always.
+        """
+        self._frame_events = 0
+        if self.coalescing != "always" or len(self._fresh) > self.ring.entries_max:
+            self._fresh.clear()
+
+    # --- what a user does -------------------------------------------------------------------------
 
     def pause(self, paused: bool) -> int:
         """Hold events back, or let the held ones in; returns how many came in."""
         self.paused = paused
         if paused:
             return 0
-        released = len(self.held)
-        self.entries.extend(self.held)
-        self.held.clear()
-        return released
+        held, lost = self._held.clear(), self._held_gone
+        self._held_gone = 0
+        if lost and held:
+            text = f"{lost:,} events dropped: more came than a paused pane holds"
+            self.gaps += 1
+            self.dropped += self.ring.append(Gap(held[0].revision, text))
+        for entry in held:
+            self.dropped += self.ring.append(entry)
+        return len(held)
 
     def set_filter(self, text: str) -> str:
-        """Filter from now on and in what is already there; returns an error in the filter,
-        or ''.
+        """Filter what comes and what is here, bringing back what an earlier filter hid and that is
+        still kept; returns what is wrong with it, or ''.
         """
         self.filter = Filter(text)
-        kept = [entry for entry in self.entries if self.filter.shows(entry)]
-        self.hidden += len(self.entries) - len(kept)
-        self.entries.clear()
-        self.entries.extend(kept)
+        self._fresh.clear()
+        entries = sorted(
+            [*self._hidden.clear(), *self.ring.clear()],
+            key=lambda entry: (entry.revision, not isinstance(entry, Gap)),
+        )
+        for entry in entries:
+            event = event_of(entry)
+            if event is None or self.filter.shows(event):
+                self.dropped += self.ring.append(entry)
+            else:
+                self._hidden_gone += self._hidden.append(entry)
         return self.filter.error
 
-    def rate(self, now: float, over_s: float = 5.0) -> float:
-        """Events a second over the newest seconds."""
-        return sum(n for at, n in self._times if now - at <= over_s) / over_s
-
     def clear(self) -> None:
-        """Forget what is shown; the watch goes on."""
-        self.entries.clear()
-        self.held.clear()
+        """Forget what is shown; the watch goes on and the counters count on."""
+        for ring in (self.ring, self._held, self._hidden):
+            self.dropped += ring.events()
+            ring.clear()
+        self._fresh.clear()
+
+    # --- rates ------------------------------------------------------------------------------------
+
+    def _count(self, now: float, events: int) -> None:
+        second = int(now)
+        self._per_second[second] += events
+        if len(self._per_second) > 2 * RATE_SECONDS:
+            for old in [s for s in self._per_second if s <= second - RATE_SECONDS]:
+                del self._per_second[old]
+
+    def rate(self, now: float, over_s: int = 5) -> float:
+        """Events a second over the newest whole seconds and the one under way."""
+        return sum(self.seconds(now, over_s)) / over_s
+
+    def seconds(self, now: float, count: int) -> list[int]:
+        """Events in each of the newest seconds, oldest first; the last one is under way."""
+        last = int(now)
+        return [self._per_second.get(second, 0) for second in range(last - count + 1, last + 1)]
+
+
+SPARKS = " ▁▂▃▄▅▆▇█"
+
+
+def spark(values: Iterable[int]) -> str:
+    """A strip of bars, the highest value as the full one; an empty second is a blank."""
+    numbers = list(values)
+    top = max(numbers, default=0)
+    if not top:
+        return " " * len(numbers)
+    last = len(SPARKS) - 1
+    return "".join(SPARKS[max(1, round(n * last / top)) if n else 0] for n in numbers)

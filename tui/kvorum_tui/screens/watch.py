@@ -1,125 +1,63 @@
-"""The Watch tab: up to six live panes, each a key or a prefix."""
+"""The Watch tab: up to six live panes, tiled; those that do not fit wait behind tabs."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
-from textual.worker import Worker
 
 from kvorum_tui import keymap
-from kvorum_tui.feeds import WatchFeed
-from kvorum_tui.model.decode import key_from_text, printable
-from kvorum_tui.model.watch_buffer import Gap, WatchBuffer
+from kvorum_tui.model import words
+from kvorum_tui.model.decode import key_from_text, key_to_text
+from kvorum_tui.model.watch_buffer import COALESCE
+from kvorum_tui.model.watch_layout import PANES_MAX, Layout, PaneSpec, Tiling, tiling
+from kvorum_tui.screens import watch_forms as forms
 from kvorum_tui.screens.pane import Pane
-from kvorum_tui.widgets.dialogs import Field, Form
-from kvorum_tui.widgets.event_log import EventLog
+from kvorum_tui.screens.watch_box import Box, MembersBox, WatchBox
+from kvorum_tui.session import SessionError
+from kvorum_tui.watch_files import EventFile, load_layout, save_layout, write_events
+from kvorum_tui.watch_hooks import Commands, Hook, command_words
+from kvorum_tui.widgets.dialogs import Choice, Field, Form, Reader
+from kvorum_tui.widgets.event_log import Followed
+from kvorum_tui.widgets.paint import Line, Painted
 
 if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
 
-PANES_MAX = 6
+class BoxStrip(Painted):
+    """The panes by number and name, where not all of them are on the screen."""
 
+    DEFAULT_CSS = "BoxStrip { height: 1; background: $panel; display: none; }"
 
-class WatchBox(Vertical):
-    """One live pane."""
-
-    DEFAULT_CSS = """
-    WatchBox {
-        border: round $border; border-title-color: $text; border-subtitle-color: $text-muted;
-        height: 1fr;
-    }
-    WatchBox:focus-within { border: round $primary; border-title-color: $primary; }
-    WatchBox Input { display: none; border: none; height: 1; background: $panel; padding: 0 1; }
-    WatchBox Input.on { display: block; }
-    """
-
-    def __init__(self, pane: WatchPane, key: bytes, prefix: bool, start_revision: int) -> None:
+    def __init__(self, pane: WatchPane) -> None:
         super().__init__()
         self.pane = pane
-        self.key = key
-        self.prefix = prefix
-        self.buffer = WatchBuffer()
-        self.log_view = EventLog(self.buffer, show_keys=prefix)
-        self.feed = WatchFeed(
-            pane.kv.session, self.buffer, key, prefix, start_revision, pane.kv.clock, self.arrived
-        )
-        self.worker: Worker[None] | None = None
 
-    @property
-    def what(self) -> str:
-        """The pane's name."""
-        if not self.key and self.prefix:
-            return "all keys"
-        return printable(self.key) + ("*" if self.prefix else "")
+    def paint(self, y: int, width: int) -> Line:
+        """Names; brackets round the current one."""
+        line = self.line().add(" ")
+        boxes, current = self.pane.boxes, self.pane.current
+        room = max(6, (width - 4) // max(1, len(boxes)) - 5)
+        for number, box in enumerate(boxes):
+            name = box.name_shown
+            name = name if len(name) <= room else name[: room - 1] + "…"
+            text = f"[{number + 1} {name}]" if box is current else f" {number + 1} {name} "
+            ink = "branch" if box is current else "text" if box.display else "dim"
+            line.add(text, ink, {"@click": f"show({number})"})
+        return line
 
-    def compose(self) -> ComposeResult:
-        """Filter line and events."""
-        yield Input(placeholder="put delete !word ~regex text", compact=True)
-        yield self.log_view
-
-    def on_mount(self) -> None:
-        """Start watching."""
-        self.border_title = Content(self.what)
-        self.worker = self.run_worker(self.feed.run(), group="watch")
-        self.arrived()
-
-    def arrived(self) -> None:
-        """The feed has news."""
-        if not self.is_mounted:
-            return
-        feed = self.feed
-        if feed.error is not None:
-            self.log_view.note = [
-                ("the watch is broken", "warn"),
-                (str(feed.error), "dim"),
-                ("it goes on by itself at the revision where it stood", "dim"),
-            ]
-        elif feed.live_from:
-            self.log_view.note = [
-                (f"nothing changed since revision {feed.live_from:,}", "text"),
-                ("events appear here as they happen", "dim"),
-            ]
-        else:
-            self.log_view.note = [("starting…", "dim")]
-        self.log_view.arrived()
-        self.subtitle()
-
-    def subtitle(self) -> None:
-        """State and counters at the foot of the frame."""
-        buffer, now = self.buffer, self.pane.kv.clock()
-        parts = [f"{buffer.total:,} events", f"{buffer.rate(now):,.0f}/s"]
-        if buffer.paused:
-            parts.insert(0, f"PAUSED, {len(buffer.held):,} held")
-        elif not self.log_view.follow:
-            parts.insert(0, "not following (f)")
-        if self.feed.error is not None:
-            parts.insert(0, "BROKEN, retrying")
-        if buffer.filter.text:
-            parts.append(f"filter {buffer.filter.text} hides {buffer.hidden:,}")
-        if buffer.dropped:
-            parts.append(f"{buffer.dropped:,} dropped")
-        self.border_subtitle = Content(" · ".join(parts))
-
-    @on(Input.Changed)
-    def _filter_typed(self, event: Input.Changed) -> None:
-        wrong = self.buffer.set_filter(event.value)
-        self.query_one(Input).set_class(bool(wrong), "-invalid")
-        self.log_view.changed()
-        self.subtitle()
-
-    @on(Input.Submitted)
-    def _filter_done(self) -> None:
-        if not self.buffer.filter.text:
-            self.query_one(Input).remove_class("on")
-        self.log_view.focus()
+    def action_show(self, number: int) -> None:
+        """A click on a name."""
+        self.pane.show_pane(number)
 
 
 class WatchPane(Pane, can_focus=True):
@@ -128,43 +66,65 @@ class WatchPane(Pane, can_focus=True):
     tab = "watch"
     about = (
         "Each pane is a watch of its own, on a key or on everything under a prefix. A line is one "
-        "change: the revision, + for a write or − for a deletion, the key, and previous value → "
-        "new value. All changes of one revision come together and in order. When the connection "
-        "breaks, the watch goes on at the revision behind the last one shown, so nothing is "
-        "missed; where compaction took history away, a line starting with ~ says so."
+        "change: the revision, + for a write or − for a deletion, the key, and what changed: for "
+        "JSON the paths, for text the words in [old→new]. All changes of one revision come "
+        "together and in order. When the connection breaks, the watch goes on at the revision "
+        "behind the last one shown, so nothing is missed; where compaction took history away, a "
+        "line starting with ~ says so. Counters at the foot add up: every event is shown, held, "
+        "hidden by the filter, coalesced with another of its key, or dropped by the bound of "
+        "5,000 rows and 16 MiB. The strip is the rate of the newest seconds. m watches through "
+        "every member at once: the columns say how much later than the first each one was."
     )
     BINDINGS: ClassVar[list[BindingType]] = keymap.bindings("watch")
     DEFAULT_CSS = """
     WatchPane #tiles { layout: grid; grid-size: 1; height: 1fr; }
-    WatchPane #tiles.two { grid-size: 2; }
     WatchPane #empty { padding: 1 2; color: $text-muted; height: auto; }
     """
 
     def __init__(self, kv: Workspace) -> None:
         super().__init__(kv)
+        self.commands = Commands(self._command_told, lambda: not kv.session.read_only)
+        self.zoomed = False
+        self._number = 0
+        self._looked = False
+        self._kept: Layout | None = None
+        self._tiling = Tiling(1, (), ())
+        self.strip = BoxStrip(self)
 
     def compose(self) -> ComposeResult:
         """No pane yet."""
-        yield Static(
-            "No watch is open.\n\na  adds one; or press w on a key or branch in the Keys tab (1).",
-            id="empty",
-        )
+        yield self.strip
+        yield Static(Content(self._empty_text()), id="empty")
         yield Container(id="tiles")
 
-    @property
-    def boxes(self) -> list[WatchBox]:
-        """Open panes, in order."""
-        return [box for box in self.query(WatchBox) if not getattr(box, "closing", False)]
+    def _empty_text(self) -> str:
+        text = (
+            "No watch is open.\n\na  adds one; or press w on a key or branch in the Keys tab (1)."
+        )
+        text += "\nm  watches a prefix through every member at once."
+        if self._kept is not None and self._kept.panes:
+            panes = words.plural(len(self._kept.panes), "pane")
+            text += f"\nL  opens the {panes} kept for this cluster."
+        return text
+
+    # --- panes ------------------------------------------------------------------------------------
 
     @property
-    def current(self) -> WatchBox | None:
-        """The pane with the focus, else the last one."""
+    def boxes(self) -> list[Box]:
+        """Open panes, in order."""
+        return [box for box in self.query(Box) if not box.closing]
+
+    @property
+    def current(self) -> Box | None:
+        """The pane that keys are for."""
         boxes = self.boxes
-        focused = self.app.focused
-        for box in boxes:
-            if focused is not None and (focused is box or box in focused.ancestors):
-                return box
-        return boxes[-1] if boxes else None
+        return boxes[min(self._number, len(boxes) - 1)] if boxes else None
+
+    @property
+    def watching(self) -> WatchBox | None:
+        """The same, if it is a watch of its own."""
+        box = self.current
+        return box if isinstance(box, WatchBox) else None
 
     def first_focus(self) -> Widget | None:
         """The current pane."""
@@ -175,74 +135,159 @@ class WatchPane(Pane, can_focus=True):
         """Rates fall while nothing comes."""
         for box in self.boxes:
             box.subtitle()
+        if not self._looked and any(m.report is not None for m in self.kv.cluster.rows()):
+            self._looked = True
+            self.aside(self._look_for_layout, "layout")
 
     def why_not(self, name: str) -> str:
-        """Everything but adding needs a pane."""
-        if name == "watch_add":
-            return (
-                f"{PANES_MAX} panes are open; x closes one" if len(self.boxes) >= PANES_MAX else ""
-            )
-        return "" if self.boxes else "no pane is open; a adds one"
+        """Most need a pane, some an event or a watch of its own."""
+        if name in ("watch_add", "watch_members"):
+            full = len(self.boxes) >= PANES_MAX
+            return f"{PANES_MAX} panes are open; x closes one" if full else ""
+        if name == "watch_layout":
+            return "" if self._kept is not None else "no layout is kept; S keeps one"
+        box = self.current
+        if box is None:
+            return "no pane is open; a adds one"
+        if name in ("watch_view", "watch_travel", "watch_goto"):
+            if name == "watch_view" and box.entry() is not None:
+                return ""
+            return "" if box.event() is not None else "no event is under the cursor"
+        own = ("watch_pause", "watch_filter", "watch_save", "watch_hook", "watch_coalesce")
+        if name in (*own, "watch_clear") and not isinstance(box, WatchBox):
+            return "the columns of the members show everything, as it comes"
+        if name == "watch_pause" and box.at:
+            return "you look at the past; T comes back to now"
+        return ""
 
-    def add_pane(self, key: bytes, prefix: bool, start_revision: int) -> None:
+    def add_pane(self, key: bytes, prefix: bool, start_revision: int, name: str = "") -> None:
         """Open a watch."""
-        if len(self.boxes) >= PANES_MAX:
+        self.open_pane(PaneSpec(key, prefix, name), start_revision)
+
+    def open_pane(self, spec: PaneSpec, start_revision: int = 0) -> None:
+        """Open a pane as a layout describes it."""
+        boxes = len(self.boxes)
+        if boxes >= PANES_MAX:
             self.kv.tell(f"{PANES_MAX} panes are open; close one first (x)", "warning")
             return
-        box = WatchBox(self, key, prefix, start_revision)
+        box = MembersBox(self, spec) if spec.members else WatchBox(self, spec, start_revision)
+        self._number = boxes
         self.query_one("#tiles").mount(box)
-        self._tile(len(self.boxes) + 1)
+        self.tile()
         self.call_after_refresh(box.log_view.focus)
         self.kv.refresh_actions()
 
-    def _tile(self, boxes: int) -> None:
-        self.query_one("#empty").display = boxes == 0
-        self.query_one("#tiles").set_class(
-            boxes > 3 or (boxes > 1 and self.size.width >= 150), "two"
-        )
+    def tile(self) -> None:
+        """Lay the panes out anew."""
+        boxes = self.boxes
+        self._number = max(0, min(self._number, len(boxes) - 1))
+        size = self.size
+        plan = tiling(len(boxes), self._number, size.width, size.height, self.zoomed)
+        self._tiling = plan
+        empty = self.query_one("#empty", Static)
+        empty.display = not boxes
+        if not boxes:
+            empty.update(Content(self._empty_text()))
+        self.strip.display = len(plan.panes) < len(boxes)
+        self.query_one("#tiles").styles.grid_size_columns = plan.columns
+        for number, box in enumerate(boxes):
+            box.display = number in plan.panes
+            if box.display:
+                box.styles.column_span = plan.spans[plan.panes.index(number)]
+        self.strip.refresh()
 
-    # --- actions ----------------------------------------------------------------------------------
+    def on_resize(self) -> None:
+        """Another number of panes may fit."""
+        self.tile()
+
+    def on_descendant_focus(self) -> None:
+        """The pane with the focus is the current one."""
+        focused = self.app.focused
+        for number, box in enumerate(self.boxes):
+            if focused is not None and box in focused.ancestors_with_self:
+                self._number = number
+        self.strip.refresh()
+        self.kv.refresh_actions()
+
+    def show_pane(self, number: int) -> None:
+        """Bring a pane to the screen, with the focus."""
+        boxes = self.boxes
+        if boxes:
+            self._number = number % len(boxes)
+            self.tile()
+            boxes[self._number].log_view.focus()
+
+    async def on_unmount(self) -> None:
+        """End commands and files."""
+        await self.commands.close()
+        for box in self.query(Box):
+            await box.end()
+
+    # --- adding and closing -----------------------------------------------------------------------
 
     async def do_watch_add(self) -> None:
         """Ask for a key."""
-        fields = [
-            Field(
-                "key",
-                "Key, or prefix with * at its end (only *: everything)",
-                "*",
-                check=_needs_text,
-            ),
-            Field(
-                "start",
-                "From revision (empty: from now; 1: all that is kept)",
-                "",
-                check=_revision_or_empty,
-            ),
-        ]
-        values = await self.app.push_screen_wait(Form("Watch", fields, "Watch"))
+        values = await self.app.push_screen_wait(forms.add_form())
         if values is not None:
-            text = values["key"]
-            prefix = text.endswith("*")
-            key = key_from_text(text[:-1] if prefix else text)
-            self.add_pane(key, prefix, int(values["start"].replace(",", "") or 0))
+            key, prefix = _key_and_prefix(values["key"])
+            start = int(values["start"].replace(",", "").strip() or 0)
+            self.add_pane(key, prefix, start, values["name"].strip())
+
+    async def do_watch_members(self) -> None:
+        """The current pane's key through every member; without one, ask."""
+        box = self.watching
+        spec = PaneSpec(box.key, box.prefix) if box is not None else PaneSpec(b"", True)
+        text = "Key, or prefix with * at its end"
+        start = key_to_text(spec.key) + ("*" if spec.prefix else "")
+        field = Field("key", text, start, check=forms.needs_text)
+        values = await self.app.push_screen_wait(Form("Watch through every member", [field], "Go"))
+        if values is not None:
+            key, prefix = _key_and_prefix(values["key"])
+            self.open_pane(PaneSpec(key, prefix, members=True))
 
     async def do_watch_close(self) -> None:
         """Close the current pane."""
         box = self.current
         if box is None:
             return
-        if box.worker is not None:
-            box.worker.cancel()
+        await box.end()
         await box.remove()
-        self._tile(len(self.boxes))
+        self.zoomed = False
+        self.tile()
         first = self.first_focus()
         if first is not None:
             first.focus()
         self.kv.refresh_actions()
 
+    def do_watch_zoom(self) -> None:
+        """One, or all."""
+        self.zoomed = not self.zoomed
+        self.show_pane(self._number)
+
+    def do_watch_next(self) -> None:
+        """Focus the next pane."""
+        self.show_pane(self._number + 1)
+
+    def do_watch_previous(self) -> None:
+        """Focus the pane before."""
+        self.show_pane(self._number - 1)
+
+    async def do_watch_rename(self) -> None:
+        """Another name."""
+        box = self.current
+        if box is None:
+            return
+        field = Field("name", "Name (empty: the key)", box.named)
+        values = await self.app.push_screen_wait(Form("Name this pane", [field], "Name"))
+        if values is not None:
+            box.rename(values["name"].strip())
+            self.strip.refresh()
+
+    # --- the events of a pane ---------------------------------------------------------------------
+
     def do_watch_pause(self) -> None:
         """Hold back or let in."""
-        box = self.current
+        box = self.watching
         if box is not None:
             box.buffer.pause(not box.buffer.paused)
             box.arrived()
@@ -251,61 +296,179 @@ class WatchPane(Pane, can_focus=True):
         """Follow or stay."""
         box = self.current
         if box is not None:
-            box.log_view.follow = not box.log_view.follow
-            if box.log_view.follow:
-                box.log_view.to_end()
-            box.subtitle()
+            box.follow(not box.log_view.follow)
 
     def do_watch_filter(self) -> None:
         """Open the filter line."""
-        box = self.current
+        box = self.watching
         if box is not None:
             field = box.query_one(Input)
             field.add_class("on")
             field.focus()
 
-    def do_watch_next(self) -> None:
-        """Focus the next pane."""
-        boxes, box = self.boxes, self.current
+    def do_watch_coalesce(self) -> None:
+        """In storms only, never, always."""
+        box = self.watching
         if box is not None:
-            boxes[(boxes.index(box) + 1) % len(boxes)].log_view.focus()
+            now = COALESCE.index(box.buffer.coalescing)
+            box.buffer.coalescing = COALESCE[(now + 1) % len(COALESCE)]
+            said = {
+                "auto": "many changes at once are merged by key",
+                "off": "every change is a row",
+                "always": "a row a key",
+            }
+            self.kv.tell(f"coalescing: {said[box.buffer.coalescing]}")
 
     def do_watch_clear(self) -> None:
         """Empty the pane."""
-        box = self.current
+        box = self.watching
         if box is not None:
             box.buffer.clear()
-            box.log_view.changed()
+            box.arrived()
+
+    async def do_watch_view(self) -> None:
+        """Everything about one event."""
+        box = self.current
+        entry = box.entry() if box is not None else None
+        if entry is not None:
+            lines = await asyncio.to_thread(forms.event_lines, entry)
+            await self.app.push_screen_wait(Reader("Event", lines))
 
     def do_watch_goto(self) -> None:
         """The event's key."""
-        box = self.current
-        if box is None or box.log_view.cursor >= len(box.buffer.entries):
+        event = self.current.event() if self.current is not None else None
+        if event is not None:
+            self.kv.goto_key(event.key)
+
+    def do_watch_travel(self) -> None:
+        """The event's revision, in all tabs."""
+        event = self.current.event() if self.current is not None else None
+        if event is not None:
+            self.kv.travel(event.revision)
+
+    @on(Followed.Chosen)
+    def _chosen(self, event: Followed.Chosen) -> None:
+        event.stop()
+        self.kv.do("watch_travel")
+
+    def travelled(self, revision: int) -> None:
+        """All panes show what was up to then; live ones go on when one is back."""
+        for box in self.boxes:
+            box.travelled(revision)
+            box.subtitle()
+
+    # --- files, hooks, layouts --------------------------------------------------------------------
+
+    async def do_watch_save(self) -> None:
+        """To a file, once or from now on."""
+        box = self.watching
+        if box is None:
             return
-        entry = box.buffer.entries[box.log_view.cursor]
-        if not isinstance(entry, Gap):
-            self.kv.goto_key(entry.key)
+        if box.file is not None:
+            await self._stop_file(box)
+            return
+        values = await self.app.push_screen_wait(forms.save_form(box.named or box.what))
+        if values is None:
+            return
+        path = forms.file_of(values["file"])
+        entries = list(box.log_view.buffer.entries)
+        size = await asyncio.to_thread(write_events, path, entries)
+        if forms.said_yes(values["on"]):
+            box.file = EventFile(path)
+            self.kv.tell(f"{path.name}: {len(entries):,} rows, and every event from now on")
+        else:
+            self.kv.tell(f"{path.name}: {words.plural(len(entries), 'row')}, {words.size(size)}")
+        box.subtitle()
+
+    async def _stop_file(self, box: WatchBox) -> None:
+        file = box.file
+        if file is None:
+            return
+        text = f"{words.plural(file.events, 'event')} since {file.path.name} was begun"
+        choices = [("on", "Go on"), ("stop", "Stop writing")]
+        question = Choice("Writing events", [[(text, "text")], [(file.error, "bad")]], choices)
+        if await self.app.push_screen_wait(question) == "stop":
+            await box.stop_file()
+            self.kv.tell(f"{file.path.name}: closed after {words.size(file.bytes)}")
+        box.subtitle()
+
+    async def do_watch_hook(self) -> None:
+        """Bell, note, command; a command is shown as it will run, and confirmed."""
+        box = self.watching
+        if box is None:
+            return
+        read_only = self.kv.session.read_only
+        values = await self.app.push_screen_wait(forms.hook_form(box.hooks.hook, read_only))
+        if values is None:
+            return
+        command = command_words(values["command"])
+        if command and command != box.hooks.hook.command:
+            question = forms.command_question(command, box.what, box.buffer.filter.text)
+            if not await self.app.push_screen_wait(question):
+                return
+        bell, toast = forms.said_yes(values["bell"]), forms.said_yes(values["toast"])
+        box.hooks.hook = Hook(bell, toast, command)
+        box.subtitle()
+
+    def ring(self) -> None:
+        """The bell."""
+        self.app.bell()
+
+    def _command_told(self, command: str, text: str) -> None:
+        """What a hook's command printed is kept with the errors, without a note."""
+        self.kv.errors.append((time.time(), SessionError(text, rpc=f"hook {command}")))
+
+    @property
+    def cluster_name(self) -> str:
+        """What this cluster's layout is kept under: its id, where it is known."""
+        for state in self.kv.cluster.rows():
+            if state.report is not None and state.report.cluster_id:
+                return f"{state.report.cluster_id:x}"
+        return self.kv.cluster_title
+
+    async def _look_for_layout(self) -> None:
+        try:
+            self._kept = await asyncio.to_thread(load_layout, self.cluster_name)
+        except (ValueError, OSError) as error:
+            self.kv.tell(f"the layout kept for this cluster cannot be read: {error}", "warning")
+            return
+        if self._kept is not None and self._kept.at_start and not self.boxes:
+            self._open_kept(self._kept)
+        elif not self.boxes:
+            self.tile()
+        self.kv.refresh_actions()
+
+    def _open_kept(self, layout: Layout) -> None:
+        for spec in layout.panes[: PANES_MAX - len(self.boxes)]:
+            self.open_pane(spec)
+
+    async def do_watch_keep(self) -> None:
+        """Keep these panes."""
+        specs = tuple(box.spec() for box in self.boxes)
+        text = f"Open these {words.plural(len(specs), 'pane')} at the next start? (y/n)"
+        field = Field("start", text, "y", check=forms.yes_or_no)
+        values = await self.app.push_screen_wait(Form("Keep this layout", [field], "Keep"))
+        if values is not None:
+            self._kept = Layout(specs, forms.said_yes(values["start"]))
+            path = await asyncio.to_thread(save_layout, self.cluster_name, self._kept)
+            self.kv.tell(f"kept in {path}; hooks and files are not part of it")
+
+    def do_watch_layout(self) -> None:
+        """Open what was kept."""
+        if self._kept is not None:
+            self._open_kept(self._kept)
 
     def back(self) -> bool:
-        """Escape clears the filter."""
-        box = self.current
-        if box is None:
-            return False
-        field = box.query_one(Input)
-        if not field.has_class("on"):
-            return False
-        field.value = ""
-        field.remove_class("on")
-        box.log_view.focus()
-        return True
+        """Escape clears the filter, then leaves the zoom."""
+        box = self.watching
+        if box is not None and box.clear_filter():
+            return True
+        if self.zoomed:
+            self.do_watch_zoom()
+            return True
+        return False
 
 
-def _needs_text(text: str) -> str:
-    return "" if text else "a key, or * for everything"
-
-
-def _revision_or_empty(text: str) -> str:
-    text = text.replace(",", "").strip()
-    return (
-        "" if not text or (text.isdigit() and int(text) > 0) else "a revision is a number above 0"
-    )
+def _key_and_prefix(text: str) -> tuple[bytes, bool]:
+    prefix = text.endswith("*")
+    return key_from_text(text[:-1] if prefix else text), prefix
