@@ -237,7 +237,9 @@ SNAPSHOT_STREAM_TIMEOUT_S = 3_600.0  # ... and one that is not done by then, how
 SNAPSHOT_CUTS_MAX = 10
 HISTORY_READERS = 2
 SHUTDOWN_GRACE_S = 3.0  # Calls under way at a stop get this long.
-PUBLISH_RETRY_S = 0.5  # Between two tries of a starting node to publish its name.
+# A starting node publishes its name again when it got no answer for so long, then twice as long, up
+# to two election timeouts; and so long after a refusal.
+PUBLISH_RETRY_S = 0.5
 FAULTS_MAX = 1_000  # Faults in force at once.
 FAILPOINT_MS_MAX = 60_000  # What a failpoint holds up at a time; longer is what a crash is for.
 # A pause starts this much later, so that the answer to who asked for it leaves.

@@ -28,7 +28,7 @@ from kvorum_proto.codec import ServerCodec
 
 from kvorum import ETCD_CLUSTER_VERSION
 from kvorum.config import NodeConfig
-from kvorum.errors import KvorumError
+from kvorum.errors import UNKNOWN_OUTCOME, Condition, KvorumError
 from kvorum.failpoints import Failpoints, nothing
 from kvorum.history.database import HistoryError
 from kvorum.history.rows import Identity
@@ -342,19 +342,25 @@ class Member:
         await node.wait_joined()
         urls = tuple(url.text for url in config.advertise_client_urls)
         command = MemberPublish(node.member_id, config.name, urls)
-        # Saying it twice does no harm, and what was forwarded to a leader that died is lost: so it
-        # is not waited for as long as for a client's request.
-        patience_s = 2 * config.election_timeout_ms / 1000
+        # Saying it twice does no harm, and what was forwarded is lost with a leader that died or a
+        # link that was not up yet: so it is not waited for as long as for a client's request.
+        longest_s = 2 * config.election_timeout_ms / 1000
+        patience_s = min(PUBLISH_RETRY_S, longest_s)
         while True:
             try:
                 await node.propose(command, timeout_s=patience_s)
                 break
             except KvorumError as error:
-                log.warning(
+                unanswered = error.condition in UNKNOWN_OUTCOME - {Condition.STOPPED}
+                log.log(
+                    # The first tries end while a cluster that starts still elects.
+                    logging.DEBUG if unanswered and patience_s < longest_s else logging.WARNING,
                     "failed to publish local member to cluster through raft",
                     extra={"local-member-id": f"{node.member_id:x}", "error": str(error)},
                 )
-                await asyncio.sleep(PUBLISH_RETRY_S)
+                if not unanswered:
+                    await asyncio.sleep(PUBLISH_RETRY_S)
+                patience_s = min(2 * patience_s, longest_s)
         log.info(
             "published local member to cluster through raft",
             extra={"local-member-id": f"{node.member_id:x}", "cluster-id": f"{node.cluster_id:x}"},

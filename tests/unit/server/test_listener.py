@@ -6,16 +6,18 @@ import asyncio
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from grpclib.client import UnaryUnaryMethod
 from kvorum import limits
-from kvorum.errors import ConfigError
+from kvorum.errors import Condition, ConfigError, KvorumError
 from kvorum.http2.server import KvorumChannel
-from kvorum.machine.commands import AlarmSet
+from kvorum.machine.commands import AlarmSet, Command, MemberPublish
 from kvorum.server import listener as listening
 from kvorum.server.listener import PREFACE, bind
+from kvorum.server.runtime import Node
 from kvorum.urls import parse_urls
 from kvorum_proto.codec import Codec
 from kvorum_proto.etcdserverpb import StatusRequest, StatusResponse
@@ -167,6 +169,29 @@ def test_clients_are_answered_only_when_the_member_is_published(tmp_path: Path) 
         assert c.crashes == []
 
     asyncio.run(run())
+
+
+def test_a_publication_that_is_lost_is_soon_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forwarded over a link that is not up yet, say: a start waits half a second for it, not two
+    election timeouts; then longer each time, for a cluster that is only slow.
+    """
+    waited: list[float] = []
+    propose = Node.propose
+
+    async def lossy(node: Node, command: Command, *others: Any, **named: Any) -> Any:
+        if isinstance(command, MemberPublish) and len(waited) < 4:
+            waited.append(named["timeout_s"])
+            raise KvorumError(Condition.TIMEOUT)
+        return await propose(node, command, *others, **named)
+
+    monkeypatch.setattr(Node, "propose", lossy)
+
+    async def test(c: Cluster) -> None:
+        assert waited == [0.5, 1.0, 1.6, 1.6]
+
+    with_cluster(tmp_path, 1, test, election_timeout_ms=800)
 
 
 def test_localhost_and_ipv6_and_unix(tmp_path: Path) -> None:
