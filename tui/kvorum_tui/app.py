@@ -7,17 +7,23 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.filter import LineFilter
+from textual.theme import Theme
 from textual.widgets import Input
 
-from kvorum_tui import actions, keymap
+from kvorum_tui import actions, keymap, settings
 from kvorum_tui.actions import BY_NAME, TITLES
+from kvorum_tui.ascii import Ascii
 from kvorum_tui.clusters import ClustersApp, losses_of
 from kvorum_tui.control import NodeControl
 from kvorum_tui.palette import KvorumCommands
 from kvorum_tui.screens import help as help_text
+from kvorum_tui.screens.command_line import CommandLine
 from kvorum_tui.screens.drills import DrillsPane
+from kvorum_tui.screens.jump import Jump, targets
 from kvorum_tui.screens.key_edit import EditScreen
 from kvorum_tui.theme import DARK, LIGHT
+from kvorum_tui.twin import BadLine
 from kvorum_tui.widgets.dialogs import Confirm, Reader, Rich
 
 TICK_S = 0.25  # Ages, countdowns and bars move this often.
@@ -41,7 +47,10 @@ class KvorumApp(ClustersApp):
         super().__init__(*arguments, **options)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
-        self.theme = DARK.name
+        self.settings = settings.load()
+        self._ascii = Ascii(self.settings.ascii)
+        known = self.settings.theme in self.available_themes
+        self.theme = self.settings.theme if known else DARK.name
 
     def compose(self) -> ComposeResult:
         """The clusters."""
@@ -58,8 +67,11 @@ class KvorumApp(ClustersApp):
         keys, wrong = keymap.load_keymap(keymap.keymap_path())
         actions.user_keys.update(keys)
         self.set_keymap(keys)
-        for text in wrong:
+        if self.settings.theme and self.settings.theme != self.theme:
+            wrong.append(f"there is no theme {self.settings.theme!r}")
+        for text in filter(None, [*wrong, self.settings.wrong]):
             self.front.tell(text, "warning")
+        self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.set_interval(TICK_S, self.tick)
 
     async def on_unmount(self) -> None:
@@ -104,10 +116,56 @@ class KvorumApp(ClustersApp):
         lines = help_text.errors_help(self.front.errors)
         await self.push_screen_wait(Reader("Errors, newest first", lines))
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """ASCII comes last, where it is on."""
+        return [*super().get_line_filters(), *([self._ascii] if self._ascii.enabled else [])]
+
     def do_theme(self) -> None:
         """Dark or light."""
-        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+        self.theme = LIGHT.name if self.current_theme.dark else DARK.name
+
+    def do_themes(self) -> None:
+        """Any of the themes."""
+        self.action_change_theme()
+
+    def _theme_changed(self, theme: Theme) -> None:
         self.refresh(layout=True)
+        self._keep(theme=theme.name)
+
+    def do_ascii(self) -> None:
+        """Glyphs, or ASCII alone."""
+        self._ascii.enabled = not self._ascii.enabled
+        for screen in self.screen_stack:
+            screen.refresh(layout=True, recompose=False)
+            for widget in screen.walk_children():
+                widget.refresh(layout=True)
+        self._keep(plain=self._ascii.enabled)
+
+    def _keep(self, theme: str = "", plain: bool | None = None) -> None:
+        kept = self.settings
+        kept.theme, kept.ascii = theme or kept.theme, kept.ascii if plain is None else plain
+        wrong = settings.save(kept)
+        if wrong:
+            self.front.tell(f"not kept: {wrong}", "warning")
+
+    def run_line(self, line: str) -> None:
+        """Run a command on the cluster in front and show its output."""
+        try:
+            screen = CommandLine(self.session, line)
+        except BadLine as error:
+            self.front.tell(str(error), "warning")
+            return
+        self.push_screen(screen)
+
+    async def do_jump(self) -> None:
+        """A letter over every part."""
+        chosen = await self.push_screen_wait(Jump(targets(self.screen, self.screen.focus_chain)))
+        if chosen is not None:
+            chosen.focus()
+
+    def do_last_tab(self) -> None:
+        """The tab that was in front before."""
+        self.front.show_last()
 
     def do_back(self) -> None:
         """Escape."""

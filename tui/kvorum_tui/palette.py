@@ -1,4 +1,4 @@
-"""The command palette: actions of every tab, drills, members, and keys of the store."""
+"""The command palette: command lines, actions of every tab, drills, members, keys of the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kvorum.drill.scenario import Scenario
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from kvorum_tui import actions
+from kvorum_tui import actions, twin
 from kvorum_tui.actions import ACTIONS
 from kvorum_tui.model.decode import key_from_text, printable
 from kvorum_tui.screens.drills import DrillsPane
@@ -47,8 +47,19 @@ class KvorumCommands(Provider):
                 )
 
     async def search(self, query: str) -> Hits:
-        """Actions and members by fuzzy match, keys by prefix or content."""
+        """A command line as it stands; actions and members by fuzzy match, keys by prefix or
+        content.
+        """
         matcher = self.matcher(query)
+        line = query.strip().removeprefix(":")
+        if line.removeprefix("kvorum ").split(" ")[0] in twin.VERBS:
+            yield Hit(
+                2.0,
+                Content(f"run: {line}"),
+                partial(self.kv.kv_app.run_line, line),
+                text=line,
+                help="Run this command on the cluster in front and show what it says",
+            )
         for action in ACTIONS:
             text = f"{TITLES[action.target]}: {action.text}"
             score = matcher.match(text)

@@ -49,6 +49,7 @@ _LABELS = {
     "right_curly_bracket": "}",
     "exclamation_mark": "!",
     "at": "@",
+    "grave_accent": "`",
     "greater_than_sign": ">",
     "less_than_sign": "<",
     "minus": "-",

@@ -45,6 +45,10 @@ ACTIONS: tuple[Action, ...] = (
         shown=False,
     ),
     Action("theme", "app", "f2", "theme", "Dark or light", shown=False),
+    Action("themes", "app", "", "themes", "Choose any theme; it is kept", shown=False),
+    Action("ascii", "app", "", "ASCII", "Draw with ASCII characters alone", shown=False),
+    Action("jump", "app", "ctrl+o", "jump", "A letter over every part of the screen", shown=False),
+    Action("last_tab", "app", "grave_accent", "last tab", "The tab that was in front", shown=False),
     Action(
         "back", "app", "escape", "back", "Close, clear the filter, leave the field", shown=False
     ),

@@ -23,6 +23,7 @@ from kvorum_tui.screens.cluster import ClusterPane
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.leases import LeasesPane
+from kvorum_tui.screens.log import LogPane
 from kvorum_tui.screens.pane import Pane
 from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import Session, SessionError
@@ -40,7 +41,7 @@ ERRORS_MAX = 200
 QUIET_S = 5.0  # The same error is not notified again within this time.
 
 # The tabs, in the order of their digits.
-PANES: tuple[type[Pane], ...] = (KeysPane, WatchPane, ClusterPane, DrillsPane, LeasesPane)
+PANES: tuple[type[Pane], ...] = (KeysPane, WatchPane, ClusterPane, DrillsPane, LeasesPane, LogPane)
 
 
 class Workspace(Container):
@@ -73,7 +74,7 @@ class Workspace(Container):
         self.cluster = ClusterModel(wall_offset=time.time() - time.monotonic())
         self.errors: deque[tuple[float, SessionError]] = deque(maxlen=ERRORS_MAX)
         self.at = 0
-        self._front = first_tab
+        self._front = self._last = first_tab
         self._notified: dict[str, float] = {}
         self._panes: dict[str, Pane] = {}
         self.header = HeaderBar(self.cluster, title, session.read_only, colour)
@@ -115,6 +116,8 @@ class Workspace(Container):
 
     def show_tab(self, tab: str) -> None:
         """Bring a tab to the front, with the focus in it."""
+        if tab != self._front:
+            self._last = self._front
         self._front = tab
         self.switcher.current = f"pane-{tab}"
         self.tabs.show_tab(tab)
@@ -123,6 +126,10 @@ class Workspace(Container):
             first.focus()
         self._panes[tab].refresh_at(self.clock())
         self.refresh_actions()
+
+    def show_last(self) -> None:
+        """Back to the tab that was in front before."""
+        self.show_tab(self._last)
 
     def tick(self) -> None:
         """The clock moved on."""
