@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from release import command, table
 from release.gate import SLICES, State
+from release.idle import Others, process_s
 from support.sources import TOP
 
 # What is demanded of a release; reading it is left to tests/README.md.
@@ -64,3 +65,18 @@ def test_the_one_command_lists_the_slices(tmp_path: Path) -> None:
     for name, part in SLICES.items():
         assert f"{name}  (item" in listed
         assert part.goal in listed
+
+
+def test_work_of_others_is_told_from_the_own() -> None:
+    """By a child that works for a quarter of a second and then waits."""
+    work = "import time, sys\nwhile time.process_time() < 0.25: pass\nprint(flush=True)\ninput()"
+    others = Others()
+    command_line = [sys.executable, "-c", work]
+    with subprocess.Popen(command_line, stdin=-1, stdout=-1, text=True) as child:
+        assert child.stdout is not None and child.stdin is not None
+        child.stdout.readline()
+        assert process_s(child.pid) >= 0.2
+        assert others.share(()) > 0
+        assert others.share([child.pid, 0]) < others.share(())
+        child.stdin.close()
+    assert process_s(child.pid) == 0.0

@@ -3,6 +3,11 @@
 What was acknowledged is held against what one watcher saw through the kill (see
 :mod:`cluster.storm`), and at the end of a run once more against a whole replay of the history, of
 every cycle together, from each member.
+
+A boot is measured from the start of the processes to the first linearizable read that a member
+answers, by somebody who waits at its port: not by one who comes back every second. While other
+programs take more than a tenth of the machine it is measured all the same, and counts as another
+figure: the bound is one for kvorum, not for its neighbours.
 """
 
 from __future__ import annotations
@@ -10,21 +15,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from random import Random
+from urllib.parse import urlsplit
 
 from cluster.storm import Storm
 from cluster.test_failpoints import equal_everywhere
 from kvorum.client import Client
-from kvorum.client.errors import ClientError
 from support.clusters import ClusterHandle
 
 from release.gate import Deadline, State, slice
 from release.goals import AtLeast, Quantile
+from release.idle import Others
 
 WRITERS = 4
 _FEW, _MANY = 10, 150  # Writes acknowledged before a kill.
 _AFTER = 10
 _AWAKE_S = 60.0
+_BOOT_S = 5.0
+_OTHERS = 0.1  # Of the machine, to others: beyond that a boot is a disturbed one.
+_KNOCK_S = 0.01
 
 
 @slice(
@@ -32,7 +42,11 @@ _AWAKE_S = 60.0
     "200 times kill -9 of all nodes: every acknowledged write is there, every boot serves "
     "within 5 s",
     (3,),
-    [AtLeast("cycles", 200), Quantile("boot_s", 1.0, 5.0)],
+    [
+        AtLeast("cycles", 200),
+        AtLeast("undisturbed_boots", 300),
+        Quantile("boot_s", 1.0, _BOOT_S),
+    ],
 )
 def run(state: State, until: Deadline) -> None:
     """One cluster for the run, killed again and again."""
@@ -52,10 +66,11 @@ async def _cycle(state: State, cluster: ClusterHandle, rng: Random) -> dict[int,
         await storm.writes(rng.randint(_FEW, _MANY))
         await asyncio.sleep(rng.random() / 10)
         await asyncio.to_thread(cluster.kill9)
-        began_s = time.monotonic()
+        others, began_s = Others(), time.monotonic()
         await asyncio.to_thread(cluster.restart, wait=False)
         took = await asyncio.gather(*(_served(each, began_s) for each in cluster.endpoints))
-        state.sample("boot_s", *took)
+        share = others.share(cluster.view(name).pid or 0 for name in cluster.names)
+        _measured(state, took, share)
         await storm.writes(_AFTER)
 
     await storm.run(worst)
@@ -67,14 +82,29 @@ async def _cycle(state: State, cluster: ClusterHandle, rng: Random) -> dict[int,
     return {revision: value for value, revision in storm.written.acknowledged.items()}
 
 
+def _measured(state: State, took: Sequence[float], others: float) -> None:
+    """Keep what boots took. The logs of one that took too long are the evidence."""
+    if others > _OTHERS:
+        state.sample("disturbed_boot_s", *took)
+        return
+    state.sample("boot_s", *took)
+    state.add("undisturbed_boots", len(took))
+    assert max(took) <= _BOOT_S, f"a boot took {max(took):.2f} s; others had {others:.0%}"
+
+
 async def _served(endpoint: str, began_s: float) -> float:
-    """Seconds until a member answers a linearizable read."""
-    async with asyncio.timeout(_AWAKE_S), Client([endpoint], timeout_s=1.0) as client:
+    """Seconds until a member answers a linearizable read, to somebody who waits at its port."""
+    where = urlsplit(endpoint)
+    async with asyncio.timeout(_AWAKE_S):
         while True:
-            with contextlib.suppress(ClientError):
-                await client.get("storm-begins")
-                return time.monotonic() - began_s
-            await asyncio.sleep(0.02)
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(where.hostname, where.port)
+                writer.close()
+                break
+            await asyncio.sleep(_KNOCK_S)
+        async with Client([endpoint], timeout_s=_AWAKE_S, dial_timeout_s=_AWAKE_S) as client:
+            await client.get("storm-begins")
+    return time.monotonic() - began_s
 
 
 async def _replay(state: State, cluster: ClusterHandle, kept: dict[int, bytes]) -> None:
