@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvorum_tui.actions import cluster, drills, everywhere, key_changes, keys, leases, watch
+from kvorum_tui.actions import (
+    cluster,
+    drills,
+    everywhere,
+    key_changes,
+    keys,
+    leases,
+    log,
+    time,
+    watch,
+)
 from kvorum_tui.actions.action import Action, key_label, user_keys
 
 __all__ = ["ACTIONS", "BY_NAME", "TABS", "TITLES", "Action", "Tab", "key_label", "of", "user_keys"]
@@ -27,7 +37,9 @@ TABS: tuple[Tab, ...] = (
     Tab("watch", "2", "Watch", "live panes"),
     Tab("cluster", "3", "Cluster", "members and raft logs"),
     Tab("drills", "4", "Drills", "break it on purpose"),
+    Tab("time", "5", "Time", "look back, compare, bring back"),
     Tab("leases", "7", "Leases", "time to live and keys"),
+    Tab("log", "0", "Log", "every call and its command line"),
 )
 
 TITLES: dict[str, str] = {tab.name: tab.title for tab in TABS}
@@ -38,7 +50,9 @@ ACTIONS: tuple[Action, ...] = (
     *watch.ACTIONS,
     *cluster.ACTIONS,
     *drills.ACTIONS,
+    *time.ACTIONS,
     *leases.ACTIONS,
+    *log.ACTIONS,
     *(
         Action(
             f"tab_{tab.name}",

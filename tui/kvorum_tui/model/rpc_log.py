@@ -75,7 +75,8 @@ class RpcEntry:
     message: str = ""
     request: bytes | None = None  # None: too long to be kept
     reply: bytes | None = None
-    what: str | None = field(default=None)  # the request in a few words, once somebody looked
+    what: str | None = None  # the request in a few words, once somebody looked
+    evicted: bool = False  # the log has let go of it
 
     @property
     def method(self) -> str:
@@ -261,6 +262,7 @@ class RpcLog:
             if oldest.open:
                 kept.append(oldest)
                 continue
+            oldest.evicted = True
             self.bytes -= oldest.weight
             self.dropped += 1
         self.entries.extendleft(reversed(kept))

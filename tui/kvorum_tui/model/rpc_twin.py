@@ -7,7 +7,6 @@ stands there instead.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from kvorum.client.txn_text import TxnTextError, render
 from kvorum_proto import etcdserverpb as pb
 
 from kvorum_tui.model.rpc_text import is_prefix, message_of
-
-_PLAIN = re.compile(rb"[\x20-\x7e]+")
+from kvorum_tui.model.twin import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +46,11 @@ class _Command:
     only: str = ""  # the one program that has it
 
 
-def quoted(data: bytes) -> str:
-    """An argument as a POSIX shell (for odd bytes: bash, zsh) reads it. Raises NoTwin for NUL."""
+def argument(data: bytes) -> str:
+    """An argument as a shell reads it. Raises NoTwin for what cannot be one."""
     if b"\0" in data:
         raise NoTwin("a NUL byte cannot stand on a command line")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if text.isprintable() and (text or not data):
-        return shlex.quote(text)
-    escaped = "".join(
-        chr(byte) if _PLAIN.fullmatch(bytes((byte,))) and byte not in b"'\\" else f"\\x{byte:02x}"
-        for byte in data
-    )
-    return f"$'{escaped}'"
+    return quoted(data)
 
 
 def twin(path: str, payload: bytes | None, endpoint: str, connection: Sequence[str] = ()) -> Twin:
@@ -108,7 +96,7 @@ def _line(program: str, command: _Command, endpoint: str, connection: Sequence[s
     words = [program, verb, *(shlex.quote(flag) for flag in flags)]
     if any(arg.startswith(b"-") for arg in command.args):
         words.append("--")
-    words += [quoted(arg) for arg in command.args]
+    words += [argument(arg) for arg in command.args]
     line = " ".join(words)
     return f"{line} <<'KVORUM'\n{command.stdin}KVORUM" if command.stdin else line
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from textual.app import ComposeResult
@@ -19,17 +20,20 @@ from kvorum_tui.actions import BY_NAME
 from kvorum_tui.control import NodeControl
 from kvorum_tui.feeds import ClusterFeed, Pulse
 from kvorum_tui.model.cluster_model import ClusterModel
+from kvorum_tui.model.time_line import TimeLine
 from kvorum_tui.screens.cluster import ClusterPane
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.leases import LeasesPane
 from kvorum_tui.screens.log import LogPane
 from kvorum_tui.screens.pane import Pane
+from kvorum_tui.screens.time import TimePane
 from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import Session, SessionError
 from kvorum_tui.widgets.action_bar import ActionBar
 from kvorum_tui.widgets.header_bar import HeaderBar
 from kvorum_tui.widgets.tab_bar import TabBar
+from kvorum_tui.widgets.time_line import TimeBanner
 
 if TYPE_CHECKING:
     from kvorum_tui.app import KvorumApp
@@ -41,7 +45,15 @@ ERRORS_MAX = 200
 QUIET_S = 5.0  # The same error is not notified again within this time.
 
 # The tabs, in the order of their digits.
-PANES: tuple[type[Pane], ...] = (KeysPane, WatchPane, ClusterPane, DrillsPane, LeasesPane, LogPane)
+PANES: tuple[type[Pane], ...] = (
+    KeysPane,
+    WatchPane,
+    ClusterPane,
+    DrillsPane,
+    TimePane,
+    LeasesPane,
+    LogPane,
+)
 
 
 class Workspace(Container):
@@ -74,6 +86,8 @@ class Workspace(Container):
         self.cluster = ClusterModel(wall_offset=time.time() - time.monotonic())
         self.errors: deque[tuple[float, SessionError]] = deque(maxlen=ERRORS_MAX)
         self.at = 0
+        self.time = TimeLine()
+        self.banner = TimeBanner(self.time)
         self._front = self._last = first_tab
         self._notified: dict[str, float] = {}
         self._panes: dict[str, Pane] = {}
@@ -86,6 +100,7 @@ class Workspace(Container):
     def compose(self) -> ComposeResult:
         """Header, tabs, panes, foot."""
         yield self.header
+        yield self.banner
         yield self.tabs
         self._panes = {kind.tab: kind(self) for kind in PANES}
         with self.switcher:
@@ -124,6 +139,8 @@ class Workspace(Container):
         first = self._panes[tab].first_focus()
         if first is not None:
             first.focus()
+        self.banner.wanted = tab != "time"
+        self.banner.show(self.banner.at_ms)
         self._panes[tab].refresh_at(self.clock())
         self.refresh_actions()
 
@@ -150,11 +167,34 @@ class Workspace(Container):
         """
         if revision == self.at:
             return
-        self.at = revision
+        self.at = self.time.place = revision
+        self.time_known()
         for pane in self._panes.values():
             pane.travelled(revision)
         self.cluster_changed()
         self.refresh_actions()
+
+    def travel_here(self) -> None:
+        """To the revision of the thing under the cursor; where one is in the past, back to now."""
+        if self.at:
+            self.travel(0)
+            return
+        revision = self.pane.revision_here()
+        newest = self.cluster.newest(self.clock())
+        if not revision or (newest is not None and revision >= newest.revision):
+            text = "this is how it is now" if revision else "nothing here has a revision"
+            self.tell(f"{text}: [ and ( go back from here, g anywhere")
+            self.show_tab("time")
+            return
+        self.travel(revision)
+
+    def time_known(self) -> None:
+        """How far the past goes is known anew, or where one stands in it."""
+        newest = self.cluster.newest(self.clock())
+        bounds = self.time.bounds
+        if newest is not None and newest.revision > bounds.newest:
+            self.time.bounds = replace(bounds, newest=newest.revision)
+        self.banner.show(0)
 
     # --- actions ----------------------------------------------------------------------------------
 
