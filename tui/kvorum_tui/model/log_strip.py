@@ -4,12 +4,18 @@ term.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kvorum_tui.model.cluster_model import ClusterModel, MemberState
-from kvorum_tui.model.records import LogEntryView
+from kvorum_tui.model.records import LogEntryView, MemberReport, PeerView
 
 TERM_INKS = 8
+# What stands under a strip: the leader's idea of a follower first, then the member's own indexes.
+MARKS = {"=": "match", ">": "next", "c": "commit", "a": "applied"}
+
+# Entries that were loaded beside those that members report, by endpoint and index.
+Older = Mapping[str, Mapping[int, LogEntryView]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,7 @@ class Cell:
     letter: str = "·"
     ink: str = "faint"
     committed: bool = True
-    mark: str = ""  # "=" the leader's match index for this member, ">" its next index
+    mark: str = ""  # one of MARKS
 
     @property
     def entry(self) -> bool:
@@ -54,7 +60,16 @@ def newest_index(model: ClusterModel) -> int:
     )
 
 
-def strips(model: ClusterModel, width: int, end: int, now: float) -> list[LogRow]:
+def oldest_index(model: ClusterModel, older: Older) -> int:
+    """The lowest log index that any member told; 0 without any."""
+    told = [m.report.log[0].index for m in model.rows() if m.report and m.report.log]
+    told += [min(entries) for entries in older.values() if entries]
+    return min(told, default=0)
+
+
+def strips(
+    model: ClusterModel, width: int, end: int, now: float, older: Older | None = None
+) -> list[LogRow]:
     """A row for each member, over the ``width`` indexes that end at ``end``."""
     first, newest = end - width + 1, newest_index(model)
     leader = model.leader(now)
@@ -70,13 +85,12 @@ def strips(model: ClusterModel, width: int, end: int, now: float) -> list[LogRow
                 LogRow(member, reason="etcd keeps its raft log to itself; kvorum nodes show it")
             )
             continue
-        entries = {entry.index: entry for entry in report.log}
+        entries = dict((older or {}).get(report.endpoint, {}))
+        entries.update((entry.index, entry) for entry in report.log)
         peer = peers.get(member.id)
         cells = []
         for index in range(first, end + 1):
-            mark = (
-                "=" if peer and peer.match == index else ">" if peer and peer.next == index else ""
-            )
+            mark = _mark(index, peer, report)
             entry = entries.get(index)
             if entry is None:
                 cells.append(Cell("·" if 0 < index <= newest else " ", "faint", mark=mark))
@@ -87,8 +101,22 @@ def strips(model: ClusterModel, width: int, end: int, now: float) -> list[LogRow
     return rows
 
 
-def entry_at(member: MemberState, index: int) -> LogEntryView | None:
+def _mark(index: int, peer: PeerView | None, report: MemberReport) -> str:
+    """The sign under an index. Commit and applied stand there only where they say more than the
+    letters: behind the leader's match index, or apart from one another.
+    """
+    if peer is not None and peer.match == index:
+        return "="
+    if peer is not None and peer.next == index:
+        return ">"
+    if index < 1:
+        return ""
+    return "c" if index == report.commit else "a" if index == report.applied else ""
+
+
+def entry_at(member: MemberState, index: int, older: Older | None = None) -> LogEntryView | None:
     """The entry of one member's log at an index, as far as it was told."""
     if member.report is None or member.report.log is None:
         return None
-    return next((e for e in member.report.log if e.index == index), None)
+    told = next((e for e in member.report.log if e.index == index), None)
+    return told or (older or {}).get(member.endpoint, {}).get(index)

@@ -7,12 +7,21 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.style import Style
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 
 from kvorum_tui.model.cluster_model import ClusterModel
-from kvorum_tui.model.log_strip import LogRow, entry_at, newest_index, strips, term_letter
+from kvorum_tui.model.log_strip import (
+    LogRow,
+    entry_at,
+    newest_index,
+    oldest_index,
+    strips,
+    term_letter,
+)
+from kvorum_tui.model.records import LogEntryView
 from kvorum_tui.widgets.paint import Line, Painted, inks_for, parsed
 
 NAME_CELLS = 12
@@ -30,16 +39,22 @@ class LogStrips(Painted, can_focus=True):
         Binding("pageup", "shift(-20)", "older", show=False),
         Binding("pagedown", "shift(20)", "newer", show=False),
         Binding("end", "newest", "newest", show=False),
+        Binding("home", "oldest", "oldest", show=False),
+        Binding("enter", "choose", "the entry", show=False),
     ]
     back = reactive(0)  # how many entries the cursor stands before the newest
 
-    class Picked(Message):
-        """The cursor stands on another index."""
+    class Chosen(Message):
+        """Enter: the entry under the cursor is wanted in full."""
+
+    class Wanted(Message):
+        """The cursor came to the oldest entry that is known."""
 
     def __init__(self, model: ClusterModel, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.model = model
         self.now = 0.0
+        self.older: dict[str, dict[int, LogEntryView]] = {}
         self._rows: list[LogRow] = []
         self._end = 0
         self._height = 0
@@ -51,7 +66,7 @@ class LogStrips(Painted, can_focus=True):
         newest = newest_index(self.model)
         # A cursor that looks far back pulls the window with it.
         self._end = max(width, newest + 1 - max(0, self.back - width + 3))
-        rows = strips(self.model, width, self._end, now)
+        rows = strips(self.model, width, self._end, now, self.older)
         told = any(row.cells for row in rows)
         if not told:
             rows = rows[:1]  # One line says why there is no log.
@@ -69,12 +84,29 @@ class LogStrips(Painted, can_focus=True):
 
     def action_shift(self, by: int) -> None:
         """Move the cursor along the log."""
-        oldest = min(
-            (m.report.log[0].index for m in self.model.rows() if m.report and m.report.log),
-            default=0,
-        )
-        self.back = max(0, min(newest_index(self.model) - oldest, self.back - by))
+        most = newest_index(self.model) - oldest_index(self.model, self.older)
+        if by < 0 and self.back - by >= most:
+            self.post_message(self.Wanted())
+        self.back = max(0, min(most, self.back - by))
         self.refresh_at(self.now)
+
+    def action_oldest(self) -> None:
+        """The oldest entry known; older ones are asked for."""
+        self.action_shift(-newest_index(self.model))
+
+    def action_choose(self) -> None:
+        """The entry in full."""
+        self.post_message(self.Chosen())
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor under the mouse; a second click opens."""
+        width = max(8, self.content_size.width - NAME_CELLS - 2)
+        place = event.x - NAME_CELLS - 1
+        if 0 <= place < width and event.y > 0:
+            self.back = max(0, newest_index(self.model) - (self._end - width + 1 + place))
+            self.refresh_at(self.now)
+            if event.chain == 2:
+                self.action_choose()
 
     def action_newest(self) -> None:
         """Back to the end of the log."""
@@ -138,18 +170,18 @@ class LogStrips(Painted, can_focus=True):
     def _marks(self, line: Line, row: LogRow) -> Line:
         line.cell("", NAME_CELLS)
         for cell in row.cells:
-            line.add(cell.mark or " ", "dim" if cell.mark == ">" else "accent")
+            line.add(cell.mark or " ", "accent" if cell.mark == "=" else "dim")
         return line
 
     def _under_cursor(self, line: Line) -> Line:
         if not self.has_focus:
-            return line.add(
-                "LETTER = term, committed · letter = not committed · = match · > next", "dim"
+            return line.add("LETTER term, committed · letter not yet · ", "dim").add(
+                "= match  > next  c commit  a applied", "dim"
             )
         line.add(f"index {self.index}: ", "head")
         seen: dict[tuple[int, str], list[str]] = {}
         for row in self._rows:
-            entry = entry_at(row.member, self.index)
+            entry = entry_at(row.member, self.index, self.older)
             if entry is not None:
                 seen.setdefault((entry.term, entry.summary), []).append(row.member.name)
         if not seen:

@@ -1,29 +1,65 @@
-"""The member table: one row a member, last known values kept, their age said."""
+"""The member table: one row a member, last known values kept, their age said. What members disagree
+about carries a sign.
+"""
 
 from __future__ import annotations
 
 from kvorum_tui.model import words
 from kvorum_tui.model.cluster_model import ClusterModel, MemberState
+from kvorum_tui.model.cluster_words import Remark, remarks
 from kvorum_tui.model.records import ROLE_LETTERS
 from kvorum_tui.widgets.paint import Line, LineList
 
 SHORT = {"pre-candidate": "pre-vote"}
 ROLE_INKS = {"leader": "good", "candidate": "warn", "pre-candidate": "warn", "learner": "accent"}
+LEFT = ("member", "role", "version", "alarms")
 
-# (heading, width, least width of the table that shows it)
-COLUMNS: tuple[tuple[str, int, int], ...] = (
-    ("member", 12, 0),
-    ("role", 12, 0),
-    ("term", 6, 0),
-    ("commit", 10, 0),
-    ("applied", 10, 70),
-    ("trails by", 10, 0),
-    ("db size", 9, 60),
-    ("latency", 9, 90),
-    ("fsync p99", 10, 120),
-    ("version", 9, 112),
-    ("alarms", 10, 100),
+WIDTHS: dict[str, int] = {
+    "member": 12,
+    "role": 12,
+    "term": 6,
+    "commit": 10,
+    "applied": 10,
+    "trails by": 10,
+    "in use": 9,
+    "db size": 9,
+    "rtt": 9,
+    "version": 9,
+    "alarms": 9,
+    "fsync p99": 9,
+    "put p99": 9,
+}
+# What stays longest when the screen gets narrow.
+KEEP = (
+    "member",
+    "role",
+    "term",
+    "commit",
+    "trails by",
+    "rtt",
+    "in use",
+    "applied",
+    "alarms",
+    "version",
+    "fsync p99",
+    "db size",
+    "put p99",
 )
+
+
+def columns_for(width: int, alarms: bool) -> list[str]:
+    """The columns that fit, in their order; with alarms theirs is among the first."""
+    keep = list(KEEP)
+    if alarms:
+        keep.remove("alarms")
+        keep.insert(3, "alarms")
+    left, fits = width - 3, set()
+    for name in keep:
+        if left < WIDTHS[name] + 1:
+            break
+        left -= WIDTHS[name] + 1
+        fits.add(name)
+    return [name for name in WIDTHS if name in fits]
 
 
 class MemberTable(LineList):
@@ -35,10 +71,12 @@ class MemberTable(LineList):
         super().__init__(id=id)
         self.model = model
         self.now = 0.0
+        self.remarks: list[Remark] = []
 
     def refresh_at(self, now: float) -> None:
         """Show the picture of this moment."""
         self.now = now
+        self.remarks = remarks(self.model, now)
         self.changed()
 
     @property
@@ -46,6 +84,11 @@ class MemberTable(LineList):
         """The chosen member."""
         rows = self.model.rows()
         return rows[self.cursor] if self.cursor < len(rows) else None
+
+    def goto(self, endpoint: str) -> None:
+        """Stand on a member."""
+        if endpoint in self.model.order:
+            self.cursor = self.model.order.index(endpoint)
 
     def row_count(self) -> int:
         """Members."""
@@ -55,14 +98,15 @@ class MemberTable(LineList):
         """Nobody yet."""
         return [("no member yet: asking the endpoints…", "dim")]
 
+    def columns(self, width: int) -> list[str]:
+        """The columns shown."""
+        return columns_for(width, bool(self.model.alarms()))
+
     def heading(self, width: int) -> Line:
         """Column names."""
         line = self.line().add("   ")
-        for name, wide, least in COLUMNS:
-            if width >= least:
-                line.cell(
-                    name, wide, "head", right=name not in ("member", "role", "version", "alarms")
-                )
+        for name in self.columns(width):
+            line.cell(name, WIDTHS[name], "head", right=name not in LEFT)
         return line
 
     def paint_row(self, number: int, width: int) -> Line:
@@ -71,22 +115,20 @@ class MemberTable(LineList):
         line = self.line().add(" ")
         if state.report is None:
             why = state.error or "no answer yet"
-            return (
-                line.add("○ ", "bad")
-                .cell(state.name, 12, "bad" if state.error else "dim")
-                .add(why, "dim")
-            )
+            ink = "bad" if state.error else "dim"
+            return line.add("○ ", "bad").cell(state.name, WIDTHS["member"], ink).add(why, "dim")
         fresh = state.fresh(self.now)
         values = self._values(state)
-        for name, wide, least in COLUMNS:
-            if width < least:
-                continue
+        odd = {r.column: r.ink for r in self.remarks if state.name in r.members and r.column}
+        for name in self.columns(width):
             text, ink = values[name]
-            if not fresh and name != "member":
-                ink = "warn" if name == "role" else "stale"
             if name == "member":
                 line.add("● " if fresh else "○ ", "good" if fresh else "bad")
-            line.cell(text, wide, ink, right=name not in ("member", "role", "version", "alarms"))
+            elif not fresh:
+                ink = "warn" if name == "role" else "stale"
+            elif odd.get(name, "dim") != "dim":
+                text, ink = f"!{text}", odd[name]
+            line.cell(text, WIDTHS[name], ink, right=name not in LEFT)
         if not fresh:
             line.add(state.error, "dim")
         return line
@@ -99,6 +141,7 @@ class MemberTable(LineList):
         behind = trails if trails is not None else 0
         age = words.age(state.age(self.now))
         role = f"{ROLE_LETTERS.get(report.role, '?')} {SHORT.get(report.role, report.role)}"
+        in_use = report.db_in_use_bytes
         return {
             "member": (state.name, "bold" if fresh else "gone"),
             "role": (role if fresh else f"x {age}", ROLE_INKS.get(report.role, "text")),
@@ -109,15 +152,15 @@ class MemberTable(LineList):
                 words.plural(behind, "entry", "entries") if behind else "0",
                 "warn" if behind > 20 else "text",
             ),
+            "in use": (words.size(report.db_bytes if in_use is None else in_use), "text"),
             "db size": (words.size(report.db_bytes), "text"),
-            "latency": (
-                words.millis(report.latency_ms) if report.latency_ms is not None else "-",
-                "text",
-            ),
-            "fsync p99": (
-                words.millis(report.fsync_p99_ms) if report.fsync_p99_ms is not None else "-",
-                "text" if report.fsync_p99_ms is not None else "faint",
-            ),
+            "rtt": _time(report.latency_ms),
+            "fsync p99": _time(report.fsync_p99_ms),
+            "put p99": _time(report.figures.get("put_p99")),
             "version": (report.version, "dim"),
             "alarms": (" ".join(report.alarms) or "none", "bad" if report.alarms else "dim"),
         }
+
+
+def _time(ms: float | None) -> tuple[str, str]:
+    return (words.millis(ms), "text") if ms is not None else ("-", "faint")
