@@ -120,6 +120,10 @@ class KvorumApp(ClustersApp):
         """ASCII comes last, where it is on."""
         return [*super().get_line_filters(), *([self._ascii] if self._ascii.enabled else [])]
 
+    def do_travel(self) -> None:
+        """Into the past, or back to now."""
+        self.front.travel_here()
+
     def do_theme(self) -> None:
         """Dark or light."""
         self.theme = LIGHT.name if self.current_theme.dark else DARK.name

@@ -181,7 +181,7 @@ class FakePast:
             part = e.key if cut < 0 else e.key[: cut + len(separator)]
             column = (e.revision - first) // width
             old = cells.get((part, column), HeatCell(part, column, 0, 0))
-            size = old.bytes + len(e.key) + len(e.value)
+            size = old.size + len(e.key) + len(e.value)
             cells[part, column] = HeatCell(part, column, old.writes + 1, size)
         return tuple(cells.values())
 

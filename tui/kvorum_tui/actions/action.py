@@ -52,6 +52,10 @@ _LABELS = {
     "grave_accent": "`",
     "greater_than_sign": ">",
     "less_than_sign": "<",
+    "left_parenthesis": "(",
+    "right_parenthesis": ")",
+    "asterisk": "*",
+    "equals_sign": "=",
     "minus": "-",
     "plus": "+",
 }

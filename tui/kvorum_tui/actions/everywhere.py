@@ -37,6 +37,14 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("palette", "app", "colon,ctrl+p", "palette", "Find actions, members, keys by name"),
     Action(
+        "travel",
+        "app",
+        "T",
+        "travel",
+        "Look at the whole store as it was at the thing under the cursor; again: back to now",
+        shown=False,
+    ),
+    Action(
         "errors",
         "app",
         "exclamation_mark",

@@ -96,6 +96,10 @@ class Pane(Container):
     def travelled(self, revision: int) -> None:
         """All tabs look at another revision from now on; 0 is now."""
 
+    def revision_here(self) -> int:
+        """The revision of the thing under the cursor, for travelling there; 0 when it has none."""
+        return 0
+
     def back(self) -> bool:
         """Escape: undo the last step of looking (a filter, a view); False when there is none."""
         return False

@@ -96,7 +96,7 @@ class HeatCell:
     prefix: bytes
     column: int
     writes: int
-    bytes: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
