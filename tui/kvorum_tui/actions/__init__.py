@@ -11,6 +11,7 @@ from kvorum_tui.actions import (
     drills,
     everywhere,
     key_changes,
+    key_history,
     keys,
     leases,
     log,
@@ -47,6 +48,7 @@ TITLES: dict[str, str] = {tab.name: tab.title for tab in TABS}
 ACTIONS: tuple[Action, ...] = (
     *keys.ACTIONS,
     *key_changes.ACTIONS,
+    *key_history.ACTIONS,
     *watch.ACTIONS,
     *cluster.ACTIONS,
     *drills.ACTIONS,

@@ -152,7 +152,7 @@ class Comparison:
 
     # --- the tree as it is shown ------------------------------------------------------------------
 
-    def arrange(self, everything: bool = False) -> None:
+    def rebuild(self, everything: bool = False) -> None:
         """Make the rows anew. Branches without a difference show only with ``everything``."""
         self.rows = list(self._under(self.root, 0, everything))
 

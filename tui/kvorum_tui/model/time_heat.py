@@ -4,6 +4,7 @@ of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -75,7 +76,7 @@ def heat(weight: int, hottest: int, steps: int) -> int:
     """A step of heat, 0 only for nothing; square root, so that little is still seen."""
     if not weight or not hottest:
         return 0
-    return max(1, min(steps, round(steps * (weight / hottest) ** 0.5)))
+    return max(1, min(steps, round(steps * math.sqrt(weight / hottest))))
 
 
 def svg(

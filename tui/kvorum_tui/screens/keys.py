@@ -26,7 +26,7 @@ from kvorum_tui.model.key_index import KeyIndex, Row
 from kvorum_tui.model.records import KeyEvent, KeyRecord
 from kvorum_tui.screens.key_changes import KeyChanges
 from kvorum_tui.screens.key_deeds import KeyDeeds
-from kvorum_tui.screens.key_history import KeyHistory
+from kvorum_tui.screens.key_history import HistoryDeeds, KeyHistory
 from kvorum_tui.screens.key_view import branch_rich, empty_note, meta_rich, value_rich
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Field, Form
@@ -44,7 +44,7 @@ ORDINARY = re.compile(r"\w[\w .@-]*")
 FORMS = ("", "json", "text", "hex")
 
 
-class KeysPane(KeyDeeds):
+class KeysPane(HistoryDeeds, KeyDeeds):
     """Browse, read, edit, delete, history."""
 
     tab = "keys"

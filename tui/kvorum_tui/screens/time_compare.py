@@ -63,7 +63,7 @@ class CompareTree(LineList):
     def rebuild(self) -> None:
         """The tree has grown, or was opened; the cursor stays on its row."""
         at = self.current
-        self.comparison.arrange(self.everything)
+        self.comparison.rebuild(self.everything)
         if at is not None:
             place = next((n for n, row in enumerate(self.rows) if row.path == at.path), None)
             if place is not None:
