@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "context",
         "Clusters by name, for --context of every verb and the terminal.",
     ),
+    "serve-web": ("kvorum.cli.web", "serve_web", "The terminal in a browser, on this machine."),
     "serve": (
         "kvorum.cli.serve",
         "serve",
