@@ -55,7 +55,7 @@ def again(cluster: ClusterHandle, name: str) -> None:
 
     def well() -> bool:
         try:
-            with urllib.request.urlopen(cluster.endpoint(name) + "/health", timeout=5) as answer:
+            with urllib.request.urlopen(cluster.endpoint(name) + "/health", timeout=60) as answer:
                 return bool(json.loads(answer.read())["health"] == "true")
         except OSError:
             return False

@@ -111,7 +111,7 @@ def raise_corrupt(endpoint: str) -> None:
     request = urllib.request.Request(
         endpoint + "/v3/maintenance/alarm", json.dumps(body).encode(), method="POST"
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 200
 
 

@@ -84,7 +84,7 @@ async def with_server(
 
 
 async def read(endpoint: str, tls: TLS) -> int:
-    async with Client(endpoint, tls=tls, dial_timeout_s=5.0, timeout_s=5.0) as client:
+    async with Client(endpoint, tls=tls, dial_timeout_s=30.0, timeout_s=30.0) as client:
         # A member's own client says at once what is wrong, instead of trying again.
         return (await client.member(endpoint).get("a")).header.revision
 
@@ -198,7 +198,7 @@ def test_a_client_takes_new_certificates_for_new_connections(tmp_path: Path, loo
     async def use(port: int) -> None:
         tls = TLS(authority.file, mine.cert, mine.key)
         endpoint = f"https://127.0.0.1:{port}"
-        async with Client(endpoint, tls=tls, timeout_s=5.0, dial_timeout_s=1.0) as client:
+        async with Client(endpoint, tls=tls, timeout_s=30.0, dial_timeout_s=30.0) as client:
             with pytest.raises(ConnectError, match=r"(?i)expired"):
                 await client.member(endpoint).get("a")
             authority.issue("mine")
