@@ -17,6 +17,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from kvorum.client.planning import Entry
 from kvorum.client.types import KeyValue
 
 _MARK = "kvorum_dump"
@@ -70,6 +71,12 @@ def _put(fields: dict[str, Any], name: str, data: bytes) -> None:
 
 def read_line(line: bytes) -> Head | tuple[bytes, bytes] | None:
     """A line as a dump's head, as key and value, or as None when it is empty. Raises LineError."""
+    found = read_entry(line)
+    return (found.key, found.value) if isinstance(found, Entry) else found
+
+
+def read_entry(line: bytes) -> Head | Entry | None:
+    """The same with the lease that the key had."""
     if not line.strip():
         return None
     try:
@@ -83,7 +90,8 @@ def read_line(line: bytes) -> Head | tuple[bytes, bytes] | None:
     key, value = _take(document, "key"), _take(document, "value")
     if not key:
         raise LineError("the key is empty")
-    return key, value
+    lease = document.get("lease", 0)
+    return Entry(key, value, lease if isinstance(lease, int) else 0)
 
 
 def _head(document: dict[str, Any]) -> Head:

@@ -10,7 +10,7 @@ was broken off is resumed by making it again, or, where its steps were kept, by 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,11 +76,18 @@ async def restoring(
     now = (await session.range(start, end, limit=1, keys_only=True)).header.revision
     then = session.scan(start, end, revision=revision)
     async for was, present in merged(then, session.scan(start, end, revision=now)):
-        if was is None:
-            assert present is not None, "a pair has a side"
-            yield Step(present.key, present, None)
-        elif present is None or present.value != was.value:
-            yield Step(was.key, present, was.value, present.lease if present else 0)
+        step = restored(was, present)
+        if step is not None:
+            yield step
+
+
+def restored(was: KeyValue | None, present: KeyValue | None) -> Step | None:
+    """What makes one key as it was, as :func:`restoring` says; None when it is."""
+    if was is None:
+        return None if present is None else Step(present.key, present, None)
+    if present is None:
+        return Step(was.key, None, was.value)
+    return None if present.value == was.value else Step(was.key, present, was.value, present.lease)
 
 
 async def merged(
@@ -292,29 +299,51 @@ def _halves(steps: list[Step]) -> list[list[Step]]:
     return [steps[:at], steps[at:]]
 
 
+class _Packer:
+    """Puts steps into transactions; groups stay whole, whatever their size."""
+
+    def __init__(self) -> None:
+        self._chunk: list[Step] = []
+        self._unit: list[Step] = []
+        self._weight = 0
+
+    def add(self, step: Step) -> list[Step]:
+        """Take a step; gives a transaction that is full, or nothing."""
+        full: list[Step] = []
+        if self._unit and not (step.group and step.group == self._unit[0].group):
+            full = self._close_unit()
+        self._unit.append(step)
+        return full
+
+    def rest(self) -> list[list[Step]]:
+        """What is left when no step comes any more."""
+        full = self._close_unit()
+        return [chunk for chunk in (full, self._chunk) if chunk]
+
+    def _close_unit(self) -> list[Step]:
+        full: list[Step] = []
+        size = sum(2 * len(step.key) + len(step.value or b"") for step in self._unit)
+        many = len(self._chunk) + len(self._unit) > LOAD_CHUNK_OPS
+        if self._chunk and (many or self._weight + size > LOAD_CHUNK_BYTES):
+            full, self._chunk, self._weight = self._chunk, [], 0
+        self._chunk = self._chunk + self._unit
+        self._weight += size
+        self._unit = []
+        return full
+
+
+def transactions(steps: Iterable[Step]) -> list[list[Step]]:
+    """The transactions that a plan will be, if nobody interferes."""
+    packer = _Packer()
+    full = [chunk for step in steps if (chunk := packer.add(step))]
+    return full + packer.rest()
+
+
 async def _chunks(steps: AsyncIterator[Step]) -> AsyncGenerator[list[Step], None]:
-    """Steps that fit into a transaction each; groups stay whole, whatever their size."""
-    chunk: list[Step] = []
-    weight = 0
-    async for unit in _units(steps):
-        size = sum(2 * len(step.key) + len(step.value or b"") for step in unit)
-        full = len(chunk) + len(unit) > LOAD_CHUNK_OPS or weight + size > LOAD_CHUNK_BYTES
-        if chunk and full:
-            yield chunk
-            chunk, weight = [], 0
-        chunk = chunk + unit
-        weight += size
-    if chunk:
-        yield chunk
-
-
-async def _units(steps: AsyncIterator[Step]) -> AsyncGenerator[list[Step], None]:
-    """Steps one by one, those of a group together."""
-    unit: list[Step] = []
+    packer = _Packer()
     async for step in steps:
-        if unit and (not step.group or step.group != unit[0].group):
-            yield unit
-            unit = []
-        unit.append(step)
-    if unit:
-        yield unit
+        full = packer.add(step)
+        if full:
+            yield full
+    for chunk in packer.rest():
+        yield chunk

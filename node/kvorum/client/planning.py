@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from kvorum.client.plan import Step
+from kvorum.client.plan import Step, restored
 from kvorum.client.types import KeyValue
 from kvorum.limits import LOAD_CHUNK_OPS
 
@@ -86,6 +86,13 @@ def writing(
                 continue
         steps.append(Step(entry.key, now, entry.value, entry.lease))
     return Planned(_unless_refused(steps, met, there), tuple(met), tuple(left))
+
+
+def restoring_to(then: Iterable[KeyValue], now: Iterable[KeyValue]) -> Planned:
+    """What makes keys as they were; see :func:`kvorum.client.plan.restoring`."""
+    were, are = {kv.key: kv for kv in then}, {kv.key: kv for kv in now}
+    steps = (restored(were.get(key), are.get(key)) for key in sorted({*were, *are}))
+    return Planned(tuple(step for step in steps if step is not None))
 
 
 def relocating(

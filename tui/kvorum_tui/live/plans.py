@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
-from kvorum.client import Client, CompactedError, Event, KeyValue, PermissionDeniedError
+from kvorum.client import Client, KeyValue
+from kvorum.client.deeds import deeds_of, recent_deeds
 from kvorum.client.plan import Outcome, Step, as_they_are, carry_out, living
 from kvorum.client.planning import Deed
 
 from kvorum_tui.live.errors import translated
 from kvorum_tui.session.plans import Found
-
-NEAR = 500  # Revisions that are looked through first for what was done lately,
-FAR = 32_000  # and how far back at most: each costs its values, twice.
-QUIET_S = 0.5  # A watch of a part of the keys that says nothing for so long has caught up.
 
 
 class LivePlans:
@@ -80,65 +76,11 @@ class LivePlans:
             return await carry_out(self._client(), all_steps(), told, wrote=wrote, stopped=stopped)
 
     async def deeds(self, revision: int, prefix: bytes = b"") -> tuple[Deed, ...]:
-        """A watch from there on brings them first."""
+        """Told by a watch."""
         with translated():
-            found = [
-                deed
-                for deed in await self._changes(revision, revision, prefix)
-                if deed.revision == revision
-            ]
-        return tuple(found)
+            return tuple(await deeds_of(self._client(), revision, prefix))
 
     async def recent(self, key: bytes, prefix: bool, limit: int) -> tuple[Deed, ...]:
-        """A little way back, then further until it is enough."""
+        """Told by a watch."""
         with translated():
-            newest = (await self._client().range(b"\0", limit=1, keys_only=True)).header.revision
-            span = NEAR
-            while True:
-                first = max(2, newest - span)
-                try:
-                    deeds = await self._changes(first, newest, key, prefix)
-                except CompactedError as error:
-                    first = error.compact_revision
-                    deeds = await self._changes(first, newest, key, prefix)
-                    span = FAR
-                if len(deeds) >= limit or first <= 2 or span >= FAR:
-                    return tuple(reversed(deeds))
-                span *= 8
-
-    async def _changes(self, first: int, last: int, key: bytes, prefix: bool = True) -> list[Deed]:
-        """What was done from one revision to another, both included, oldest first."""
-        if first > last:
-            return []
-        try:
-            found = await self._watched(first, last, b"", True, None)
-        except PermissionDeniedError:
-            found = await self._watched(first, last, key, prefix, QUIET_S)
-        return [d for d in found if (d.key.startswith(key) if prefix else d.key == key)]
-
-    async def _watched(
-        self, first: int, last: int, key: bytes, prefix: bool, quiet_s: float | None
-    ) -> list[Deed]:
-        """Every revision has a change, so a watch of all keys has caught up when it has seen the
-        last one; of a part of them silence has to do.
-        """
-        found: list[Deed] = []
-        async with self._client().watch(
-            key, prefix=prefix, start_revision=first, prev_kv=True
-        ) as watch:
-            while not found or found[-1].revision < last:
-                try:
-                    async with asyncio.timeout(quiet_s):
-                        batch = await watch.next_batch()
-                except TimeoutError:
-                    break
-                found += [_deed(event) for event in batch.events]
-        return [deed for deed in found if deed.revision <= last]
-
-
-def _deed(event: Event) -> Deed:
-    kv = event.kv
-    if event.type == "PUT":
-        lost = event.prev_kv is None and kv.version > 1
-        return Deed(kv.mod_revision, kv.key, event.prev_kv, kv, lost)
-    return Deed(kv.mod_revision, kv.key, event.prev_kv, None, event.prev_kv is None)
+            return tuple(await recent_deeds(self._client(), key, prefix, limit))

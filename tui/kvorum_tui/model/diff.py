@@ -67,6 +67,33 @@ def diff_lines(old: list[str], new: list[str]) -> list[DiffLine]:
     return out
 
 
+LINE_MAX = 2_000  # A longer line is cut: painting it would hold up the screen.
+
+
+def diff_texts(old: str, new: str) -> list[DiffLine]:
+    """What differs between two texts as they stand, however long; what both begin and end with is
+    left out first.
+    """
+    one, two = ([safe_text(line) for line in text.split("\n")] for text in (old, new))
+    if not old or not new:
+        one, two = (one if old else []), (two if new else [])
+    shorter = min(len(one), len(two))
+    head = next((n for n in range(shorter) if one[n] != two[n]), shorter)
+    tail = next((n for n in range(shorter - head) if one[-1 - n] != two[-1 - n]), shorter - head)
+    head, tail = max(0, head - CONTEXT_LINES), max(0, tail - CONTEXT_LINES)
+    out = diff_lines(one[head : len(one) - tail], two[head : len(two) - tail])
+    if not out:
+        return []
+    if head:
+        out.insert(0, DiffLine("@", f"{head} equal lines"))
+    if tail:
+        out.append(DiffLine("@", f"{tail} equal lines"))
+    return [
+        line if len(line.text) <= LINE_MAX else DiffLine(line.sign, line.text[:LINE_MAX] + "…")
+        for line in out
+    ]
+
+
 def summary(lines: list[DiffLine]) -> str:
     """How much differs, in words."""
     plus = sum(1 for line in lines if line.sign == "+")
