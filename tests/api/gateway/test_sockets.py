@@ -16,7 +16,7 @@ from grpclib.exceptions import GRPCError
 from kvorum_proto.etcdserverpb import LeaseKeepAliveResponse
 from unit.gateway.serving import KEEP_ALIVE, PUT, failing, run, serving
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Case(NamedTuple):

@@ -17,7 +17,7 @@ BODY = b'{"key":"aw=="}'
 RANGE = b"POST /v3/kv/range HTTP/1.1"
 CHUNKED = b"Transfer-Encoding: chunked"
 IN_CHUNKS = b"e\r\n" + BODY + b"\r\n0\r\n\r\n"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)

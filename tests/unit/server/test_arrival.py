@@ -22,7 +22,7 @@ from kvorum.storage.memory import MemoryDisk
 from kvorum.storage.snapshot_file import Snapshots
 from kvorum_proto.kvorum import v1
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 _HEAD = v1.SnapshotHead(
     cluster_id=7,
     sender=2,

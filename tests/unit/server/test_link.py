@@ -28,7 +28,7 @@ from kvorum.server.peers import Peers
 from kvorum_proto.kvorum import v1
 
 ACK = v1.PeerAck(cluster_id=1, member_id=2)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 Deed = Callable[[], Awaitable[Any]]
 

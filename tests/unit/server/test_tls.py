@@ -26,7 +26,7 @@ from kvorum.server.tls import TlsPort, address_refusal, common_name, names_host
 from kvorum.urls import parse_urls
 from support.authority import Authority, Identity
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 Test = Callable[[], Coroutine[Any, Any, None]]
 
 
