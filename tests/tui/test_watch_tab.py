@@ -156,7 +156,7 @@ def test_a_watch_storm_leaves_the_screen_alive() -> None:
         before = box.feed.pulse.told
         for number in range(20_000):
             fake.write(b"/a/%d" % (number % 7), b"%d" % number)
-        await shows(pilot, "20,000 events", "19992 → 19999")
+        await shows(pilot, "20,000 events", "→ 19999", "×")
         buffer = box.buffer
         assert buffer.coalesced > 10_000
         assert buffer.kept() + buffer.coalesced + buffer.dropped == buffer.total == 20_000

@@ -19,7 +19,7 @@ from typing import Any
 from kvorum_tui.model.records import KeyEvent
 from kvorum_tui.model.watch_buffer import Entry, Gap, Merged
 
-_NUMBERS = ("create_revision", "version", "lease", "at_ms", "member")
+_NUMBERS = ("create_revision", "version", "lease", "at_ms", "member", "prev_revision")
 
 
 def event_line(entry: Entry) -> str:

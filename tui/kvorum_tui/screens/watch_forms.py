@@ -123,7 +123,7 @@ def command_question(command: tuple[str, ...], what: str, filter_text: str) -> C
         [("for every event of ", "text"), (what, "bold")]
         + ([(" that passes ", "text"), (filter_text, "bold")] if filter_text else []),
         [("", "text")],
-        *[[(f"  {number}  ", "dim"), (word, "bold")] for number, word in enumerate(command)],
+        *[line for number, word in enumerate(command) for line in _word_lines(number, word)],
         [("", "text")],
         [
             (
@@ -134,6 +134,16 @@ def command_question(command: tuple[str, ...], what: str, filter_text: str) -> C
         [("is on its input; what it prints is in the errors (!)", "dim")],
     ]
     return Confirm("Run this command on this machine?", lines, "Run it")
+
+
+def _word_lines(number: int, word: str) -> Rich:
+    """A word of a command, all of it, however long it is."""
+    shown = printable(word.encode("utf-8", "surrogateescape")) or "(empty)"
+    pieces = [shown[start : start + 60] for start in range(0, len(shown), 60)]
+    return [
+        [(f"  {number if piece is pieces[0] else '':<2} ", "dim"), (piece, "bold")]
+        for piece in pieces
+    ]
 
 
 def event_lines(entry: Entry) -> Rich:
