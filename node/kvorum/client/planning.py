@@ -227,57 +227,38 @@ def taking_back(
     """
     steps: list[Step] = []
     left: list[Left] = []
-    seen: set[bytes] = set()
+    newest: dict[bytes, Deed] = {}
+    oldest: dict[bytes, Deed] = {}
     for deed in sorted(deeds, key=lambda each: -each.revision):
-        found = now.get(deed.key)
-        if deed.key in seen:
-            # An older deed to the same key: what it was before that one is what counts.
-            steps, left = _earlier(steps, left, deed, leases, without_lease)
-            continue
-        seen.add(deed.key)
+        newest.setdefault(deed.key, deed)
+        oldest[deed.key] = deed
+    for key, deed in newest.items():
+        found = now.get(key)
         if _mod(found) != _mod(deed.after):
             at = f"at revision {found.mod_revision:,}" if found is not None else "by deleting it"
-            left.append(Left(deed.key, f"changed since, {at}"))
+            left.append(Left(key, f"changed since, {at}"))
             continue
-        step, why = _back(deed, found, leases, without_lease)
-        if step is None:
-            left.append(Left(deed.key, why))
-        else:
-            steps.append(step)
+        why = _lost(oldest[key], leases, without_lease)
+        if why:
+            left.append(Left(key, why))
+            continue
+        before = oldest[key].before
+        if before is not None:
+            lease = before.lease if before.lease in leases else 0
+            steps.append(Step(key, found, before.value, lease, deed.revision))
+        elif found is not None:
+            steps.append(Step(key, found, None, 0, deed.revision))
     return Planned(tuple(steps), (), tuple(left))
 
 
-def _back(
-    deed: Deed, now: KeyValue | None, leases: Collection[int], without_lease: bool
-) -> tuple[Step | None, str]:
-    before = deed.before
+def _lost(deed: Deed, leases: Collection[int], without_lease: bool) -> str:
+    """Why what was before a deed cannot come back; empty when it can."""
     if deed.lost:
-        return None, f"what it was before revision {deed.revision:,} is compacted away"
-    if before is None:
-        return Step(deed.key, now, None, 0, deed.revision), ""
-    if not before.lease or before.lease in leases:
-        return Step(deed.key, now, before.value, before.lease, deed.revision), ""
-    if without_lease:
-        return Step(deed.key, now, before.value, 0, deed.revision), ""
-    return None, f"its lease {before.lease:x} is gone"
-
-
-def _earlier(
-    steps: list[Step],
-    left: list[Left],
-    deed: Deed,
-    leases: Collection[int],
-    without_lease: bool,
-) -> tuple[list[Step], list[Left]]:
-    for at, step in enumerate(steps):
-        if step.key == deed.key:
-            back, why = _back(deed, step.before, leases, without_lease)
-            if back is None:
-                return steps[:at] + steps[at + 1 :], [*left, Left(deed.key, why)]
-            if back.value is None and step.before is None:
-                return steps[:at] + steps[at + 1 :], left
-            return [*steps[:at], back._replace(group=step.group), *steps[at + 1 :]], left
-    return steps, left
+        return f"what it was before revision {deed.revision:,} is compacted away"
+    before = deed.before
+    if before is not None and before.lease and before.lease not in leases and not without_lease:
+        return f"its lease {before.lease:x} is gone"
+    return ""
 
 
 def _mod(kv: KeyValue | None) -> int:
