@@ -292,6 +292,12 @@ class FakeSession:
             return Saved(False, self.revision, current)
         return Saved(True, self.write(key, value, lease).mod_revision)
 
+    async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
+        self._may("put_at", endpoint, key)
+        if any(not fault.peer and fault.direction for fault in self.node(endpoint).faults):
+            raise SessionError("no quorum", endpoint, "KV/Put", "UNAVAILABLE")
+        self.write(key, value)
+
     async def delete(self, key: bytes, expected: int) -> Saved:
         self._may("delete", key, expected)
         current = self.store.get(key)

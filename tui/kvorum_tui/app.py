@@ -22,6 +22,7 @@ from kvorum_tui.screens.command_line import CommandLine
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.jump import Jump, targets
 from kvorum_tui.screens.key_edit import EditScreen
+from kvorum_tui.screens.tour import why_no_tour
 from kvorum_tui.theme import DARK, LIGHT
 from kvorum_tui.twin import BadLine
 from kvorum_tui.widgets.dialogs import Confirm, Reader, Rich
@@ -43,8 +44,9 @@ class KvorumApp(ClustersApp):
     Pane Vertical { background: $surface; }
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, tour: bool = False, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._tour_wanted = tour
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.settings = settings.load()
@@ -83,6 +85,9 @@ class KvorumApp(ClustersApp):
         """The clock moved on."""
         for workspace in self.workspaces:
             workspace.tick()
+        if self._tour_wanted and not why_no_tour(self.front):
+            self._tour_wanted = False
+            self.do("tour")
 
     # --- actions ----------------------------------------------------------------------------------
 
@@ -161,6 +166,22 @@ class KvorumApp(ClustersApp):
             return
         self.push_screen(screen)
 
+    async def do_tour(self) -> None:
+        """Begin the tour on the cluster in front."""
+        await self.front.begin_tour()
+
+    async def do_tour_on(self) -> None:
+        """The tour's step, or the next one."""
+        await self.front.the_tour().forward()
+
+    async def do_tour_back(self) -> None:
+        """The tour's step before."""
+        self.front.the_tour().back()
+
+    async def do_tour_end(self) -> None:
+        """No more tour."""
+        await self.front.the_tour().leave()
+
     async def do_jump(self) -> None:
         """A letter over every part."""
         chosen = await self.push_screen_wait(Jump(targets(self.screen, self.screen.focus_chain)))
@@ -210,11 +231,13 @@ def run(
     title: str = "",
     first_tab: str = "keys",
     colour: str = "",
+    tour: bool = False,
     **options: Any,
 ) -> None:
     """Open the terminal on a cluster and return when the user leaves it.
 
-    ``control`` lets drills pause, kill and restart nodes. ``options`` are those of
+    ``control`` lets drills pause, kill and restart nodes; ``tour`` begins the guided tour.
+    ``options`` are those of
     :class:`kvorum_tui.live.LiveSession`: ``read_only``, ``user``, ``password``, ``tls``.
     Raises :class:`kvorum.errors.ConfigError` when an endpoint is wrong.
     """
@@ -222,4 +245,4 @@ def run(
 
     name = title or short_title(endpoints)
     session = LiveSession(endpoints, **options)
-    KvorumApp(session, name, control, first_tab=first_tab, colour=colour).run()
+    KvorumApp(session, name, control, first_tab=first_tab, colour=colour, tour=tour).run()

@@ -17,6 +17,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "demo",
         "Three nodes with sample data and faults enabled, and the terminal on them.",
     ),
+    "tour": (
+        "kvorum.cli.up",
+        "tour",
+        "A guided tour of Raft and the store, on a cluster of its own.",
+    ),
     "up": ("kvorum.cli.up", "up", "Run a cluster file's nodes as processes until Ctrl-C."),
     "tui": ("kvorum.cli.terminal", "tui", "The terminal, on any etcd-compatible cluster."),
     "context": (

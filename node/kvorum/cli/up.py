@@ -129,9 +129,23 @@ def demo(cluster: str | None, nodes: str, run_dir: Path | None) -> None:
 
     CLUSTER is a sample's name or a cluster file (default: the sample of so many --nodes).
     """
+    _demo(cluster or DEMO_SAMPLES[int(nodes)], run_dir, tour=False)
+
+
+@click.command()
+def tour() -> None:
+    """A guided tour of a cluster of three nodes that is made for it.
+
+    Majority, log and commit, election, partition, the old leader's return, revisions, watching from
+    the past, compaction, leases: each step is explained, done, and seen on the screen.
+    """
+    _demo(DEMO_SAMPLES[3], None, tour=True)
+
+
+def _demo(sample: str, run_dir: Path | None, *, tour: bool) -> None:
     stopper = Stopper()
     with _told(), _directory(run_dir) as path, stopper.installed():
-        spec = read_cluster_file(find_cluster_file(cluster or DEMO_SAMPLES[int(nodes)]))
+        spec = read_cluster_file(find_cluster_file(sample))
         spec = replace(spec, faults=spec.program == "kvorum", name="demo")
         notes = _Notes(_say)
         supervisor = Supervisor(spec, RunDir(path), notes, stopper.stopping, stopper.hurry)
@@ -140,7 +154,7 @@ def demo(cluster: str | None, nodes: str, run_dir: Path | None) -> None:
             _bring_up(supervisor, fresh=False)
             notes.to_file(path / "supervisor.log")
             with _watched(supervisor, stopper):
-                _open_terminal(supervisor)
+                _open_terminal(supervisor, tour)
         except Interrupted:
             _say("stopping before everything was up")
         finally:
@@ -234,7 +248,7 @@ def _watched(supervisor: Supervisor, stopper: Stopper) -> Iterator[None]:
         thread.join()
 
 
-def _open_terminal(supervisor: Supervisor) -> None:
+def _open_terminal(supervisor: Supervisor, tour: bool) -> None:
     from kvorum_tui.app import run
 
     from kvorum.cluster.control import SupervisorControl
@@ -245,7 +259,7 @@ def _open_terminal(supervisor: Supervisor) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     control = SupervisorControl(supervisor)
-    run(supervisor.endpoints(), control=control, title="demo", tls=supervisor.tls)
+    run(supervisor.endpoints(), control=control, title="demo", tls=supervisor.tls, tour=tour)
 
 
 def _show(supervisor: Supervisor, write_out: str) -> None:

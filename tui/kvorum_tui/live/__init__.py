@@ -265,6 +265,11 @@ class LiveSession:
         """Put, if the mod revision is as expected."""
         return await self._swap(key, Put(key, value, lease), expected)
 
+    async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
+        """One put at one member."""
+        with _translated():
+            await self.client.member(endpoint).put(key, value, timeout_s=CALL_S)
+
     async def delete(self, key: bytes, expected: int) -> Saved:
         """Delete, if the mod revision is as expected."""
         return await self._swap(key, Delete(key), expected)

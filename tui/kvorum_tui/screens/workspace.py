@@ -27,7 +27,9 @@ from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.leases import LeasesPane
 from kvorum_tui.screens.log import LogPane
 from kvorum_tui.screens.pane import Pane
+from kvorum_tui.screens.sql import SqlPane
 from kvorum_tui.screens.time import TimePane
+from kvorum_tui.screens.tour import TourPanel, why_no_tour
 from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import Session, SessionError
 from kvorum_tui.widgets.action_bar import ActionBar
@@ -51,6 +53,7 @@ PANES: tuple[type[Pane], ...] = (
     ClusterPane,
     DrillsPane,
     TimePane,
+    SqlPane,
     LeasesPane,
     LogPane,
 )
@@ -151,6 +154,8 @@ class Workspace(Container):
     def tick(self) -> None:
         """The clock moved on."""
         self.cluster.judge(self.clock())
+        for tour in self.query(TourPanel):
+            tour.tick()
         self.cluster_changed()
         self.refresh_actions()
 
@@ -193,8 +198,29 @@ class Workspace(Container):
         newest = self.cluster.newest(self.clock())
         bounds = self.time.bounds
         if newest is not None and newest.revision > bounds.newest:
-            self.time.bounds = replace(bounds, newest=newest.revision)
+            self.time.bounds = bounds = replace(bounds, newest=newest.revision)
+        if bounds.newest_at_ms or bounds.oldest > 1 or bounds.compacted:
+            self.header.oldest, self.header.oldest_at_ms = bounds.oldest, bounds.oldest_at_ms
         self.banner.show(0)
+
+    # --- the tour ---------------------------------------------------------------------------------
+
+    async def begin_tour(self) -> None:
+        """Show the tour's panel at its first step. Raises :class:`SessionError` where no tour can
+        be given.
+        """
+        reason = why_no_tour(self)
+        if reason:
+            raise SessionError(reason)
+        if not self.query(TourPanel):
+            await self.mount(TourPanel(self), before=self.bar)
+
+    def the_tour(self) -> TourPanel:
+        """The tour that is on. Raises :class:`SessionError` when none is."""
+        found = self.query(TourPanel)
+        if not found:
+            raise SessionError("no tour is on; kvorum tour, or : and tour, begins one")
+        return found.first()
 
     # --- actions ----------------------------------------------------------------------------------
 

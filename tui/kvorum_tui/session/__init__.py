@@ -146,6 +146,9 @@ class Session(Protocol):
         writes always.
         """
 
+    async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
+        """Write through one given member, which may be cut off from the others."""
+
     async def delete(self, key: bytes, expected: int) -> Saved:
         """Delete if the key's mod revision is still ``expected``; -1 deletes always."""
 
