@@ -94,6 +94,10 @@ class FakePast:
         clocks = self.at_ms(oldest), self.at_ms(newest)
         return Bounds(oldest, newest, *clocks, self.session.compacted, self.gaps)
 
+    async def oldest(self) -> int:
+        self._may()
+        return max(1, self.session.compacted)
+
     async def history(
         self, key: bytes, from_revision: int = 0, to_revision: int = 0, limit: int = 2_000
     ) -> KeyLife:
@@ -128,12 +132,14 @@ class FakePast:
         self._may()
         gone: dict[bytes, Gone] = {}
         last: dict[bytes, int] = {}
-        for e in self._events(prefix):
+        for e in map(self._event, self.session.events):
+            if not e.key.startswith(prefix):
+                continue
             if e.kind == "put":
                 gone.pop(e.key, None)
                 last[e.key] = e.revision
-            else:
-                old = last.get(e.key, 0)
+            elif e.revision >= self.session.compacted:
+                old = last.get(e.key, 0) if e.revision > self.session.compacted else 0
                 gone[e.key] = Gone(e.key, e.revision, old, e.at_ms, e.member, e.user)
         found = tuple(g for _, g in sorted(gone.items()) if g.revision >= since)
         if found:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ALL = b"\0"
 PAGE = 2_000  # Rows of one answer to a question of ours.
+PROBE_S = 3.0
 AWAY = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 MIRROR_PROBLEMS = "the mirror of the past"
 
@@ -132,6 +133,32 @@ class LivePast:
             at_ms = await self._node_clock(oldest)
             newest_at = await self._node_clock(newest)
         return Bounds(oldest, newest, at_ms, newest_at, compacted)
+
+    async def oldest(self) -> int:
+        """What is compacted; where a mirror is open, what that has forgotten."""
+        nodes = await self.told_by_nodes()
+        with translated():
+            if nodes:
+                async for told in self._of_any(_statistics_once):
+                    return max(1, told.compact_revision)
+            if self._keeper is not None and self._keeper.status.rows:
+                return max(1, self._keeper.oldest)
+            try:
+                await self._client.get(ALL, revision=1)
+                return 1
+            except CompactedError:
+                pass  # By how much, only a watch is told.
+            try:
+                async with (
+                    asyncio.timeout(PROBE_S),
+                    self._client.watch(ALL, start_revision=1) as watch,
+                ):
+                    await watch.next_batch()
+            except CompactedError as error:
+                return error.compact_revision
+            except TimeoutError:
+                pass
+            return 0
 
     async def _node_clock(self, revision: int) -> int:
         """When a revision was written; of one whose rows are forgotten, the next one's."""

@@ -80,6 +80,11 @@ class MirrorKeeper:
             self._words(),
         )
 
+    @property
+    def oldest(self) -> int:
+        """What the mirror has forgotten; 0: nothing, or there is none."""
+        return self._mirror.loaded.oldest if self._mirror is not None else 0
+
     def _words(self) -> str:
         return str(self._error) if self._error is not None else ""
 

@@ -56,15 +56,16 @@ class HeatMap:
         return sum(self.weight(cell) for cell in self.grid[self.rows[row]].values())
 
     def weights(self, row: int, width: int) -> list[int]:
-        """A row's numbers, on ``width`` cells."""
+        """A row's numbers, on ``width`` cells; those of a stretch that is wider than a cell stand in
+        all its cells.
+        """
         out = [0] * width
         for column, cell in self.grid[self.rows[row]].items():
             left = column * width // self.columns
             right = max(left, (column + 1) * width // self.columns - 1)
             weight = self.weight(cell)
-            share, over = divmod(weight, right - left + 1)
             for place in range(left, right + 1):
-                out[place] += share + (place - left < over)
+                out[place] += weight
         return out
 
     def hottest(self, width: int) -> int:

@@ -122,18 +122,16 @@ class TimeLine:
     # --- what is painted --------------------------------------------------------------------------
 
     def weights(self, width: int) -> list[int]:
-        """Writes in each cell."""
+        """Writes in each cell; those of a stretch that is wider than a cell, in all its cells."""
         out = [0] * width
         for bucket in self.buckets:
             writes = bucket.puts + bucket.deletes
             if not writes:
                 continue
-            left, right = self.column(bucket.first, width), self.column(bucket.last, width)
-            cells = [cell for cell in range(left, right + 1) if 0 <= cell < width]
-            for number, cell in enumerate(cells):
-                # Whole writes, spread as evenly as they go.
-                share = writes * (number + 1) // len(cells) - writes * number // len(cells)
-                out[cell] += share
+            left = self.column(bucket.first, width)
+            right = max(left, self.column(bucket.last + 1, width) - 1)
+            for cell in range(max(0, left), min(width, right + 1)):
+                out[cell] += writes
         return out
 
     def levels(self, width: int) -> list[int]:

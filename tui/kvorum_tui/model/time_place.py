@@ -7,9 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-HINT = (
-    "a revision (1200), steps (-50), a clock (14:02, 11-23 14:02), a distance (-10m), oldest, now"
-)
+HINT = "a revision, -50, a clock as 14:02 or 11-23 14:02, -10m, oldest, now"
 _SPANS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 _CLOCK = re.compile(r"(?:(?:(\d{4})-)?(\d{1,2})-(\d{1,2})[ T])?(\d{1,2}):(\d{2})(?::(\d{2}))?")
 

@@ -25,7 +25,7 @@ from kvorum_tui.model.time_heat import HeatMap
 from kvorum_tui.screens.time_compare import CompareTree, CompareView
 from kvorum_tui.screens.time_deeds import TimeDeeds
 from kvorum_tui.screens.time_heat import HeatList
-from kvorum_tui.screens.time_scrub import STOPPED, TimeScrub
+from kvorum_tui.screens.time_scrub import OLDEST_S, STOPPED
 from kvorum_tui.screens.time_views import ChangeList, GoneList, change_detail, difference
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import Gone
@@ -50,7 +50,7 @@ LOW = 28  # Lines; below, the bars are one line high.
 HEAT_COLUMNS = 120
 
 
-class TimePane(TimeDeeds, TimeScrub):
+class TimePane(TimeDeeds):
     """Line, place, views."""
 
     tab = "time"
@@ -93,6 +93,7 @@ class TimePane(TimeDeeds, TimeScrub):
         self._gone_box = Vertical(self.gone, classes="box")
         self._heat_box = Vertical(self.heat, classes="box", id="time-view-heat")
         self._shown_at = -1
+        self._heat_base = b""
 
     def compose(self) -> ComposeResult:
         """The line, and the views below it."""
@@ -112,7 +113,12 @@ class TimePane(TimeDeeds, TimeScrub):
         self.changes.name_of = self.gone.name_of = self.kv.cluster.name_of
         self._gone_box.border_title = "Deleted keys"
         self._heat_box.border_title = "Heat map"
+        self.set_interval(OLDEST_S, self._ask_oldest)
+        self._ask_oldest()
         self.changes.note = [("asking how far the past goes…", "dim")]
+
+    def _ask_oldest(self) -> None:
+        self.aside(self.ask_oldest, group="oldest", exclusive=True)
 
     def on_resize(self) -> None:
         """One column where it is narrow."""
@@ -185,7 +191,7 @@ class TimePane(TimeDeeds, TimeScrub):
             self.error = STOPPED
             self._told()
             return True
-        if self.view == HEAT and self.heat.model.base:
+        if self.view == HEAT and self._heat_base:
             self.look_into(b"")
             return True
         if self.view != CHANGES:
@@ -386,7 +392,7 @@ class TimePane(TimeDeeds, TimeScrub):
     async def _read_gone(self, gone: Gone) -> None:
         self._gone_detail_box.border_title = Content(printable(gone.key))
         if not gone.last:
-            text = "its last value is compacted away: it cannot come back"
+            text = "compacted away: it cannot come back"
             self.gone_detail.show([[(text, "warn")]])
             return
         record = await self.kv.session.past.get(gone.key, gone.revision - 1)
@@ -416,7 +422,7 @@ class TimePane(TimeDeeds, TimeScrub):
 
     async def _load_heat(self) -> None:
         shown, line = self.heat, self.line
-        base = shown.model.base or self.prefix
+        base = self._heat_base or self.prefix
         shown.note = [("counting writes… esc stops", "dim")]
         shown.here = line.here
         shown.changed()
@@ -454,7 +460,7 @@ class TimePane(TimeDeeds, TimeScrub):
 
     def look_into(self, prefix: bytes) -> None:
         """The heat map of what is under a prefix."""
-        self.heat.model.base = prefix
+        self._heat_base = prefix
         self.heat.cursor = 0
         self.do_time_heat()
 

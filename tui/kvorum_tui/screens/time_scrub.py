@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
 SETTLE_S = 0.15  # After the last step of scrubbing, all tabs follow.
+OLDEST_S = 20.0  # Compactions are looked for this often.
 LOOK_AGAIN_S = 3.0  # The line grows this often while the tab is in front.
 BUCKETS = 240
 STOPPED = "stopped"
@@ -64,6 +65,16 @@ class TimeScrub(Pane):
 
     def zoomed(self) -> None:
         """The line shows another stretch."""
+
+    async def ask_oldest(self) -> None:
+        """For the header, whatever tab is in front: how far one can look back."""
+        try:
+            oldest = await self.kv.session.past.oldest()
+        except SessionError:
+            return  # Members that do not answer are told of everywhere else.
+        header = self.kv.header
+        if oldest != header.oldest:
+            header.oldest, header.oldest_at_ms = oldest, 0
 
     # --- how far the past goes --------------------------------------------------------------------
 
@@ -268,9 +279,9 @@ class TimeScrub(Pane):
             return place if isinstance(place, str) else ""
 
         bounds = line.bounds
-        label = f"Where to? {bounds.oldest:,} to {bounds.newest:,}: {HINT}"
+        label = f"Where to? Revision {bounds.oldest:,} to {bounds.newest:,}, or a time"
         filled = await self.kv.push_screen_wait(
-            Form("Go to", [Field("place", label, hint="-10m", check=wrong)], "Go")
+            Form("Go to", [Field("place", label, hint=HINT, check=wrong)], "Go")
         )
         if filled is None:
             return

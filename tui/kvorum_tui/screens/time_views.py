@@ -58,11 +58,12 @@ class ChangeList(LineList):
     def stand(self, revision: int) -> None:
         """The cursor on the last change at or before a revision, in the middle of the list."""
         self.here = revision
+        self.changed()
         row = self.changes.row_of(revision)
         self.cursor = row
-        page = self.page_rows
-        self.scroll_to(y=max(0, row - page // 2), animate=False, immediate=True, force=True)
-        self.changed()
+        top = max(0, row - self.page_rows // 2)
+        self.scroll_to(y=top, animate=False, immediate=True, force=True)
+        self.refresh()
 
     def row_count(self) -> int:
         """Changes."""

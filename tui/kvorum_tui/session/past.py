@@ -125,6 +125,9 @@ class Past(Protocol):
     async def bounds(self) -> Bounds:
         """How far back one can look."""
 
+    async def oldest(self) -> int:
+        """The oldest revision at which the store can be looked at; cheap, fills no mirror."""
+
     async def history(
         self, key: bytes, from_revision: int = 0, to_revision: int = 0, limit: int = 2_000
     ) -> KeyLife:

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from kvorum_tui.model import words
 from kvorum_tui.model.cluster_model import ClusterModel
+from kvorum_tui.model.time_place import clock_text
 from kvorum_tui.widgets.paint import Line, Painted
+
+WIDE = 130  # From here on there is room for a clock.
 
 
 class HeaderBar(Painted):
@@ -21,6 +24,9 @@ class HeaderBar(Painted):
         self.read_only = read_only
         self.colour = colour
         self.now = 0.0
+        self.oldest = 0
+        """The oldest revision that can be looked at, as far as it was asked for; 0: not yet."""
+        self.oldest_at_ms = 0
 
     def refresh_at(self, now: float) -> None:
         """Show the picture of this moment."""
@@ -54,8 +60,12 @@ class HeaderBar(Painted):
         fresh = state.fresh(self.now)
         ink = "text" if fresh else "stale"
         line.add("  rev ", "dim").add(words.count(newest.revision), ink)
-        if newest.compact_revision:
-            line.add(f" (from {words.count(newest.compact_revision + 1)})", "dim")
+        oldest = self.oldest
+        if newest.compact_revision is not None:
+            oldest = max(1, newest.compact_revision)
+        if oldest:
+            clock = f" of {clock_text(self.oldest_at_ms)}" if width >= WIDE else ""
+            line.add(f" (oldest {words.count(oldest)}{clock if self.oldest_at_ms else ''})", "dim")
         line.add("  db ", "dim").add(words.size(newest.db_bytes), ink)
         if newest.keys is not None:
             line.add("  keys ", "dim").add(words.count(newest.keys), ink)
