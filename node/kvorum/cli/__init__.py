@@ -50,6 +50,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "status",
         "Every member's role, term, index, size and alarms.",
     ),
+    "doctor": (
+        "kvorum.cli.doctor",
+        "doctor",
+        "What goes wrong quietly, and what this kind of server cannot do.",
+    ),
     "load": (
         "kvorum.cli.transfer",
         "load",
@@ -114,8 +119,23 @@ class Verbs(click.Group):
             formatter.write_dl([(verb, VERBS[verb][2]) for verb in VERBS])
 
 
+def _spec(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from kvorum.cli.spec import print_spec
+
+        print_spec(context, parameter, wanted)
+
+
 @click.group(cls=Verbs, invoke_without_command=True, epilog=EXIT_CODES)
 @click.version_option(package_name="kvorum")
+@click.option(
+    "--spec",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_spec,
+    help="Every verb with its options and variables, as JSON, and leave.",
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """An etcd-compatible cluster that you can see inside of.

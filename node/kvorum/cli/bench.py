@@ -22,6 +22,7 @@ from pathlib import Path
 import click
 
 from kvorum.cli.bench_load import Load
+from kvorum.cli.output import form_option
 from kvorum.cluster.file import ClusterSpec, NodeSpec
 from kvorum.cluster.rundir import ClusterError, RunDir
 from kvorum.cluster.supervisor import Supervisor
@@ -153,10 +154,24 @@ def _twin(rows: Sequence[Row], row: Row) -> Row | None:
 
 @click.command()
 @click.option("--against", type=click.Choice(["etcd"]), help="Measure beside this program.")
-@click.option("--nodes", type=click.IntRange(1, 5), default=3, show_default=True)
-@click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.2, 60), default=2.0, show_default=True)
-@click.option("-w", "--write-out", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--nodes", type=click.IntRange(1, 5), default=3, show_default=True, help="Nodes a cluster."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 50),
+    default=3,
+    show_default=True,
+    help="How often each load is put on each cluster, in turn.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.2, 60),
+    default=2.0,
+    show_default=True,
+    help="How long a load lasts.",
+)
+@form_option("table", "json")
 def bench(against: str | None, nodes: int, rounds: int, seconds: float, write_out: str) -> None:
     """Start clusters of this machine's own, put the same loads on each in turn, and print the
     figures.

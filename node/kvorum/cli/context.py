@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvorum.cli.output import Group, InvalidInput, say
+from kvorum.cli.output import Group, InvalidInput, form_option, say
 from kvorum.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _get(contexts: Contexts, name: str) -> Context:
 
 
 @context.command("list")
-@click.option("-w", "--write-out", type=click.Choice(["simple", "json"]), default="simple")
+@form_option("simple", "json")
 def list_(write_out: str) -> None:
     """Every context; a star marks the current one."""
     from kvorum.client.contexts import as_row

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from kvorum.cli.output import form_option
 from kvorum.drill.compare import compare as table
 from kvorum.drill.compare import table_lines
 from kvorum.drill.places import runs_dir
@@ -22,14 +23,7 @@ _DIRECTORY = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the runs are (default: in the user's data directory).",
 )
-FORM = click.option(
-    "-w",
-    "--write-out",
-    type=click.Choice(["simple", "json"]),
-    default="simple",
-    show_default=True,
-    help="How results are written.",
-)
+FORM = form_option("simple", "json")
 
 
 class BadRun(click.ClickException):
@@ -41,7 +35,13 @@ class BadRun(click.ClickException):
 @click.command()
 @click.argument("name", required=False)
 @_DIRECTORY
-@click.option("--limit", type=click.IntRange(1), default=_SHOWN, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=_SHOWN,
+    show_default=True,
+    help="At most this many runs.",
+)
 @FORM
 def runs(name: str | None, directory: Path | None, limit: int, write_out: str) -> None:
     """Earlier runs, the newest first; with NAME those of that drill."""

@@ -27,8 +27,16 @@ _SORT_BY = {
 @click.option("--from-key", is_flag=True, help="Every key from KEY on.")
 @click.option("--rev", type=int, default=0, help="As it was at this revision.")
 @click.option("--limit", type=click.IntRange(0), default=0, help="At most this many keys.")
-@click.option("--order", type=click.Choice(["ascend", "descend"], case_sensitive=False))
-@click.option("--sort-by", type=click.Choice(list(_SORT_BY), case_sensitive=False))
+@click.option(
+    "--order",
+    type=click.Choice(["ascend", "descend"], case_sensitive=False),
+    help="Which end comes first.",
+)
+@click.option(
+    "--sort-by",
+    type=click.Choice(list(_SORT_BY), case_sensitive=False),
+    help="What the order is of.",
+)
 @click.option("--keys-only", is_flag=True, help="Leave the values out.")
 @click.option("--count-only", is_flag=True, help="Only count the keys.")
 @click.option("--print-value-only", is_flag=True, help="Only values, in the simple form.")

@@ -57,7 +57,13 @@ _id_argument = click.argument("id", type=MemberId(), metavar="MEMBER-ID")
 
 
 @member.command("list")
-@click.option("--consistency", type=click.Choice(["l", "s"]), default="l", show_default=True)
+@click.option(
+    "--consistency",
+    type=click.Choice(["l", "s"]),
+    default="l",
+    show_default=True,
+    help="l: what the cluster agrees on; s: what the member that is asked has.",
+)
 @connected()
 async def list_(line: Line, consistency: str) -> None:
     """The member table; ``--consistency s`` takes one member's word for it and needs no quorum."""

@@ -118,6 +118,18 @@ class Group(click.Group):
             raise WrongUsage(error.format_message(), error.ctx) from error
 
 
+def form_option(*forms: str) -> Callable[[Any], Any]:
+    """The option ``-w`` with these forms, the first by itself."""
+    return click.option(
+        "-w",
+        "--write-out",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help="How results are written.",
+    )
+
+
 def say(text: str) -> None:
     """Say something about the data, on standard error."""
     click.echo(text, err=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from kvorum.cli.output import form_option
 from kvorum.sim.fleet import Outcome, Tally, processors, run_many
 from kvorum.sim.plan import Plan, draw_plan
 from kvorum.sim.run import Report, Simulation, judged
@@ -46,7 +47,7 @@ _PROGRESS_S = 2.0
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the plan (the shrunk one, with --shrink) here, for --plan.",
 )
-@click.option("-w", "--write-out", type=click.Choice(["simple", "json"]), default="simple")
+@form_option("simple", "json")
 def sim(
     seed: int | None,
     seeds: int | None,

@@ -20,6 +20,7 @@ from types import FrameType
 
 import click
 
+from kvorum.cli.output import form_option
 from kvorum.cluster.file import read_cluster_file
 from kvorum.cluster.places import default_run_dir, find_cluster_file
 from kvorum.cluster.rundir import ClusterError, RunDir
@@ -74,7 +75,7 @@ def _say(text: str) -> None:
     "--stop", is_flag=True, help="End the nodes that are still running, and nothing else."
 )
 @click.option("--keys/--no-keys", default=True, help="Load the sample keys on the first start.")
-@click.option("-w", "--write-out", type=click.Choice(["simple", "json"]), default="simple")
+@form_option("simple", "json")
 def up(
     cluster: str,
     run_dir: Path | None,

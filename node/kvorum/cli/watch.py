@@ -18,7 +18,13 @@ from kvorum.cli.output import InvalidInput, say
 @click.option("--rev", type=click.IntRange(0), default=0, help="From this revision on.")
 @click.option("--prev-kv", is_flag=True, help="Show what the key was before.")
 @click.option("--progress-notify", is_flag=True, help="Say how far the server is.")
-@click.option("--filter", "filters", type=click.Choice(["noput", "nodelete"]), multiple=True)
+@click.option(
+    "--filter",
+    "filters",
+    type=click.Choice(["noput", "nodelete"]),
+    multiple=True,
+    help="Leave out writes, or deletions.",
+)
 @click.option("--limit", type=click.IntRange(1), help="End after this many events.")
 @connected(endless=True)
 async def watch(line: Line, key: str, range_end: str | None, **flags: Any) -> None:
