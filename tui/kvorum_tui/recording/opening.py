@@ -200,7 +200,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def read_head(connection: duckdb.DuckDBPyConnection, path: Path) -> FileHead:
-    """What the file says, with every row looked at. Raises duckdb.Error, HistoryError, FileFault."""
+    """What the file says, once every row was read. Raises duckdb.Error, HistoryError, FileFault."""
     _, owner = read_identity(connection)
     progress = read_progress(connection)
     connection.execute(
@@ -253,8 +253,8 @@ def main(arguments: list[str]) -> int:
     try:
         with connect(path) as connection:
             head = read_head(connection, path)
-    except FileFault as fault:
-        print(f"{fault.fault}: {str(fault).partition(': ')[2].partition(': ')[2]}", file=sys.stderr)
+    except FileFault as known:
+        print(str(known).partition(": ")[2], file=sys.stderr)
         return 1
     except Exception as error:
         # Whatever DuckDB makes of the file: the parent wants one line, not a trace.

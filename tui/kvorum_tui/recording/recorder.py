@@ -129,7 +129,7 @@ class Recorder:
         writer = self._writer
         if writer is None:
             return
-        writer.sample("marks", self._now(), self._next - 1 if self._next else 0, "stopped", "")
+        writer.sample("marks", self._now(), max(0, self._next - 1), 0, "stopped", "")
         await asyncio.shield(asyncio.to_thread(writer.close))
         if writer.error is not None:
             self._set(stage="failed", error=why(writer.error))
@@ -148,7 +148,7 @@ class Recorder:
             loop.call_soon_threadsafe(self._has_room)
 
         self._writer = await asyncio.to_thread(RecordingWriter, self.path, identity, kind, room)
-        self._writer.sample("marks", self._now(), 0, "started", "")
+        self._writer.sample("marks", self._now(), 0, 0, "started", "")
         if members:
             self._writer.sample("seen", self._now(), "members", members)
 
@@ -189,7 +189,8 @@ class Recorder:
         if isinstance(error, RecordingFailed):
             raise error
         if self._writer is not None:
-            self._writer.sample("marks", self._now(), max(0, self._next - 1), "trouble", str(error))
+            at = max(0, self._next - 1)
+            self._writer.sample("marks", self._now(), at, 0, "trouble", str(error))
         self._set(error=str(error))
 
     # --- keys and changes -------------------------------------------------------------------------
@@ -217,7 +218,7 @@ class Recorder:
         assert self._writer is not None, "it was opened"
         if self._next > 1:
             text = f"revisions {self._next:,} to {compacted - 1:,} were compacted away"
-            self._writer.sample("marks", self._now(), compacted, "gap", text)
+            self._writer.sample("marks", self._now(), self._next, compacted - 1, "gap", text)
             self._set(gaps=self._state.gaps + 1)
         self._next = await self._keys(compacted) + 1
 
@@ -238,7 +239,8 @@ class Recorder:
                 await self._append(rows[start : start + SLICE], 0, 0)
         if before:
             await self._gone(held, at)
-        self._writer.compacted(at)
+        else:
+            self._writer.compacted(at)
         await self._append([], at, self._now())
         return at
 

@@ -48,6 +48,7 @@ CREATE TABLE seen (
 CREATE TABLE marks (
     "at"     TIMESTAMP NOT NULL,
     revision BIGINT    NOT NULL,
+    until    BIGINT    NOT NULL,  -- of a gap: its last revision; else 0
     what     VARCHAR   NOT NULL,
     text     VARCHAR   NOT NULL
 );

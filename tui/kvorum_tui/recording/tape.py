@@ -37,6 +37,8 @@ class Tape:
         self.head = opened.head
         self.clock = clock
         self._connection = connect(opened.path)
+        name = self._connection.execute("SELECT current_database()").fetchall()[0][0]
+        self._catalog = '"' + name.replace('"', '""') + '"'
         self._temporary = Path(tempfile.mkdtemp(prefix="kvorum-sql-"))
         self._runner = QueryRunner(_Linked(opened.path), self._temporary / "sql")
         self._changed = asyncio.Event()
@@ -108,7 +110,8 @@ class Tape:
         """A connection on which ``history`` ends with a revision; close it."""
         cursor = self._connection.cursor()
         cursor.execute(
-            f"CREATE TEMP VIEW history AS SELECT * FROM main.history WHERE revision <= {revision:d}"
+            f"CREATE TEMP VIEW history AS SELECT * FROM {self._catalog}.main.history "
+            f"WHERE revision <= {revision:d}"
         )
         return cursor
 

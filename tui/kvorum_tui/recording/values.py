@@ -81,7 +81,7 @@ def _key(kind: Any, name: str) -> Any:
     return int(name) if kind is int else name
 
 
-def _record(kind: type[Any], value: Any) -> Any:
+def _record(kind: Any, value: Any) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{value!r:.60} is no {kind.__name__}")
     hints = _hints(kind)

@@ -47,6 +47,7 @@ _SAMPLES: Final = {
     "marks": (
         ("at_ms", _TYPE.int64()),
         ("revision", _TYPE.int64()),
+        ("until", _TYPE.int64()),
         ("what", _TYPE.utf8()),
         ("text", _TYPE.utf8()),
     ),
