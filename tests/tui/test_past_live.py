@@ -10,11 +10,15 @@ from typing import TypeVar
 
 import pytest
 from kvorum.client import Client
+from kvorum_tui.app import KvorumApp
 from kvorum_tui.live import LiveSession
 from kvorum_tui.model.records import KeyEvent
+from kvorum_tui.screens.time import TimePane
+from kvorum_tui.screens.time_merge import Side
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import Bounds
 from support.clusters import ClusterHandle
+from tui.frames import shows, until
 
 pytestmark = pytest.mark.slow
 Launch = Callable[..., ClusterHandle]
@@ -24,6 +28,11 @@ T = TypeVar("T")
 async def joined(pages: AsyncIterator[tuple[T, ...]]) -> list[T]:
     """All of a paged answer."""
     return [item async for page in pages for item in page]
+
+
+def mode_of(path: Path) -> int:
+    """Who may do what with a file."""
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 async def state(session: LiveSession, prefix: bytes, revision: int) -> dict[bytes, bytes]:
@@ -87,6 +96,49 @@ async def same_on_both(session: LiveSession, client: Client) -> Bounds:
     return bounds
 
 
+async def in_the_terminal(cluster: ClusterHandle, client: Client) -> None:
+    """Back in time and to now again, a comparison across revisions, restored; a key undeleted."""
+    first = (await client.put("/shop/a", "apple")).header.revision
+    await client.put("/shop/b", "pear")
+    then = (await client.put("/shop/gone", "back soon")).header.revision
+    await client.delete("/shop/gone")
+    await client.put("/shop/a", "apricot")
+    await client.put("/shop/c", "cherry")
+    session = LiveSession(cluster.endpoints)
+    app = KvorumApp(session, "live", first_tab="time")
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        pane = app.pane_of(TimePane)
+        await shows(pilot, "Changes around now", "/shop/c", "oldest")
+        await shows(pilot, "apple", "apricot")
+        await pilot.press("g", *str(first), "enter")
+        await until(pilot, lambda: app.front.at == first, "travelled")
+        await shows(pilot, "WRITES OFF", "> ", "/shop/a  new apple")
+        await pilot.press("T")
+        await until(pilot, lambda: not app.front.at, "now again")
+        side = {"session": session, "title": "live", "prefix": b"/shop/"}
+        pane.run_compare(Side(**side, revision=then), Side(**side, revision=0))
+        await shows(pilot, "+1 −1 ~1 =1")
+        await pilot.press("*", "U")
+        await shows(pilot, "Make 3 keys as in A")
+        await pilot.press("enter")
+        await until(pilot, lambda: not pane.compare.running and not app.front.at, "done")
+        found: dict[bytes, bytes] = {}
+        while found != {b"/shop/a": b"apple", b"/shop/b": b"pear", b"/shop/gone": b"back soon"}:
+            found = {kv.key: kv.value for kv in (await client.get_prefix("/shop/")).kvs}
+            await pilot.pause(0.05)
+        await pilot.press("x")
+        await shows(pilot, "Deleted keys", "/shop/c")
+        row = next(n for n, gone in enumerate(pane.gone.gone) if gone.key == b"/shop/c")
+        pane.gone.cursor = row
+        await pilot.press("u")
+        await shows(pilot, "Bring back /shop/c")
+        await pilot.press("enter")
+        await until(pilot, lambda: b"/shop/c" not in {g.key for g in pane.gone.gone}, "it is back")
+        assert (await client.get("/shop/c")).value == b"cherry"
+        await pilot.press("h")
+        await shows(pilot, "/shop/")
+
+
 def test_kvorum_nodes_tell(kvorum_cluster: Launch) -> None:
     cluster = kvorum_cluster(1)
 
@@ -102,7 +154,9 @@ def test_kvorum_nodes_tell(kvorum_cluster: Launch) -> None:
             assert later.oldest == later.compacted == bounds.newest - 1
             with pytest.raises(SessionError):
                 await session.past.get(b"/p/a", 2)
+            assert await session.past.oldest() == later.oldest
             await session.close()
+            await in_the_terminal(cluster, client)
 
     asyncio.run(run())
 
@@ -120,6 +174,7 @@ def test_a_mirror_tells_of_etcd(
             await client.compact(4)
             session = LiveSession(cluster.endpoints)
             await session.open()
+            assert await session.past.oldest() == 4 and not session.past.status.rows
             bounds = await session.past.bounds()
             assert (bounds.oldest, bounds.newest, bounds.oldest_at_ms) == (4, 6, 0)
             assert [e.value for e in (await session.past.history(b"/old")).events] == [
@@ -131,8 +186,7 @@ def test_a_mirror_tells_of_etcd(
             status = session.past.status
             assert status.source == "mirror" and not status.private and not status.error
             path = Path(status.path)
-            assert path.parent == tmp_path / "mirrors"
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert path.parent == tmp_path / "mirrors" and mode_of(path) == 0o600
             second = LiveSession(cluster.endpoints)
             await second.open()
             life = await session.past.history(b"/p/a")
@@ -144,6 +198,7 @@ def test_a_mirror_tells_of_etcd(
             assert not place.exists()
             await session.close()
             await takes_up_where_it_ended(cluster, client, bounds.newest)
+            await in_the_terminal(cluster, client)
 
     asyncio.run(run())
 

@@ -42,6 +42,7 @@ T = TypeVar("T")
 ALL = b"\0"
 PAGE = 2_000  # Rows of one answer to a question of ours.
 PROBE_S = 3.0
+ANSWER_S = 20.0  # A member that says nothing for this long is not asked further.
 AWAY = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 MIRROR_PROBLEMS = "the mirror of the past"
 
@@ -53,6 +54,7 @@ class LivePast:
         self._session = session
         self._of_nodes: bool | None = None
         self._keeper: MirrorKeeper | None = None
+        self._answered = ""
 
     # --- who answers ------------------------------------------------------------------------------
 
@@ -89,18 +91,24 @@ class LivePast:
     async def _of_any(
         self, ask: Callable[[Inspect], AsyncGenerator[T, None]]
     ) -> AsyncGenerator[T, None]:
-        """The answer of the first member that gives one."""
-        failed: ClientError | None = None
-        for endpoint in self._client.endpoints:
+        """The answer of the first member that gives one; the last one that did is asked first."""
+        endpoints = sorted(self._client.endpoints, key=lambda each: each != self._answered)
+        failed: ClientError | SessionError | None = None
+        for endpoint in endpoints:
             told = False
             try:
                 async with aclosing(ask(self._client.member(endpoint).inspect)) as parts:
-                    async for part in parts:
+                    while (part := await _in_time(parts, endpoint)) is not None:
                         told = True
+                        self._answered = endpoint
                         yield part
                 return
             except ClientError as error:
                 if told or error.code not in AWAY:
+                    raise
+                failed = failed or error
+            except Silent as error:
+                if told:
                     raise
                 failed = failed or error
         raise failed or SessionError("no member is known")
@@ -449,7 +457,7 @@ class LivePast:
         async with aclosing(parts):
             async for part in parts:
                 columns = columns or tuple((c.name, c.type) for c in part.columns)
-                rows = await _beside(_decoded, part.rows_json)
+                rows = await _beside(decoded, part.rows_json)
                 yield QueryBatch(columns, rows, part.truncated)
 
     async def _query_mirror(
@@ -470,7 +478,7 @@ class LivePast:
         try:
             async with aclosing(parts):
                 async for part in parts:
-                    rows = await _beside(_decoded, part.rows_json)
+                    rows = await _beside(decoded, part.rows_json)
                     columns = tuple((column.name, column.type) for column in part.columns)
                     yield QueryBatch(columns, rows, part.truncated)
         except QueryRefused as error:
@@ -500,6 +508,19 @@ def translated() -> Iterator[None]:
         if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb", "kvorum"):
             raise
         raise SessionError(str(error), rpc=MIRROR_PROBLEMS) from error
+
+
+class Silent(SessionError):
+    """A member that is connected and does not answer."""
+
+
+async def _in_time(parts: AsyncGenerator[T, None], endpoint: str) -> T | None:
+    """The next part; None at the end."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await anext(parts, None)
+    except TimeoutError:
+        raise Silent(f"silent for {ANSWER_S:.0f} s", endpoint, "Inspect") from None
 
 
 async def _statistics_once(inspect: Inspect) -> AsyncGenerator[v1.NodeStatistics, None]:
@@ -551,7 +572,8 @@ def _event(row: Any) -> KeyEvent:
     )
 
 
-def _decoded(lines: list[str]) -> tuple[tuple[Any, ...], ...]:
+def decoded(lines: list[str]) -> tuple[tuple[Any, ...], ...]:
+    """Rows of an answer, with bytes as bytes."""
     return tuple(tuple(json.loads(line, object_hook=_bytes_back)) for line in lines)
 
 
