@@ -24,6 +24,7 @@ _DEFRAGMENT = method("/etcdserverpb.Maintenance/Defragment")
 _HASH_KV = method("/etcdserverpb.Maintenance/HashKV")
 _SNAPSHOT = method("/etcdserverpb.Maintenance/Snapshot")
 _MOVE_LEADER = method("/etcdserverpb.Maintenance/MoveLeader")
+_DOWNGRADE = method("/etcdserverpb.Maintenance/Downgrade")
 
 AlarmKind = Literal["NONE", "NOSPACE", "CORRUPT"]
 
@@ -147,6 +148,14 @@ class Maintenance:
         await self._caller.call(
             _DEFRAGMENT, pb.DefragmentRequest(), pb.DefragmentResponse, timeout_s=timeout_s
         )
+
+    async def downgrade_possible(self, version: str) -> str:
+        """Ask whether the cluster could go back to ``version`` (``x.y``); nothing is changed.
+        Returns the cluster's version; raises a ``ClientError`` that says why it could not. etcd 3.4
+        does not know this call and raises ``Unsupported``.
+        """
+        request = pb.DowngradeRequest(action=pb.DowngradeAction.VALIDATE, version=version)
+        return (await self._caller.call(_DOWNGRADE, request, pb.DowngradeResponse)).version
 
     async def move_leader(self, target_id: int, *, timeout_s: float = 10.0) -> None:
         """Hand leadership to another voter. Only the leader does it: see

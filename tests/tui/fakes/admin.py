@@ -12,7 +12,10 @@ from kvorum_tui.model.access_matrix import AuthPicture, Grant, OwnRanges
 from kvorum_tui.model.admin_records import (
     AddedMember,
     AlarmView,
+    CheckupView,
     MemberFigures,
+    Remark,
+    ServerView,
     SnapshotFile,
     SnapshotSaved,
 )
@@ -153,6 +156,21 @@ class FakeAdmin:
                 )
             found.append(one)
         return found
+
+    async def checkup(self) -> CheckupView:
+        self.session._may(changes=False)
+        flags = (("auto-compaction-mode", "periodic"), ("auto-compaction-retention", "1h"))
+        return CheckupView(
+            (
+                Remark("ok", "quorum", "", "3 of 3 voters answer: 1 more may fail"),
+                Remark("warn", "certificate", "n2", "runs out in 9 days"),
+            ),
+            (("Drills on this cluster", "etcd has no fault service"),),
+            tuple(
+                ServerView(n.name, self.session.kind, "3.5.30", "3.5.0", 2 << 30, flags)
+                for n in self.session.nodes
+            ),
+        )
 
     async def alarms(self) -> list[AlarmView]:
         self.session._may(changes=False)

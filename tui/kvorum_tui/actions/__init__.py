@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvorum_tui.actions import (
+    admin,
     cluster,
     drills,
     everywhere,
@@ -15,6 +16,7 @@ from kvorum_tui.actions import (
     keys,
     leases,
     log,
+    sql,
     time,
     watch,
 )
@@ -39,7 +41,9 @@ TABS: tuple[Tab, ...] = (
     Tab("cluster", "3", "Cluster", "members and raft logs"),
     Tab("drills", "4", "Drills", "break it on purpose"),
     Tab("time", "5", "Time", "look back, compare, bring back"),
+    Tab("sql", "6", "SQL", "ask the history"),
     Tab("leases", "7", "Leases", "time to live and keys"),
+    Tab("admin", "9", "Admin", "users, space, snapshots, members"),
     Tab("log", "0", "Log", "every call and its command line"),
 )
 
@@ -53,7 +57,9 @@ ACTIONS: tuple[Action, ...] = (
     *cluster.ACTIONS,
     *drills.ACTIONS,
     *time.ACTIONS,
+    *sql.ACTIONS,
     *leases.ACTIONS,
+    *admin.ACTIONS,
     *log.ACTIONS,
     *(
         Action(
@@ -67,6 +73,7 @@ ACTIONS: tuple[Action, ...] = (
         for tab in TABS
     ),
     *everywhere.ACTIONS,
+    *recording.ACTIONS,
 )
 
 BY_NAME: dict[str, Action] = {action.name: action for action in ACTIONS}

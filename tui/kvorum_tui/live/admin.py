@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from kvorum.client import Client, ClientError, Unsupported
+from kvorum.client.checkup import checkup
 from kvorum.client.cluster import MemberRow
+from kvorum.client.findings import Patient
 from kvorum.client.maintenance import Alarm
 from kvorum.client.snapshot_file import SnapshotDamaged, save_snapshot
 from kvorum.drill.access import Access
@@ -22,7 +24,10 @@ from kvorum_tui.model.access_matrix import ROOT, AuthPicture, Grant, OwnRanges
 from kvorum_tui.model.admin_records import (
     AddedMember,
     AlarmView,
+    CheckupView,
     MemberFigures,
+    Remark,
+    ServerView,
     SnapshotFile,
     SnapshotSaved,
 )
@@ -202,6 +207,16 @@ class LiveAdmin:
                 )
         return sorted(found, key=lambda each: (each.name or "~", each.id))
 
+    async def checkup(self) -> CheckupView:
+        """As ``kvorum doctor`` does."""
+        with translated():
+            found = await checkup(self._client(), self._access().tls, timeout_s=STATUS_S)
+        return CheckupView(
+            tuple(Remark(f.level, f.subject, f.member, f.text) for f in found.findings),
+            tuple((limit.feature, limit.reason) for limit in found.limits),
+            tuple(_server(each) for each in found.patients),
+        )
+
     async def alarms(self) -> list[AlarmView]:
         """All."""
         with translated():
@@ -312,4 +327,20 @@ def _figures(row: MemberRow) -> MemberFigures:
         applied=told.raft_applied_index,
         revision=told.header.revision,
         errors=tuple(each.strip() for each in told.errors),
+    )
+
+
+def _server(patient: Patient) -> ServerView:
+    status = patient.row.status
+    return ServerView(
+        patient.name,
+        patient.kind,
+        status.version if status is not None else "",
+        patient.pages.get("etcdcluster", ""),
+        (status.db_quota_bytes if status is not None else 0) or patient.quota_bytes,
+        tuple(patient.flags.items()),
+        tuple(sorted(patient.gates.items())),
+        patient.clock_s,
+        patient.certificate_until_s,
+        patient.row.error.message if patient.row.error is not None else patient.http_error,
     )

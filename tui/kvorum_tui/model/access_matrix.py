@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kvorum_tui.model.decode import printable
+from kvorum_tui.model.decode import key_from_text, key_to_text, printable
 
 ROOT = "root"
 READ, WRITE, READWRITE = "READ", "WRITE", "READWRITE"
@@ -78,6 +78,35 @@ def range_words(key: bytes, end: bytes) -> str:
     if end == prefix_end(key) and key:
         return f"prefix {printable(key)}"
     return f"{printable(key)} up to (without) {printable(end)}"
+
+
+def parse_range(text: str) -> tuple[bytes, bytes]:
+    """Key and end from what a user types: ``/a`` one key, ``/a/*`` a prefix, ``*`` all, ``a .. c``
+    from a up to (without) c, ``a ..`` from a on. Raises ValueError for an empty or reversed one.
+    """
+    text = text.strip()
+    if not text:
+        raise ValueError("a key, prefix* or from .. to")
+    first, dots, last = text.partition(" ..")
+    if dots:
+        key, end = key_from_text(first.strip()), key_from_text(last.strip())
+        if not key or (end and end <= key):
+            raise ValueError("the range is empty: its end stands before its start")
+        return key, end or b"\0"
+    if text.endswith("*"):
+        return prefix_range(key_from_text(text[:-1]))
+    return key_from_text(text), b""
+
+
+def range_text(key: bytes, end: bytes) -> str:
+    """The reverse of :func:`parse_range`."""
+    if not end:
+        return key_to_text(key)
+    if end == b"\0":
+        return "*" if key in (b"\0", b"") else f"{key_to_text(key)} .."
+    if key and end == prefix_end(key):
+        return key_to_text(key) + "*"
+    return f"{key_to_text(key)} .. {key_to_text(end)}"
 
 
 def merged(ranges: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes | None]]:

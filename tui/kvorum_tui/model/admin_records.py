@@ -115,3 +115,38 @@ class AddedMember:
             "--initial-cluster-state=existing",
         ]
         return shlex.join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One finding of a look at everything; ``level`` is ok, warn or bad."""
+
+    level: str
+    subject: str
+    member: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """What one member tells beside the API: command line, feature gates, clock, certificate."""
+
+    name: str
+    kind: str = ""
+    version: str = ""
+    cluster_version: str = ""
+    quota_bytes: int = 0
+    flags: tuple[tuple[str, str], ...] = ()
+    gates: tuple[tuple[str, bool], ...] = ()
+    clock_s: float | None = None
+    certificate_until: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckupView:
+    """All that was found, and what does not work on this kind of server: (feature, reason)."""
+
+    remarks: tuple[Remark, ...] = ()
+    limits: tuple[tuple[str, str], ...] = ()
+    servers: tuple[ServerView, ...] = ()

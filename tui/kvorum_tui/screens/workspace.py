@@ -21,12 +21,14 @@ from kvorum_tui.control import NodeControl
 from kvorum_tui.feeds import ClusterFeed, Pulse
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.time_line import TimeLine
+from kvorum_tui.screens.admin import AdminPane
 from kvorum_tui.screens.cluster import ClusterPane
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.leases import LeasesPane
 from kvorum_tui.screens.log import LogPane
 from kvorum_tui.screens.pane import Pane
+from kvorum_tui.screens.recording import RecordingLine
 from kvorum_tui.screens.sql import SqlPane
 from kvorum_tui.screens.time import TimePane
 from kvorum_tui.screens.tour import TourPanel, why_no_tour
@@ -55,6 +57,7 @@ PANES: tuple[type[Pane], ...] = (
     TimePane,
     SqlPane,
     LeasesPane,
+    AdminPane,
     LogPane,
 )
 
@@ -95,6 +98,7 @@ class Workspace(Container):
         self._notified: dict[str, float] = {}
         self._panes: dict[str, Pane] = {}
         self.header = HeaderBar(self.cluster, title, session.read_only, colour)
+        self.recording = RecordingLine(self)
         self.tabs = TabBar()
         self.bar = ActionBar()
         self.switcher = ContentSwitcher(initial=f"pane-{first_tab}")
@@ -103,6 +107,7 @@ class Workspace(Container):
     def compose(self) -> ComposeResult:
         """Header, tabs, panes, foot."""
         yield self.header
+        yield self.recording
         yield self.banner
         yield self.tabs
         self._panes = {kind.tab: kind(self) for kind in PANES}

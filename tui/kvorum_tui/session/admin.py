@@ -15,6 +15,7 @@ from kvorum_tui.model.access_matrix import AuthPicture, OwnRanges
 from kvorum_tui.model.admin_records import (
     AddedMember,
     AlarmView,
+    CheckupView,
     MemberFigures,
     SnapshotFile,
     SnapshotSaved,
@@ -67,6 +68,9 @@ class Admin(Protocol):
 
     async def figures(self) -> list[MemberFigures]:
         """Every member of the table with its own figures, or why there are none."""
+
+    async def checkup(self) -> CheckupView:
+        """Look at everything that goes wrong quietly; what ``kvorum doctor`` prints."""
 
     async def alarms(self) -> list[AlarmView]:
         """Every alarm that is raised."""
