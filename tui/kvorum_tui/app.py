@@ -16,22 +16,25 @@ from kvorum_tui.actions import BY_NAME, TITLES
 from kvorum_tui.ascii import Ascii
 from kvorum_tui.clusters import ClustersApp, losses_of
 from kvorum_tui.control import NodeControl
+from kvorum_tui.model.commands import UserCommand, commands_path, load_commands
 from kvorum_tui.palette import KvorumCommands
 from kvorum_tui.screens import help as help_text
 from kvorum_tui.screens.command_line import CommandLine
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.jump import Jump, targets
 from kvorum_tui.screens.key_edit import EditScreen
+from kvorum_tui.screens.recording import RecordingDeeds
 from kvorum_tui.screens.tour import why_no_tour
+from kvorum_tui.screens.user_command import run_command
 from kvorum_tui.theme import DARK, LIGHT
-from kvorum_tui.twin import BadLine
+from kvorum_tui.twin import BadLine, twin
 from kvorum_tui.widgets.dialogs import Confirm, Reader, Rich
 
 TICK_S = 0.25  # Ages, countdowns and bars move this often.
 LEAVE = "leave"  # The question that quitting asks.
 
 
-class KvorumApp(ClustersApp):
+class KvorumApp(RecordingDeeds, ClustersApp):
     """The terminal; see :class:`kvorum_tui.clusters.ClustersApp` for its arguments."""
 
     TITLE = "kvorum"
@@ -50,6 +53,7 @@ class KvorumApp(ClustersApp):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.settings = settings.load()
+        self.commands: list[UserCommand] = []
         self._ascii = Ascii(self.settings.ascii)
         known = self.settings.theme in self.available_themes
         self.theme = self.settings.theme if known else DARK.name
@@ -71,6 +75,11 @@ class KvorumApp(ClustersApp):
         self.set_keymap(keys)
         if self.settings.theme and self.settings.theme != self.theme:
             wrong.append(f"there is no theme {self.settings.theme!r}")
+        self.commands, more = load_commands(commands_path(), set(TITLES))
+        wrong += more
+        for command in self.commands:
+            if command.key:
+                self.bind(command.key, f"user_command('{command.name}')", show=False)
         for text in filter(None, [*wrong, self.settings.wrong]):
             self.front.tell(text, "warning")
         self.theme_changed_signal.subscribe(self, self._theme_changed)
@@ -160,11 +169,16 @@ class KvorumApp(ClustersApp):
     def run_line(self, line: str) -> None:
         """Run a command on the cluster in front and show its output."""
         try:
-            screen = CommandLine(self.session, line)
+            command = twin(self.session, line)
         except BadLine as error:
             self.front.tell(str(error), "warning")
             return
-        self.push_screen(screen)
+        self.push_screen(CommandLine("kvorum " + line.removeprefix("kvorum "), command))
+
+    def action_user_command(self, name: str) -> None:
+        """One of the user's own commands."""
+        command = next(each for each in self.commands if each.name == name)
+        self.run_worker(self.front.guarded(run_command(self.front, command)), group="command")
 
     async def do_tour(self) -> None:
         """Begin the tour on the cluster in front."""

@@ -10,10 +10,11 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from kvorum_tui import actions, twin
-from kvorum_tui.actions import ACTIONS
+from kvorum_tui.actions import ACTIONS, key_label
 from kvorum_tui.model.decode import key_from_text, printable
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
+from kvorum_tui.screens.sql import SqlPane
 from kvorum_tui.widgets.member_table import MemberTable
 
 if TYPE_CHECKING:
@@ -73,6 +74,17 @@ class KvorumCommands(Provider):
                     text=text,
                     help=f"{action.label}  {action.about}",
                 )
+        for command in self.kv.kv_app.commands:
+            text = f"command: {command.name}"
+            score = matcher.match(f"{text} {command.text}")
+            if score > 0:
+                yield Hit(
+                    score,
+                    Content(text),
+                    partial(self.kv.kv_app.action_user_command, command.name),
+                    text=text,
+                    help=f"{key_label(command.key) if command.key else ''}  {command.text}",
+                )
         drills = self.kv.pane_of(DrillsPane).list_view
         for scenario in drills.scenarios:
             score = matcher.match(f"drill {scenario.name}")
@@ -83,6 +95,17 @@ class KvorumCommands(Provider):
                     partial(self._goto_drill, scenario),
                     text=f"drill {scenario.name}",
                     help=scenario.title,
+                )
+        queries = self.kv.pane_of(SqlPane)
+        for saved in queries.saved:
+            score = matcher.match(f"query {saved.name}")
+            if score > 0:
+                yield Hit(
+                    score,
+                    Content(f"query {saved.name}"),
+                    partial(queries.open_saved, saved),
+                    text=f"query {saved.name}",
+                    help=saved.about or "a saved query",
                 )
         for number, member in enumerate(self.kv.cluster.rows()):
             score = matcher.match(member.name)

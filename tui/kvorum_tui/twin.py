@@ -10,8 +10,8 @@ import asyncio
 import os
 import shlex
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import Callable
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from kvorum_tui.session import Session
 
@@ -83,50 +83,74 @@ def environment(session: Session) -> dict[str, str]:
     return kept | named | session.access.environment | {"PYTHONUNBUFFERED": "1"}
 
 
-class Twin:
-    """One command. ``take`` gets its output, line by line, both streams as they come."""
+def twin(session: Session, line: str) -> Running:
+    """A ``kvorum`` line on a cluster. Raises :class:`BadLine`."""
+    return Running([sys.executable, "-m", "kvorum", *words(line)], environment(session))
 
-    def __init__(self, session: Session, line: str, take: Callable[[str], None]) -> None:
-        self.arguments = words(line)
-        self._environment = environment(session)
-        self._take = take
-        self._process: asyncio.subprocess.Process | None = None
 
-    async def run(self) -> int:
-        """Until it ends; its exit code. Cancelled, it is ended."""
-        self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "kvorum",
+class Running:
+    """One command: its arguments, its environment, what goes to its input."""
+
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], given: bytes = b""
+    ) -> None:
+        self.arguments = arguments
+        self._environment = environment
+        self._given = given
+
+    async def run(self, take: Callable[[str], None]) -> int:
+        """Until it ends; its exit code. ``take`` gets its output line by line, both streams as they
+        come. Cancelled, the command is ended. Raises ``OSError`` when it cannot be started.
+        """
+        process = await asyncio.create_subprocess_exec(
             *self.arguments,
-            stdin=DEVNULL,
+            stdin=PIPE,
             stdout=PIPE,
             stderr=STDOUT,
             env=self._environment,
             limit=LINE_BYTES_MAX,
         )
-        assert process.stdout is not None
+        feeding = asyncio.create_task(_feed(process, self._given))
         try:
-            while True:
-                try:
-                    line = await process.stdout.readuntil(b"\n")
-                except asyncio.LimitOverrunError as error:
-                    line = await process.stdout.read(max(1, error.consumed))
-                except asyncio.IncompleteReadError as error:
-                    line = error.partial
-                if not line:
-                    break
-                self._take(line.decode(errors="replace").rstrip("\r\n"))
+            async for line in _lines(process):
+                take(line)
             return await process.wait()
         finally:
-            await self._end(process)
+            feeding.cancel()
+            await _end(process)
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        if process.returncode is not None:
-            return
-        process.terminate()
+
+async def _feed(process: asyncio.subprocess.Process, given: bytes) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(given)
+        await process.stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        return  # It did not want to read all of it.
+    finally:
+        process.stdin.close()
+
+
+async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
+    assert process.stdout is not None
+    while True:
         try:
-            await asyncio.wait_for(process.wait(), STOP_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            line = await process.stdout.readuntil(b"\n")
+        except asyncio.LimitOverrunError as error:
+            line = await process.stdout.read(max(1, error.consumed))
+        except asyncio.IncompleteReadError as error:
+            line = error.partial
+        if not line:
+            return
+        yield line.decode(errors="replace").rstrip("\r\n")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

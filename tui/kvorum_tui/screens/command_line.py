@@ -11,12 +11,12 @@ from textual.content import Content
 from textual.widgets import Label
 
 from kvorum_tui.feeds import Pulse
-from kvorum_tui.session import Session
-from kvorum_tui.twin import Twin
+from kvorum_tui.twin import Running
 from kvorum_tui.widgets.dialogs import Dialog
 from kvorum_tui.widgets.paint import TextLines
 
 LINES_MAX = 5_000
+NOT_STARTED = 127  # As a shell says it.
 ENDS = {
     0: "done",
     1: "the cluster refused, or something failed",
@@ -35,14 +35,15 @@ class CommandLine(Dialog[None]):
         Binding("y", "copy", "copy", show=False),
     ]
 
-    def __init__(self, session: Session, line: str) -> None:
+    def __init__(self, title: str, command: Running) -> None:
         super().__init__()
         self.add_class("wide")
         self.lines: deque[str] = deque(maxlen=LINES_MAX)
         self.dropped = 0
         self.code: int | None = None
-        self.twin = Twin(session, line, self.take)
-        self.dialog_title = "kvorum " + line.removeprefix("kvorum ")
+        self.command = command
+        self.broken = ""
+        self.dialog_title = title
         self._pulse = Pulse(self._paint)
 
     def body(self) -> ComposeResult:
@@ -63,7 +64,10 @@ class CommandLine(Dialog[None]):
         self._pulse.mark()
 
     async def _run(self) -> None:
-        self.code = await self.twin.run()
+        try:
+            self.code = await self.command.run(self.take)
+        except OSError as error:
+            self.code, self.broken = NOT_STARTED, str(error)
         self._paint()
 
     def _paint(self) -> None:
@@ -75,7 +79,9 @@ class CommandLine(Dialog[None]):
         shown += [[(line, "text")] for line in self.lines]
         empty = "running…" if self.code is None else "no output"
         output.show(shown, empty)
-        if self.code is None:
+        if self.broken:
+            state = f"it could not be started: {self.broken}"
+        elif self.code is None:
             state = f"running · {len(self.lines):,} lines · esc stops"
         else:
             how = ENDS.get(self.code, "ended")
