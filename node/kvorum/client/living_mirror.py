@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _ALL_KEYS: Final = b"\0"
 _END: Final = b"\0"
 _KNOWN_AT_ONCE: Final = 2_000  # Keys of the mirror compared with the cluster's in one go.
-_SIZE_EVERY: Final = 5_000  # Rows between two looks at the size of the file.
+_SIZE_LOOKS: Final = 16  # The file's size is looked at so often while as much as its bound comes.
 
 
 class Gap(NamedTuple):
@@ -280,22 +280,22 @@ class LivingMirror(HistoryMirror):
             if self._writer.append(Batch(rows, 0, 0, revision)):
                 break
             await self._room.wait()
-        self._unlooked += len(rows)
+        self._unlooked += sum(len(row.key) + len(row.value) for row in rows)
         self.loaded = self.loaded._replace(
             revision=max(revision, self.loaded.revision),
             newest=max(revision, self.loaded.newest),
             rows=self.loaded.rows + len(rows),
         )
-        if self._unlooked >= _SIZE_EVERY:
+        if self._unlooked * _SIZE_LOOKS > self._max_bytes:
             self._unlooked = 0
             await self._bound()
         self._told(self.loaded)
 
     async def _bound(self) -> None:
         """Forget the older half of the changes when the file has become too large."""
+        await asyncio.wrap_future(self._writer.flush())
         if self.used_bytes <= self._max_bytes:
             return
-        await asyncio.wrap_future(self._writer.flush())
         middle = await asyncio.to_thread(self._middle)
         forgotten = await asyncio.wrap_future(self._writer.compact(middle))
         await asyncio.wrap_future(self._writer.checkpoint())

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from kvorum.client import Client, living_mirror
+from kvorum.client import Client
 from kvorum.client.living_mirror import Claim, LivingMirror
 from support.clusters import ClusterHandle
 
@@ -56,7 +56,7 @@ async def clocks_of(mirror: LivingMirror) -> list[int]:
 
 
 def test_it_lasts_and_is_bounded(
-    kvorum_cluster: Callable[..., ClusterHandle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kvorum_cluster: Callable[..., ClusterHandle], tmp_path: Path
 ) -> None:
     cluster = kvorum_cluster(1)
     path = tmp_path / "mirror.duckdb"
@@ -74,7 +74,6 @@ def test_it_lasts_and_is_bounded(
             await forgets_what_is_too_much(client, path)
             await begins_anew_on_a_damaged_file(client, path)
 
-    monkeypatch.setattr(living_mirror, "_SIZE_EVERY", 20)
     asyncio.run(run())
 
 
