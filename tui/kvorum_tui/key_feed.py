@@ -72,6 +72,7 @@ class KeysFeed:
         self.spans: tuple[Span, ...] = (EVERYTHING,)
         self.allowed: Allowed | None = None
         self.denied: SessionError | None = None
+        self.remembered: tuple[Span, ...] = ()  # Named by the user another time.
         self.keep: Collection[bytes] = ()
         self.heard: list[Heard] = []
         self.loading = True
@@ -149,6 +150,9 @@ class KeysFeed:
                 self.allowed = Allowed()
             if self.allowed.spans and self.allowed.spans != self.spans:
                 self.spans = self.allowed.spans
+                return
+            if self.remembered:
+                self.spans = self.remembered
                 return
         self.denied = error
         self._given.clear()

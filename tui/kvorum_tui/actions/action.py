@@ -55,6 +55,8 @@ _LABELS = {
     "left_parenthesis": "(",
     "right_parenthesis": ")",
     "asterisk": "*",
+    "backslash": "\\",
+    "tilde": "~",
     "equals_sign": "=",
     "minus": "-",
     "plus": "+",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -11,6 +15,35 @@ from kvorum_tui.model import words
 from kvorum_tui.model.decode import printable
 from kvorum_tui.model.key_index import KeyIndex, Row
 from kvorum_tui.widgets.paint import Line, LineList
+
+COUNT_CELLS = 6
+SIZE_CELLS = 9
+RATE_CELLS = 7
+BAR_CELLS = 8
+NAME_CELLS = 24  # Columns come only where a name still has this much room.
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What stands behind a branch. ``size`` is None where nobody has measured; ``exact``: nothing
+    was written since. ``share``: of what is above it, by the measure that is sorted by.
+    """
+
+    keys: int
+    gone: int = 0
+    size: int | None = None
+    exact: bool = True
+    per_minute: int = 0
+    marked: int = 0
+    share: float = 0.0
+
+
+def bar(share: float, cells: int) -> str:
+    """A bar of at most ``cells``, by eighths of a cell; anything above nothing shows."""
+    eighths = min(cells * 8, max(1 if share > 0 else 0, round(share * cells * 8)))
+    text = "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+    return text.ljust(cells)
 
 
 class KeyTree(LineList):
@@ -21,7 +54,6 @@ class KeyTree(LineList):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right", "open", "open", show=False),
         Binding("left", "close", "close", show=False),
-        Binding("space", "fold", "open/close", show=False),
     ]
 
     class AtKey(Message):
@@ -39,7 +71,12 @@ class KeyTree(LineList):
         super().__init__(id=id)
         self.index = index
         self.note: list[tuple[str, str]] = []
-        self.marked: frozenset[bytes] = frozenset()
+        self.is_marked: Callable[[bytes], bool] = lambda key: False
+        self.is_gone: Callable[[bytes], bool] = lambda key: False
+        self.figures: Callable[[Row], Figures] = lambda row: Figures(row.keys)
+        self.marking = False  # Whether anything is marked.
+        self.columns: frozenset[str] = frozenset()  # Of "size", "rate" and "bar".
+        self.lit: re.Pattern[str] | None = None  # What a filter found stands out.
         self._at: tuple[bytes, bool] | None = None
         self._window: list[Row] = []
         self._window_from = -1
@@ -126,20 +163,60 @@ class KeyTree(LineList):
     # --- painting ---------------------------------------------------------------------------------
 
     def paint_row(self, number: int, width: int) -> Line:
-        """Indent, fold mark, name; on branches the number of keys at the right."""
+        """Mark, indent, fold mark, name; on branches the figures at the right."""
         self.rows_painted += 1
         line = self.line()
         row = self.row_at(number)
         if row is None:
             return line
-        line.add("  " * row.depth)
         if not row.branch:
-            label = printable(row.label) if row.label else "(empty name)"
-            line.add("• " if row.path in self.marked else "  ", "mark")
-            return line.add(label, "text" if row.label else "dim")
+            return self._paint_key(line, row)
+        told = self.figures(row)
+        if self.marking:
+            line.add(
+                ("● " if told.marked >= row.keys else "◐ ") if told.marked else "  ", "mark-on"
+            )
+        line.add("  " * row.depth)
         line.add("▾ " if row.open else "▸ ", "dim").add(printable(row.label), "branch")
-        tail = words.short_count(row.keys)
-        return line.to(width - len(tail) - 1).add(tail, "dim")
+        return self._paint_figures(line, told, width)
+
+    def _paint_key(self, line: Line, row: Row) -> Line:
+        if self.marking:
+            line.add("● " if self.is_marked(row.path) else "  ", "mark-on")
+        line.add("  " * row.depth)
+        gone = self.is_gone(row.path)
+        line.add("~ " if gone else "  ", "dim")
+        if not row.label:
+            return line.add("(empty name)", "dim")
+        label = printable(row.label)
+        found = self.lit.search(label) if self.lit is not None else None
+        if found is None or gone:
+            return line.add(label, "gone" if gone else "text")
+        start, end = found.span()
+        return line.add(label[:start]).add(label[start:end], "mark").add(label[end:])
+
+    def _paint_figures(self, line: Line, told: Figures, width: int) -> Line:
+        """Columns from the right; those that find no room stay away."""
+        cells: list[tuple[str, str]] = []
+        room = width - NAME_CELLS - COUNT_CELLS
+        keys = words.short_count(told.keys) + (
+            f" ~{words.short_count(told.gone)}" if told.gone else ""
+        )
+        cells.append((keys.rjust(COUNT_CELLS), "dim"))
+        if "size" in self.columns and room >= SIZE_CELLS:
+            room -= SIZE_CELLS
+            text = "" if told.size is None else ("" if told.exact else "≈") + words.size(told.size)
+            cells.append((text.rjust(SIZE_CELLS), "dim"))
+        if "rate" in self.columns and room >= RATE_CELLS:
+            room -= RATE_CELLS
+            text = f"{words.short_count(told.per_minute)}/m" if told.per_minute else ""
+            cells.append((text.rjust(RATE_CELLS), "accent"))
+        if "bar" in self.columns and room >= BAR_CELLS + 1:
+            cells.append((" " + bar(told.share, BAR_CELLS), "primary"))
+        line.to(width - sum(len(text) for text, _ in cells) - 1)
+        for text, ink in cells:
+            line.add(text, ink)
+        return line
 
     # --- keys -------------------------------------------------------------------------------------
 
@@ -170,12 +247,6 @@ class KeyTree(LineList):
         if place is not None:
             self.cursor = place
 
-    def action_fold(self) -> None:
-        """Open or close."""
-        row = self.current
-        if row is not None and row.branch:
-            self._fold(row, not row.open)
-
     def action_choose(self) -> None:
         """Enter on a branch opens or closes it; on a key it is for the screen."""
         row = self.current
@@ -183,3 +254,14 @@ class KeyTree(LineList):
             self._fold(row, not row.open)
             return
         super().action_choose()
+
+    def on_click(self, event: events.Click) -> None:
+        """The cursor goes there; a click on the fold mark opens or closes."""
+        number = event.y + self.scroll_offset.y
+        row = self.row_at(number)
+        if row is None:
+            return
+        self.cursor = number
+        fold = 2 * row.depth + (2 if self.marking else 0)
+        if event.chain == 2 or (row.branch and fold <= event.x < fold + 2):
+            self.action_choose()
