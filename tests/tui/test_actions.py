@@ -28,7 +28,8 @@ def test_every_action_can_be_done() -> None:
 
 @pytest.mark.parametrize("tab", [tab.name for tab in TABS])
 def test_no_key_means_two_things(tab: str) -> None:
-    keys = [key for action in (*of(tab), *of("app")) for key in action.key.split(",")]
+    every = [key for action in (*of(tab), *of("app")) for key in action.key.split(",")]
+    keys = [key for key in every if key]  # The palette alone reaches what has none.
     assert len(keys) == len(set(keys))
 
 

@@ -78,7 +78,10 @@ class KvorumApp(RecordingDeeds, ClustersApp):
         self.commands, more = load_commands(commands_path(), set(TITLES))
         wrong += more
         for command in self.commands:
-            if command.key:
+            taken = keymap.taken(command.key, command.tab)
+            if taken:
+                wrong.append(f"command {command.name}: {command.key} is the key of {taken}")
+            elif command.key:
                 self.bind(command.key, f"user_command('{command.name}')", show=False)
         for text in filter(None, [*wrong, self.settings.wrong]):
             self.front.tell(text, "warning")

@@ -30,6 +30,16 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Clusters by name, for --context of every verb and the terminal.",
     ),
     "serve-web": ("kvorum.cli.web", "serve_web", "The terminal in a browser, on this machine."),
+    "record": (
+        "kvorum.cli.recording",
+        "record",
+        "Record a cluster into a file: every change, what every member says.",
+    ),
+    "open": (
+        "kvorum.cli.recording",
+        "open_file",
+        "The terminal on a recording, or on a snapshot of etcd or kvorum.",
+    ),
     "serve": (
         "kvorum.cli.serve",
         "serve",

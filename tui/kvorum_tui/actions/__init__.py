@@ -16,6 +16,7 @@ from kvorum_tui.actions import (
     keys,
     leases,
     log,
+    recording,
     sql,
     time,
     watch,

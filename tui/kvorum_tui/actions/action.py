@@ -69,4 +69,7 @@ def key_label(key: str) -> str:
         return _LABELS[key]
     if key.startswith("ctrl+"):
         return "^" + key.removeprefix("ctrl+")
+    for arrow, shown in (("left", "←"), ("right", "→"), ("up", "↑"), ("down", "↓")):
+        if key == f"alt+{arrow}":
+            return f"alt+{shown}"
     return key.upper() if key.startswith("f") and key[1:].isdigit() else key

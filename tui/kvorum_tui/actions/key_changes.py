@@ -29,6 +29,7 @@ ACTIONS: tuple[Action, ...] = (
         "c",
         "copy to",
         "Copy the key, the branch or the marked keys to another place; shows the plan first",
+        shown=False,
         changes=True,
     ),
     Action(
@@ -37,6 +38,7 @@ ACTIONS: tuple[Action, ...] = (
         "r",
         "rename",
         "Rename or move the key, the branch or the marked keys; shows the plan first",
+        shown=False,
         changes=True,
         destroys=True,
     ),

@@ -61,6 +61,14 @@ ACTIONS: tuple[Action, ...] = (
         "Several changes of one key in one row: in storms only, never, always",
         shown=False,
     ),
+    Action(
+        "watch_record",
+        "watch",
+        "R",
+        "record",
+        "Record this cluster to a file: every change, what every member says; again: stop",
+        shown=False,
+    ),
     Action("watch_rename", "watch", "n", "name", "Give the pane a name", shown=False),
     Action("watch_next", "watch", "right_square_bracket", "next pane", "Focus the next pane"),
     Action(

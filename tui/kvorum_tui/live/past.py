@@ -486,6 +486,11 @@ class LivePast:
         except QueryStopped as error:
             raise SessionError(str(error), rpc="SQL", code="CANCELLED") from error
 
+    async def stop(self) -> None:
+        """No longer fill the mirror."""
+        if self._keeper is not None:
+            await self._keeper.stop()
+
     async def close(self) -> None:
         """Let go of the mirror."""
         if self._keeper is not None:

@@ -276,6 +276,10 @@ class RecordingSession:
         """Refused."""
         raise self.refused("Put")
 
+    async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
+        """Refused."""
+        raise self.refused("Put")
+
     async def delete(self, key: bytes, expected: int) -> Saved:
         """Refused."""
         raise self.refused("DeleteRange")

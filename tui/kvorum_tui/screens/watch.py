@@ -120,6 +120,11 @@ class WatchPane(Pane, can_focus=True):
         boxes = self.boxes
         return boxes[min(self._number, len(boxes) - 1)] if boxes else None
 
+    def revision_here(self) -> int:
+        """For travelling: the event under the cursor."""
+        event = self.current.event if self.current is not None else None
+        return event.revision if event is not None else 0
+
     @property
     def watching(self) -> WatchBox | None:
         """The same, if it is a watch of its own."""
@@ -141,6 +146,8 @@ class WatchPane(Pane, can_focus=True):
 
     def why_not(self, name: str) -> str:
         """Most need a pane, some an event or a watch of its own."""
+        if name == "watch_record":
+            return ""
         if name in ("watch_add", "watch_members"):
             full = len(self.boxes) >= PANES_MAX
             return f"{PANES_MAX} panes are open; x closes one" if full else ""
@@ -417,6 +424,10 @@ class WatchPane(Pane, can_focus=True):
     def _command_told(self, command: str, text: str) -> None:
         """What a hook's command printed is kept with the errors, without a note."""
         self.kv.errors.append((time.time(), SessionError(text, rpc=f"hook {command}")))
+
+    async def do_watch_record(self) -> None:
+        """Record the cluster, or stop."""
+        await self.kv.recording.record()
 
     @property
     def cluster_name(self) -> str:

@@ -24,6 +24,7 @@ class HeaderBar(Painted):
         self.read_only = read_only
         self.colour = colour
         self.now = 0.0
+        self.recording = ""
         self.oldest = 0
         """The oldest revision that can be looked at, as far as it was asked for; 0: not yet."""
         self.oldest_at_ms = 0
@@ -42,6 +43,8 @@ class HeaderBar(Painted):
             line.add(self.title + " ", "bold")
         if self.read_only:
             line.add("READ-ONLY ", "warn")
+        if self.recording:
+            line.add(f"● {self.recording} ", "bad")
         voters, up = self.model.voters(), self.model.up(self.now)
         for member in voters:
             line.add("●" if member in up else "○", "good" if member in up else "bad")
