@@ -30,6 +30,7 @@ from tui.fakes.past import FakePast
 from tui.fakes.plans import FakePlans
 from tui.fakes.ranges import FakeRanges
 from tui.fakes.rpcs import FakeRpcs
+from tui.fakes.txns import FakeTxns
 
 REPORT_EVERY_S = 0.3
 
@@ -88,6 +89,7 @@ class FakeSession:
         self.locks = FakeLocks(self)
         self.plans = FakePlans(self)
         self.past = FakePast(self)
+        self.txns = FakeTxns(self)
         self.admin = FakeAdmin(self)
         self.rpcs = FakeRpcs(self)
         self.ranges = FakeRanges(self)

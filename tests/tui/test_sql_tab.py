@@ -243,7 +243,7 @@ def test_saved_queries_and_those_of_earlier(files: Path) -> None:
         await shows(pilot, "my own")
         await pilot.press("enter")
         await until(pilot, lambda: len(fake.past.asked) == 2)
-        await pilot.press("f6")
+        await pilot.press("f8")
         await answer(pilot, app, "ctrl+u", *"/db/", "enter")
         await until(pilot, lambda: "starts_with(key, '/db/')" in fake.past.asked[-1])
         await write(pilot, app, "SELECT 5")
@@ -285,9 +285,9 @@ def test_an_answer_is_written_to_a_file(files: Path) -> None:
 def test_views_are_browsed_and_put_into_the_query() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         pane = await write(pilot, app, "SELECT ")
-        await pilot.press("f7")
+        await pilot.press("f9")
         await until(pilot, lambda: "key_bytes" not in frame(app))
-        await pilot.press("f7")
+        await pilot.press("f9")
         await shows(pilot, "▾ events", "▸ keys")
         pane.views.focus()
         await pilot.press("home", "down", "enter")

@@ -16,7 +16,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("sql_keep", "sql", "f4", "keep", "Keep the query under a name"),
     Action("sql_edit", "sql", "e", "edit", "Go on writing the query", shown=False),
-    Action("sql_values", "sql", "f6", "values", "Change the values of the query's $variables"),
+    Action("sql_values", "sql", "f8", "values", "Change the values of the query's $variables"),
     Action("sql_cell", "sql", "enter", "cell", "All of a value, decoded"),
     Action("sql_sort", "sql", "s", "sort", "Sort by the column: up, down, as it came"),
     Action("sql_copy", "sql", "y", "copy", "Copy the cell"),
@@ -32,5 +32,5 @@ ACTIONS: tuple[Action, ...] = (
     Action("sql_export", "sql", "ctrl+s", "export", "Write the rows as CSV, JSON, JSONL, Parquet"),
     Action("sql_older", "sql", "ctrl+up", "older", "The query that was run before", shown=False),
     Action("sql_newer", "sql", "ctrl+down", "newer", "The query that was run after", shown=False),
-    Action("sql_views", "sql", "f7", "views", "Show or hide the views and their columns"),
+    Action("sql_views", "sql", "f9", "views", "Show or hide the views and their columns"),
 )

@@ -41,6 +41,7 @@ from kvorum_tui.live.plans import LivePlans
 from kvorum_tui.live.ranges import LiveRanges
 from kvorum_tui.live.reports import Probe, etcd_report, key_life, node_report
 from kvorum_tui.live.rpcs import LiveRpcs
+from kvorum_tui.live.txns import LiveTxns
 from kvorum_tui.model.records import (
     KeyEvent,
     KeyLife,
@@ -94,6 +95,7 @@ class LiveSession:
         self.plans = LivePlans(lambda: self.client)
         self.past = LivePast(self)
         self.admin = LiveAdmin(lambda: self.client, lambda: self.access)
+        self.txns = LiveTxns(lambda: self.client)
         self.rpcs = LiveRpcs(lambda: self.client, lambda: self.access)
 
     @property

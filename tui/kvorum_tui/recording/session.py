@@ -37,6 +37,7 @@ from kvorum_tui.session.checks import Checks
 from kvorum_tui.session.locks import LeasedPage
 from kvorum_tui.session.plans import Plans
 from kvorum_tui.session.ranges import Allowed, Span, ValuePage, span_of
+from kvorum_tui.session.txns import Txns
 
 PAGE = 2_000
 SKIP_REVISIONS = 20_000  # Wound further than this, watches begin anew instead of telling all.
@@ -62,6 +63,7 @@ class RecordingSession:
         self.checks = cast(Checks, Refused(self.why_read_only))
         self.plans = cast(Plans, Refused(self.why_read_only))
         self.admin = cast(Admin, Refused(self.why_read_only))
+        self.txns = cast(Txns, Refused(self.why_read_only))
         self.rpcs = NoRpcs(self.why_read_only)
         self.ranges = RecordedRanges(self)
         self.locks = RecordedLocks(self)

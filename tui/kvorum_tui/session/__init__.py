@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kvorum_tui.session.plans import Plans
     from kvorum_tui.session.ranges import Ranges
     from kvorum_tui.session.rpcs import Rpcs
+    from kvorum_tui.session.txns import Txns
 
 FAULT_MS_DEFAULT = 30_000
 
@@ -110,6 +111,10 @@ class Session(Protocol):
     @property
     def admin(self) -> Admin:
         """Users and roles, space, snapshots, alarms, members."""
+
+    @property
+    def txns(self) -> Txns:
+        """Transactions as one writes them by hand."""
 
     @property
     def rpcs(self) -> Rpcs:
