@@ -187,6 +187,7 @@ def test_a_mirror_tells_of_etcd(
             assert status.source == "mirror" and not status.private and not status.error
             path = Path(status.path)
             assert path.parent == tmp_path / "mirrors" and mode_of(path) == 0o600
+            assert mode_of(path.with_name(path.name + ".wal")) == 0o600
             second = LiveSession(cluster.endpoints)
             await second.open()
             life = await session.past.history(b"/p/a")

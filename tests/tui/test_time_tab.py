@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from textual.pilot import Pilot
 from tui.fake_session import FakeSession
 from tui.fakes.past import EPOCH_MS
 from tui.frames import frame, shows, until
-from tui.tabs import answer, on_tab
+from tui.tabs import answer, go, on_keys, on_tab
 
 
 def shop(kind: str = "kvorum", compacted: int = 0) -> FakeSession:
@@ -302,3 +303,62 @@ def test_there_is_room_for_all_of_it(size: tuple[int, int]) -> None:
             assert len(seen.split("\n")) == size[1]
 
     on_tab("time", body, shop(), size=size)
+
+
+def test_another_cluster_is_compared_and_written_to() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "Changes around now")
+        other = FakeSession({b"/app/db": b"other", b"/app/web": b"same"})
+        fake.write(b"/app/web", b"same")
+        await app.open_workspace(other, "spare")
+        app.front.show_tab("time")
+        await shows(pilot, "spare", "Changes around now")
+        await pilot.press("c")
+        await answer(pilot, app, *["backspace"] * 3, *"test#/app/", "enter", *"/app/", "enter")
+        await shows(pilot, "A test /app/ now → B spare /app/ now: −1 ~1 =1")
+        await pilot.press("*", "U")
+        await shows(pilot, "Make 2 keys as in A (test /app/ now)")
+        await pilot.press("enter")
+        await until(pilot, lambda: b"/app/new" in other.store, "written to the other")
+        assert other.store[b"/app/db"].value == b"y" and other.store[b"/app/web"].version == 1
+        assert not [call for call in fake.calls if call[0] == "txn"], "nothing is written to A"
+
+    on_tab("time", body, shop())
+
+
+def test_t_goes_where_the_cursor_is_in_other_tabs() -> None:
+    fake = shop()
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await go(pilot, app, b"/app/db")
+        await pilot.press("h")
+        await shows(pilot, "History", "against")
+        await pilot.press("{", "T")
+        await at(pilot, app, 3)
+        await shows(pilot, "TIME", "58 behind")
+        await pilot.press("T")
+        await at(pilot, app, 0)
+        await pilot.press("end", "space", "home")
+        await shows(pilot, "* compared with 3", "from revision 3 to 59", "− x", "+ y")
+        await pilot.press("escape", "T")
+        await at(pilot, app, 59)
+
+    on_keys(body, fake)
+
+
+def test_stopping_while_a_mirror_fills() -> None:
+    fake = shop("etcd")
+    fake.past.told = PastStatus(filling=True, revision=1_000, newest=61_000)
+    fake.past.gate = asyncio.Event()
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "reading the history: 1,000 of 61,000 revisions · esc stops")
+        await pilot.press("escape")
+        await shows(pilot, "stopped · f5 asks again")
+        assert not fake.past.told.filling
+        assert fake.past.gate is not None
+        fake.past.gate.set()
+        await pilot.press("f5")
+        await shows(pilot, "Changes around now, revision 61")
+
+    on_tab("time", body, fake)

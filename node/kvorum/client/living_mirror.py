@@ -24,7 +24,7 @@ import fcntl
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -34,11 +34,11 @@ from kvorum.client.errors import CompactedError
 from kvorum.client.history_mirror import HistoryMirror, HistoryTooLarge, Loaded, changes_of, row_of
 from kvorum.errors import Code
 from kvorum.history.copying import remove_history
-from kvorum.history.database import ForeignHistory, HistoryDatabase, read_progress
+from kvorum.history.database import ForeignHistory, HistoryDatabase, log_path, read_progress
 from kvorum.history.probe import open_history
 from kvorum.history.query import QueryRunner
 from kvorum.history.rows import DELETE, Batch, Identity, Row
-from kvorum.history.writer import HistoryWriter
+from kvorum.history.writer import Durable, HistoryWriter
 from kvorum.limits import LIVING_MIRROR_AGE_S, LIVING_MIRROR_BYTES
 
 if TYPE_CHECKING:
@@ -266,6 +266,12 @@ class LivingMirror(HistoryMirror):
                 "GROUP BY key HAVING arg_max(type, revision) = 0 ORDER BY key LIMIT ?",
                 [revision, after, _KNOWN_AT_ONCE],
             ).fetchall()
+
+    def _durable(self, durable: Durable) -> None:
+        super()._durable(durable)
+        # DuckDB makes its log anew after each checkpoint, for everybody to read.
+        with suppress(FileNotFoundError):
+            log_path(self._path).chmod(0o600)
 
     def _note(self, gap: Gap) -> None:
         with self._database.using() as connection:

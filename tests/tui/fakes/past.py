@@ -34,6 +34,8 @@ class FakePast:
     def __init__(self, session: FakeSession) -> None:
         self.session = session
         self.fail: SessionError | None = None
+        self.gate: asyncio.Event | None = None
+        """Held until it is set: a mirror that fills."""
         self.gaps: tuple[tuple[int, int], ...] = ()
         self.answers: dict[str, list[QueryBatch] | SessionError] = {}
         self.asked: list[str] = []
@@ -89,6 +91,8 @@ class FakePast:
         return state
 
     async def bounds(self) -> Bounds:
+        if self.gate is not None:
+            await self.gate.wait()
         self._may()
         oldest, newest = max(1, self.session.compacted), self.session.revision
         clocks = self.at_ms(oldest), self.at_ms(newest)
@@ -208,6 +212,9 @@ class FakePast:
         except (GeneratorExit, asyncio.CancelledError):
             self.stopped.append(sql)
             raise
+
+    async def stop(self) -> None:
+        self.told = replace(self.told, filling=False)
 
     async def close(self) -> None:
         self.told = PastStatus()

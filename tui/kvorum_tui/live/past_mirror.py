@@ -178,12 +178,16 @@ class MirrorKeeper:
         finally:
             waiting.cancel()
 
+    async def stop(self) -> None:
+        """Stop following; the next question begins again where this ended."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     async def close(self) -> None:
         """Stop following; the file stays, unless it was private."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self.stop()
         mirror, self._mirror = self._mirror, None
         if mirror is not None:
             await mirror.__aexit__(None, None, None)

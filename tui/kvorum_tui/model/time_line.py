@@ -18,10 +18,11 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "lost": ("!", "bad", "no leader"),
     "alarm": ("!", "bad", "alarm"),
     "compacted": ("|", "warn", "compacted here"),
+    "compact": ("c", "accent", "compaction"),
     "gap": ("~", "warn", "not known"),
     "deletion": ("x", "bad", "many deletions"),
 }
-MARKED = ("leader", "lost", "alarm")  # Of what the cluster's ribbon tells.
+MARKED = ("leader", "lost", "alarm", "compact")  # Of what the cluster's ribbon tells.
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def happenings(
             marks.append(TimeMark(bucket.last, "deletion", f"{bucket.deletes:,} keys deleted"))
     for event in ribbon:
         if event.kind in MARKED:
-            revision = revision_of(buckets, int(event.at * 1000))
+            revision = event.revision or revision_of(buckets, int(event.at * 1000))
             if revision:
                 marks.append(TimeMark(revision, event.kind, event.text))
     return tuple(marks)

@@ -189,6 +189,7 @@ class TimePane(TimeDeeds):
             for group in ("look", "changes", "gone", "heat"):
                 self.stop_group(group)
             self.error = STOPPED
+            self.aside(self.kv.session.past.stop, group="stop")
             self._told()
             return True
         if self.view == HEAT and self._heat_base:

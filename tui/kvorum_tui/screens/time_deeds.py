@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from kvorum_tui.screens.time_views import GoneList
     from kvorum_tui.screens.workspace import Workspace
 
-SIDE_HINT = "[CLUSTER#]PREFIX[@REVISION]; @A and @B are the marks; without @ it is now"
+SIDE_HINT = "[CLUSTER#]PREFIX[@REVISION], @A, @B; without @ it is now"
 FORMS = {".json": "JSON", ".txt": "text", ".sh": "etcdctl script"}
 
 
@@ -184,10 +184,12 @@ class TimeDeeds(TimeScrub):
             side = parse_side(text, titles, line.marks)
             return side if isinstance(side, str) else ""
 
-        hint = SIDE_HINT if alone else f"{SIDE_HINT}. Clusters: {', '.join(titles)}"
+        hint = SIDE_HINT.replace("[CLUSTER#]", "") if alone else SIDE_HINT
         fields = [
-            Field("a", f"A: {hint}", texts[0], check=wrong),
-            Field("b", "B", texts[1], check=wrong),
+            Field("a", f"A: {hint}", texts[0], "all keys now", check=wrong),
+            Field(
+                "b", "B" if alone else f"B; {', '.join(titles)}", texts[1], "all keys now", wrong
+            ),
         ]
         filled = await self.kv.push_screen_wait(Form("Compare", fields, "Compare"))
         if filled is not None:

@@ -181,5 +181,8 @@ class Past(Protocol):
         ``keys`` shows, 0 for now. Who closes the answer stops the query. At least one batch.
         """
 
+    async def stop(self) -> None:
+        """Stop filling the mirror; what is there stays, and the next question goes on."""
+
     async def close(self) -> None:
         """Let go of the mirror."""
