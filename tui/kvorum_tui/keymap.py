@@ -13,7 +13,7 @@ from pathlib import Path
 import platformdirs
 from textual.binding import Binding, BindingType
 
-from kvorum_tui.actions import BY_NAME, of
+from kvorum_tui.actions import ACTIONS, BY_NAME, of, user_keys
 
 ALWAYS = {"quit"}  # Work in dialogs and the editor, too.
 
@@ -32,6 +32,15 @@ def bindings(target: str) -> list[BindingType]:
         for action in of(target)
         if action.key not in ("", "enter")
     ]
+
+
+def taken(key: str, tab: str = "") -> str:
+    """The action that has a key already, in a tab (or in any) or everywhere; empty for none."""
+    for action in ACTIONS:
+        keys = user_keys.get(action.name, action.key).split(",")
+        if key and key in keys and (not tab or action.target in (tab, "app")):
+            return action.name
+    return ""
 
 
 def keymap_path() -> Path:
