@@ -107,6 +107,8 @@ def test_queries_of_earlier(tmp_path: Path) -> None:
         "draft",
         None,
     ]
+    again.load()
+    assert again.walk(-1, "SELECT\n2\n") == "SELECT 1", "what is shown is passed by"
     path.write_text('"a"\nnonsense\n5\n"b"\n')
     again.load()
     assert again.queries == ["a", "b"]

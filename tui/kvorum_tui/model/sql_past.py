@@ -72,6 +72,8 @@ class SqlHistory:
         """The query before (-1) or after (1) the one that is shown; None when there is none."""
         if self._at == len(self.queries):
             self._draft = shown
+            if by < 0 and self.queries[-1:] == [shown.strip()]:
+                self._at -= 1  # It is shown already.
         at = self._at + by
         if not 0 <= at <= len(self.queries):
             return None
