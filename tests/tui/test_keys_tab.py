@@ -151,10 +151,20 @@ def test_another_separator() -> None:
     on_keys(body, fake)
 
 
-def test_small_screen() -> None:
+def test_small_screen_shows_one_at_a_time() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await go(pilot, app, b"/app/web/cfg")
-        text = await shows(pilot, '"port": 80', "q quit", "n new")
+        text = await shows(pilot, '{"port": 80}', "q quit", "n new")  # The value as a last line.
+        assert "╭─ Value" not in text
         assert all(len(line) <= 80 for line in text.split("\n"))
+        await pilot.press("enter")
+        await shows(pilot, "╭─ Value", '  "port": 80', "version 1")
+        await pilot.press("escape")
+        await shows(pilot, "Keys · 4", "cfg")
+        assert app.pane_of(KeysPane).key_tree.has_focus
+        await pilot.press("h")
+        await shows(pilot, "╭─ History")
+        await pilot.press("escape")
+        await shows(pilot, "Keys · 4")
 
     on_keys(body, size=(80, 24))

@@ -79,6 +79,9 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "restore_prefix",
         "Make a prefix as it was at a revision.",
     ),
+    "copy": ("kvorum.cli.moving", "copy", "Copy a key or a prefix, as a plan that is shown first."),
+    "move": ("kvorum.cli.moving", "move", "Rename a key or a prefix, as a plan shown first."),
+    "undo": ("kvorum.cli.moving", "undo", "Take back what was done at a revision."),
     "diff": ("kvorum.cli.undo", "diff", "Compare two prefixes, revisions or clusters."),
     "snapshot": (
         "kvorum.cli.snapshot",

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _VALUE_SHOWN = 60
 _AT_ONCE = 16  # Values asked for beside one another: each is a question at a revision of its own.
 
+_WHYS = {
+    "changed": "somebody wrote it meanwhile",
+    "lease gone": "its lease is gone",
+    "held back": "it goes with another key that was left alone",
+}
+
 _YES = click.option("--yes", is_flag=True, help="Do it; without, it is only shown.")
 
 
@@ -44,7 +50,7 @@ async def undelete(line: Line, key: str, prefix: bool, since_rev: int, yes: bool
     """
     start = b"" if prefix and not key else key_bytes(key)
     steps = _undeleting(line, start, prefix, since_rev)
-    if not await _carry_out(line, steps, yes) and not prefix:
+    if not await run_steps(line, steps, yes) and not prefix:
         if (await line.client.get(start)).kv is not None:
             raise Failed(f"{key} is not deleted")
         raise Gone(f"no deletion of {key} is known: it never was, or it is compacted away")
@@ -72,7 +78,7 @@ async def _undeleting(
         )
         for key, kv in zip(keys[at : at + _AT_ONCE], found, strict=True):
             if kv is None:
-                say(f"{_text(key)}: what it was before revision {deleted[key]} is compacted away")
+                say(f"{shown_key(key)}: its value before revision {deleted[key]} is compacted")
             else:
                 yield Step(key, None, kv.value)
 
@@ -106,10 +112,10 @@ async def restore_prefix(line: Line, prefix: str, revision: int, yes: bool) -> N
     from kvorum.client.types import key_range
 
     start, end = key_range(prefix.encode(errors="surrogateescape"), prefix=True)
-    await _carry_out(line, restoring(line.client, start, end, revision), yes)
+    await run_steps(line, restoring(line.client, start, end, revision), yes)
 
 
-async def _carry_out(line: Line, steps: AsyncGenerator[Step, None], yes: bool) -> int:
+async def run_steps(line: Line, steps: AsyncGenerator[Step, None], yes: bool) -> int:
     """Show a plan, or do it; how many steps it has."""
     from kvorum.client.plan import carry_out
 
@@ -135,7 +141,7 @@ async def _carry_out(line: Line, steps: AsyncGenerator[Step, None], yes: bool) -
         raise
     progress.end()
     for conflict in outcome.conflicts:
-        say(f"left alone, somebody wrote it meanwhile: {_text(conflict.step.key)}")
+        say(f"left alone, {_WHYS[conflict.why]}: {shown_key(conflict.step.key)}")
     say(f"{outcome.done} keys written" + (f", revision {outcome.revision}" if outcome.done else ""))
     if outcome.conflicts:
         raise Failed(f"{len(outcome.conflicts)} keys are not as they should be")
@@ -225,11 +231,11 @@ def _write(line: Line, key: bytes, before: bytes | None, after: bytes | None) ->
     if line.form == "json":
         write_json(_document(key, before, after))
     elif before is None:
-        click.echo(f"+ {_text(key)}  {_text(after or b'')}")
+        click.echo(f"+ {shown_key(key)}  {shown_key(after or b'')}")
     elif after is None:
-        click.echo(f"- {_text(key)}  {_text(before)}")
+        click.echo(f"- {shown_key(key)}  {shown_key(before)}")
     else:
-        click.echo(f"~ {_text(key)}  {_text(before)} → {_text(after)}")
+        click.echo(f"~ {shown_key(key)}  {shown_key(before)} → {shown_key(after)}")
 
 
 def _document(key: bytes, before: bytes | None, after: bytes | None) -> dict[str, Any]:
@@ -240,7 +246,8 @@ def _document(key: bytes, before: bytes | None, after: bytes | None) -> dict[str
     return document
 
 
-def _text(data: bytes) -> str:
+def shown_key(data: bytes) -> str:
+    """Bytes as printable text, cut when they are long."""
     from kvorum.cli.forms import shown
 
     text = shown(data)

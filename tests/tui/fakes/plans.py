@@ -162,7 +162,7 @@ class FakePlans:
         return await carry_out(self.client, all_steps(), told, wrote=wrote, stopped=stopped)
 
     async def deeds(self, revision: int, prefix: bytes = b"") -> tuple[Deed, ...]:
-        if revision <= self.session.compacted:
+        if revision < self.session.compacted:
             raise SessionError("compacted", "n1", "Watch", "OUT_OF_RANGE")
         return tuple(d for d in self._all() if d.revision == revision and d.key.startswith(prefix))
 
@@ -189,7 +189,7 @@ class FakePlans:
                     event.version,
                     event.lease,
                 )
-            lost = before is not None and before.mod_revision < self.session.compacted
-            if event.revision > self.session.compacted:
+            lost = before is not None and event.revision == self.session.compacted
+            if event.revision >= self.session.compacted:
                 deeds.append(Deed(event.revision, event.key, None if lost else before, after, lost))
         return deeds

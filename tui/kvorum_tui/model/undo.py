@@ -18,7 +18,7 @@ DEEDS_MAX = 100_000  # Of all entries together: each holds a value from before a
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Something that was written, with one title. ``undoes``: the number of the entry that it took
-    back, 0 when it was no undo. ``undone``: it was itself taken back.
+    back, 0 when it was no undo. ``redo``: that was an undo itself. ``undone``: it was taken back.
     """
 
     number: int
@@ -26,6 +26,7 @@ class Entry:
     deeds: tuple[Deed, ...]
     at: float
     undoes: int = 0
+    redo: bool = False
     undone: bool = False
 
     @property
@@ -46,7 +47,8 @@ class UndoLog:
         done = tuple(deeds)
         if not done:
             return None
-        entry = Entry(self._next, title, done, at, undoes)
+        redo = any(e.number == undoes and e.undoes and not e.redo for e in self._entries)
+        entry = Entry(self._next, title, done, at, undoes, redo)
         self._next += 1
         self._entries = [
             replace(each, undone=True) if each.number == undoes else each for each in self._entries
@@ -62,8 +64,8 @@ class UndoLog:
         return [entry for entry in reversed(self._entries) if not entry.undone]
 
     def last_undo(self) -> Entry | None:
-        """What a redo would take back: the newest entry, if it was an undo."""
-        return next((entry for entry in self.newest() if entry.undoes), None)
+        """What a redo would take back: the newest undo that still stands."""
+        return next((e for e in self.newest() if e.undoes and not e.redo), None)
 
     def wrote(self, revision: int) -> Entry | None:
         """The entry that wrote a revision."""
@@ -85,4 +87,7 @@ def by_revision(deeds: Sequence[Deed]) -> list[Written]:
     found: dict[int, list[Deed]] = {}
     for deed in deeds:
         found.setdefault(deed.revision, []).append(deed)
-    return [Written(revision, tuple(found[revision])) for revision in sorted(found, reverse=True)]
+    return [
+        Written(revision, tuple(sorted(found[revision], key=lambda deed: deed.key)))
+        for revision in sorted(found, reverse=True)
+    ]

@@ -132,7 +132,7 @@ class KeyEditing(KeyWork):
 
     async def _show_difference(self, base: KeyRecord, form: EditForm, edited: Edited) -> str | None:
         old = form.text if base.mod_revision else ""
-        lines = await asyncio.to_thread(diff_texts, old, edited.text)
+        lines = await asyncio.to_thread(diff_texts, old, _laid_out(form, edited))
         shown: Rich = diff_rich(lines)
         if edited.lease != base.lease:
             before = f"{base.lease:x}" if base.lease else "none"
@@ -293,6 +293,14 @@ def _like(form: EditForm, record: KeyRecord) -> EditForm:
         return form.like(record.value)
     except ValueError:
         return form_to_edit(record.key, record.value)
+
+
+def _laid_out(form: EditForm, edited: Edited) -> str:
+    """What will be stored, in the form it came from, so that only meaning differs."""
+    try:
+        return form.text_of(edited.value) if edited.value else ""
+    except ValueError:
+        return edited.text
 
 
 def _fields(record: KeyRecord, lease: int) -> tuple[bytes, bytes, int, int, int, int]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kvorum.client.plan import CHANGED, Step, still_to_do
+from kvorum.client.plan import CHANGED, Conflict, Step, still_to_do
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -107,6 +107,18 @@ class KeptPlans(Dialog[Chosen]):
         self._choose("forget")
 
 
+def _report(to_do: list[Step], done: list[Step], conflicts: list[Conflict]) -> Rich:
+    """What is done, what somebody else changed, what is left."""
+    lines: Rich = [[(words.plural(len(done), "key"), "bold"), (" done", "text")]]
+    if conflicts:
+        lines.append([(words.plural(len(conflicts), "key"), "bold"), (" left alone:", "text")])
+    for conflict in conflicts[:SHOWN]:
+        name = f"  {printable(conflict.step.key)}  "
+        lines.append([(name, "text"), (WHYS[conflict.why], "warn")])
+    lines.append([(words.plural(len(to_do), "key"), "bold"), (" to do", "text")])
+    return [*lines, *samples(to_do, SHOWN)]
+
+
 class KeyKept(KeyWork):
     """Unfinished plans."""
 
@@ -132,18 +144,7 @@ class KeyKept(KeyWork):
             now = await self.kv.session.plans.now([step.key for step in steps])
             to_do, done, conflicts = still_to_do(steps, now)
             if what == "report":
-                lines: Rich = [
-                    [(words.plural(len(done), "key"), "bold"), (" done", "text")],
-                    [(words.plural(len(to_do), "key"), "bold"), (" to do", "text")],
-                    *samples(to_do, SHOWN),
-                ]
-                if conflicts:
-                    lines += [[], [(words.plural(len(conflicts), "key"), "bold")]]
-                    lines[-1].append((" left alone:", "text"))
-                for conflict in conflicts[:SHOWN]:
-                    why = WHYS[conflict.why]
-                    name = f"  {printable(conflict.step.key)}  "
-                    lines.append([(name, "text"), (why, "warn")])
+                lines = _report(to_do, done, conflicts)
                 await self.kv.push_screen_wait(Reader(plan.title, lines))
                 continue
             changed = sum(1 for conflict in conflicts if conflict.why == CHANGED)

@@ -1,0 +1,500 @@
+"""Plans in the Keys tab, on a fake cluster: copy, rename, delete, undo and redo, stop and go on,
+export and import, undelete and roll back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kvorum.client.plan import Step
+from kvorum.client.types import KeyValue
+from kvorum_tui.app import KvorumApp
+from kvorum_tui.model import twin
+from kvorum_tui.model.plan import Plan, change
+from kvorum_tui.model.plan_store import PlanFileError, PlanStore
+from kvorum_tui.model.transfer import read_file, written
+from kvorum_tui.screens.key_plan import PlanPreview, PlanProgress, run_plan
+from kvorum_tui.screens.key_undo import UndoChooser
+from kvorum_tui.screens.keys import KeysPane
+from kvorum_tui.widgets.dialogs import Form
+from textual.pilot import Pilot
+from textual.widgets import Button, Input
+from tui.fake_session import FakeSession
+from tui.frames import frame, shows, until
+from tui.tabs import go, on_keys
+
+
+@pytest.fixture(autouse=True)
+def plans_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Plans of a test are nobody else's."""
+    folder = tmp_path / "plans"
+    monkeypatch.setenv("KVORUM_PLANS", str(folder))
+    yield folder
+
+
+def files(folder: Path) -> list[Path]:
+    """What is in a folder."""
+    return sorted(folder.iterdir())
+
+
+def tree(**more: bytes) -> FakeSession:
+    """A few branches."""
+    keys = {b"/app/%02d" % n: b"%d" % n for n in range(6)}
+    return FakeSession({**keys, b"/web/00": b"there", **{k.encode(): v for k, v in more.items()}})
+
+
+def state(fake: FakeSession) -> dict[bytes, bytes]:
+    """Keys and values."""
+    return {key: record.value for key, record in fake.store.items()}
+
+
+async def on_branch(pilot: Pilot[None], app: KvorumApp, path: bytes) -> None:
+    """Put the cursor on a branch."""
+    pane = app.pane_of(KeysPane)
+    await until(pilot, lambda: pane.key_tree.goto(path, True), f"{path!r} in the tree")
+    await until(pilot, lambda: pane.row is not None and pane.row.path == path, "the cursor on it")
+
+
+async def fill(pilot: Pilot[None], app: KvorumApp, **values: str) -> None:
+    """Fill in a form and go on."""
+    await until(pilot, lambda: isinstance(app.screen, Form), "a form")
+    for name, value in values.items():
+        app.screen.query_one(f"#in-{name}", Input).value = value
+    app.screen.query_one("#yes", Button).press()
+    await pilot.pause()
+
+
+async def begin(pilot: Pilot[None], app: KvorumApp, *keys: str) -> None:
+    """Wait for a plan's preview and press keys in it."""
+    await until(pilot, lambda: isinstance(app.screen, PlanPreview), "a preview")
+    await pilot.press(*keys)
+
+
+async def over(pilot: Pilot[None], app: KvorumApp) -> None:
+    """Wait until no dialog is open."""
+    await until(pilot, lambda: len(app.screen_stack) == 1, "all dialogs closed")
+
+
+def test_a_branch_is_renamed_and_the_rename_undone_and_redone() -> None:
+    before = state(tree())
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await on_branch(pilot, app, b"/app/")
+        await pilot.press("r")
+        await fill(pilot, app, to="/moved")
+        await shows(pilot, "a branch ends with /")
+        await fill(pilot, app, to="/moved/")
+        await shows(pilot, "Move /app/… to /moved/…", "12 keys: 6 new, 6 deleted; in one")
+        await shows(pilot, "kvorum move /app/ /moved/ --prefix --yes", "u takes it back")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: b"/moved/05" in fake.store, "moved")
+        await over(pilot, app)
+        moved = {
+            b"/moved/" + key[5:] if key.startswith(b"/app/") else key: value
+            for key, value in before.items()
+        }
+        assert state(fake) == moved
+        assert len({r.mod_revision for r in fake.store.values()}) == 2, "one transaction"
+        await pilot.press("u")
+        await shows(pilot, "Undo", "you", "Move /app/… to /moved/…")
+        await pilot.press("enter")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: state(fake) == before, "undone")
+        await over(pilot, app)
+        await pilot.press("U")
+        await shows(pilot, "Redo: Move /app/")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: state(fake) == moved, "redone")
+        await over(pilot, app)
+        await pilot.press("U")
+        await shows(pilot, "nothing was undone here")
+
+    on_keys(body, tree())
+
+
+def test_what_is_at_the_target_is_chosen_in_the_preview() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await on_branch(pilot, app, b"/app/")
+        await pilot.press("c")
+        await fill(pilot, app, to="/web/")
+        await shows(pilot, "nothing would change", "1 key at the target already (/web/00)")
+        await shows(pilot, "nothing is done while they are there", "There already: refuse")
+        assert app.screen.query_one("#yes", Button).disabled
+        await begin(pilot, app, "ctrl+o")
+        await shows(pilot, "5 keys: 5 new", "they stay", "--there skip")
+        await pilot.press("ctrl+o")
+        await shows(pilot, "6 keys: 5 new, 1 changed", "overwritten", "~ /web/00", "there → 0")
+        app.screen.query_one("#yes", Button).press()
+        await until(pilot, lambda: fake.store[b"/web/00"].value == b"0", "copied over")
+        await over(pilot, app)
+        assert len(fake.store) == 12
+
+    on_keys(body, tree())
+
+
+def test_one_key_is_copied_with_its_lease_or_without() -> None:
+    fake = FakeSession()
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        lease = await fake.grant(60)
+        fake.write(b"k", b"v", lease.id)
+        for keys, wanted in (((), lease.id), (("ctrl+l",), 0)):
+            name = b"copy%d" % len(keys)
+            await go(pilot, app, b"k")
+            await pilot.press("c")
+            await fill(pilot, app, to=name.decode())
+            await shows(pilot, "1 key on leases: they keep them")
+            await begin(pilot, app, *keys)
+            if keys:
+                await shows(pilot, "they come without")
+            await pilot.press("enter")
+            await until(pilot, lambda name=name: name in fake.store, "copied")
+            await over(pilot, app)
+            assert fake.store[name].lease == wanted
+
+    on_keys(body, fake)
+
+
+def test_marked_keys_are_deleted_together() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        pane = app.pane_of(KeysPane)
+        pane.marked = lambda: [b"/app/01", b"/web/00"]  # type: ignore[method-assign]  # as if marked
+        await pilot.press("d")
+        await shows(pilot, "Delete 2 marked keys?", "− /app/01", "− /web/00", "(and 1 more)")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: len(fake.store) == 5, "deleted")
+
+    on_keys(body, tree())
+
+
+def big(count: int = 250) -> FakeSession:
+    """More than one transaction holds."""
+    return FakeSession({b"/big/%03d" % n: b"x" for n in range(count)})
+
+
+async def copy_big(pilot: Pilot[None], app: KvorumApp) -> None:
+    await on_branch(pilot, app, b"/big/")
+    await pilot.press("c")
+    await fill(pilot, app, to="/copy/")
+    await shows(pilot, "250 keys: 250 new; in 3 transactions", "Type 250")
+    await begin(pilot, app, *"250", "enter")
+
+
+def test_a_plan_is_stopped_and_gone_on_with(plans_folder: Path) -> None:
+    fake = big()
+    fake.plans.hold = asyncio.Event()
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await copy_big(pilot, app)
+        await until(pilot, lambda: isinstance(app.screen, PlanProgress), "progress")
+        await shows(pilot, "100 of 250 keys", "esc stops", "1 transaction done")
+        await pilot.press("escape")
+        await shows(pilot, "stopping after this transaction")
+        assert fake.plans.hold is not None
+        fake.plans.hold.set()
+        await shows(pilot, "stopped: 100 keys of 250 done", "150 keys not tried yet: P lists")
+        await pilot.press("escape")
+        await over(pilot, app)
+        (kept,) = files(plans_folder)
+        assert kept.stat().st_mode & 0o777 == 0o600
+        fake.write(b"/copy/200", b"theirs")
+        await pilot.press("P")
+        await shows(pilot, "Unfinished plans", "100 of 250", "Copy /big/… to /copy/…")
+        await pilot.press("r")
+        await shows(pilot, "100 keys done", "149 keys to do", "1 key left alone", "/copy/200")
+        await pilot.press("escape")
+        await shows(pilot, "Unfinished plans")
+        await pilot.press("enter")
+        await shows(pilot, "149 keys: 149 new", "100 keys of this plan are done already")
+        await begin(pilot, app, *"149", "enter")
+        await until(pilot, lambda: len(fake.store) == 500, "all copied")
+        await over(pilot, app)
+        assert fake.store[b"/copy/200"].value == b"theirs"
+        assert files(plans_folder) == []
+        await pilot.press("P")
+        await shows(pilot, "no plan is unfinished")
+
+    on_keys(body, fake)
+
+
+def test_conflicts_are_named_key_by_key_and_nothing_is_overwritten(plans_folder: Path) -> None:
+    fake = big()
+    fake.plans.before_txn[2] = lambda: fake.write(b"/copy/150", b"theirs") and None
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await copy_big(pilot, app)
+        await shows(pilot, "249 keys of 250 done", "1 left alone", "/copy/150", "somebody changed")
+        assert fake.store[b"/copy/150"].value == b"theirs"
+        assert len(fake.store) == 500
+        assert files(plans_folder) == [], "there is nothing to go on with"
+
+    on_keys(body, fake)
+
+
+def test_a_plan_that_breaks_off_says_so_and_is_kept(plans_folder: Path) -> None:
+    from kvorum_tui.session import SessionError
+
+    fake = big()
+
+    def fail() -> None:
+        fake.fail = SessionError("request timed out", "n1", "KV/Txn", "UNAVAILABLE", True)
+
+    fake.plans.before_txn[2] = fail
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await copy_big(pilot, app)
+        await shows(pilot, "broke off: 100 keys of 250 done", "KV/Txn", "may or may not have taken")
+        assert len(files(plans_folder)) == 1
+        fake.fail = None
+        await pilot.press("escape")
+        await pilot.press("P", "f")
+        await shows(pilot, "Forget this plan?", "What is done stays done")
+        await pilot.press("enter")
+        await shows(pilot, "no plan is unfinished")
+        assert files(plans_folder) == []
+
+    on_keys(body, fake)
+
+
+# --- undo -----------------------------------------------------------------------------------------
+
+
+def test_a_transaction_of_somebody_else_is_undone_as_a_whole() -> None:
+    fake = tree()
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        before = state(fake)
+        fake.remove(b"/app/01", b"/app/02", b"/web/00")
+        await on_branch(pilot, app, b"/app/")
+        await pilot.press("u")
+        await shows(pilot, "deleted /app/01 and 1 more")
+        await pilot.press("enter")
+        await shows(pilot, f"Undo revision {fake.revision}", "3 keys: 3 new", "+ /web/00")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: state(fake) == before, "undone")
+
+    on_keys(body, fake)
+
+
+def test_why_something_cannot_be_undone() -> None:
+    fake = FakeSession({b"k": b"1"})
+    fake.write(b"k", b"2")
+    fake.write(b"k", b"3")
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await go(pilot, app, b"k")
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, UndoChooser), "the chooser")
+        await pilot.press("down", "enter")
+        await shows(pilot, "this cannot be taken back", "changed since, at revision 4")
+        await pilot.press("escape")
+        await over(pilot, app)
+        fake.compacted = 4
+        await pilot.press("u")
+        await shows(pilot, "what was before is compacted")
+        await pilot.press("enter")
+        await shows(pilot, "what it was before revision 4 is compacted away")
+
+    on_keys(body, fake)
+
+
+def test_a_key_whose_lease_is_gone_comes_back_without_it_if_one_wants() -> None:
+    fake = FakeSession()
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        lease = await fake.grant(60)
+        fake.write(b"k", b"v", lease.id)
+        fake.write(b"other", b"v")
+        del fake.lease_table[lease.id]
+        fake.remove(b"k", b"other")
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, UndoChooser), "the chooser")
+        await pilot.press("enter")
+        await shows(pilot, "some keys hung on a lease that is gone", f"its lease {lease.id:x}")
+        app.screen.query_one("#without", Button).press()
+        await shows(pilot, "come back without one, and stay")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: set(fake.store) == {b"k", b"other"}, "back")
+        assert fake.store[b"k"].lease == 0
+
+    on_keys(body, fake)
+
+
+def test_an_edit_is_undone() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await go(pilot, app, b"/web/00")
+        await pilot.press("e")
+        await pilot.pause()
+        await until(pilot, lambda: bool(app.screen.query("#area")), "the editor")
+        app.screen.query_one("#area").text = "other"  # type: ignore[attr-defined]  # a TextArea
+        await pilot.press("ctrl+s")
+        await shows(pilot, "Save /web/00?")
+        await pilot.press("enter")
+        await until(pilot, lambda: fake.store[b"/web/00"].value == b"other", "saved")
+        await over(pilot, app)
+        await pilot.press("u")
+        await shows(pilot, "Change /web/00")
+        await pilot.press("enter")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: fake.store[b"/web/00"].value == b"there", "undone")
+
+    on_keys(body, tree())
+
+
+# --- the past -------------------------------------------------------------------------------------
+
+
+def test_deleted_keys_come_back_and_a_branch_rolls_back() -> None:
+    fake = tree()
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        before, revision = state(fake), fake.revision
+        fake.remove(b"/app/01", b"/app/02")
+        fake.write(b"/app/03", b"changed")
+        fake.write(b"/app/new", b"n")
+        await on_branch(pilot, app, b"/app/")
+        await pilot.press("ctrl+z")
+        await shows(pilot, "Bring back what was deleted of /app/…", "2 keys: 2 new")
+        await shows(pilot, "kvorum undelete /app/ --prefix --yes", "hangs on no lease")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: b"/app/02" in fake.store, "back")
+        await over(pilot, app)
+        await pilot.press("ctrl+b")
+        await fill(pilot, app, revision="9999")
+        await shows(pilot, "kept are")
+        await fill(pilot, app, revision=str(revision))
+        await shows(pilot, f"as it was at revision {revision}", "1 changed, 1 deleted")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: state(fake) == before, "as it was")
+
+    on_keys(body, fake)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv"])
+def test_keys_go_to_a_file_and_come_back(ending: str, tmp_path: Path) -> None:
+    fake = tree()
+    fake.write(b"/app/\xff", b"\x00\r\n,\"'")
+    path = tmp_path / f"keys{ending}"
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        before = state(fake)
+        await on_branch(pilot, app, b"/app/")
+        await pilot.press("ctrl+s")
+        await fill(pilot, app, file=str(tmp_path / "keys.pdf"))
+        await shows(pilot, "the name ends with one of")
+        await fill(pilot, app, file=str(path))
+        await shows(pilot, "wrote 7 keys as of revision")
+        fake.remove(b"/app/\xff")
+        fake.write(b"/app/00", b"changed")
+        await pilot.press("ctrl+l")
+        await fill(pilot, app, file=str(path))
+        await shows(pilot, "Import 7 keys", "1 key at the target already", "is so already")
+        await begin(pilot, app, "ctrl+o", "ctrl+o")
+        await shows(pilot, "2 keys: 1 new, 1 changed")
+        app.screen.query_one("#yes", Button).press()
+        await until(pilot, lambda: state(fake) == before, "as it was")
+
+    on_keys(body, fake)
+
+
+def test_a_file_that_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "keys.jsonl"
+    path.write_text('{"key": "a", "value": "1"}\n{"key": 3}\n')
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await pilot.press("ctrl+l")
+        await fill(pilot, app, file=str(tmp_path / "none.jsonl"))
+        await shows(pilot, "there is no such file")
+        await fill(pilot, app, file=str(path))
+        await shows(pilot, "keys.jsonl: line 2:")
+
+    on_keys(body)
+
+
+def test_the_script_holds_every_byte() -> None:
+    records = [KeyValue(b"/a'b", b"x\n\xff\x00EOF\n", 1, 2, 1, 0)]
+    script = "".join(written(".sh", records, None))
+    assert 'put -- "/a\'b" "x\\x0a\\xff\\x00EOF\\x0a"' in script
+    assert script.startswith("#!/bin/sh\n")
+
+
+def test_dumps_hold_revisions_and_leases() -> None:
+    records = [KeyValue(b"k", b"v", 1, 2, 3, 0xAB)]
+    (line,) = written(".jsonl", records, None)
+    assert json.loads(line)["lease"] == 0xAB
+    assert read_file(line.encode(), ".jsonl")[0].lease == 0xAB
+    assert read_file("".join(written(".csv", records, None)).encode(), ".csv")[0].lease == 0xAB
+
+
+# --- for other screens ----------------------------------------------------------------------------
+
+
+def test_any_screen_may_run_a_plan() -> None:
+    fake = FakeSession({b"a": b"1"})
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        record = fake.store[b"a"]
+        plan = Plan("Do both", "Do", (change(b"a", record, b"2"), change(b"b", None, b"3")))
+        app.pane.aside(lambda: run_plan(app.front, plan))
+        await shows(pilot, "Do both", "2 keys: 1 new, 1 changed", "1 → 2")
+        await begin(pilot, app, "enter")
+        await until(pilot, lambda: b"b" in fake.store, "done")
+        await over(pilot, app)
+        app.front.at = 3
+        app.pane.aside(lambda: run_plan(app.front, plan))
+        await shows(pilot, "nothing can be written until")
+        assert len(app.screen_stack) == 1
+
+    on_keys(body, fake)
+
+
+def test_a_preview_fits_a_small_screen() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await on_branch(pilot, app, b"/app/")
+        await pilot.press("c")
+        await fill(pilot, app, to="/web/")
+        text = await shows(pilot, "Copy /app/… to /web/…", "There already: refuse (^o)", "Cancel")
+        assert all(len(line) <= 80 for line in text.split("\n"))
+        await pilot.press("escape")
+        await over(pilot, app)
+        assert "Copy" not in frame(app)
+
+    on_keys(body, tree(), size=(80, 24))
+
+
+# --- kept plans -----------------------------------------------------------------------------------
+
+
+def test_kept_plans_survive_byte_for_byte(tmp_path: Path) -> None:
+    store = PlanStore(tmp_path)
+    old = KeyValue(b"\xff", b"\x00", 1, 2, 3, 4)
+    steps = (Step(b"\xff", old, None, 0, 7), Step(b"n", None, b"", 5))
+    name = store.keep(Plan("t", "v", steps, twin="x", cluster=9), "prod")
+    store.note(name, 1, "broke")
+    (head,) = store.all()
+    assert (head.title, head.steps, head.done, head.error, head.cluster) == ("t", 2, 1, "broke", 9)
+    assert store.load(name) == (head, steps)
+    path = tmp_path / f"{name}.plan"
+    path.write_text("\n".join(path.read_text().split("\n")[:2]))
+    with pytest.raises(PlanFileError, match="damaged"):
+        store.load(name)
+    (tmp_path / "other.plan").write_text("{}")
+    assert [kept.name for kept in store.all()] == [name]
+    store.forget(name)
+    assert store.all() == []
+
+
+def test_twins_quote_what_a_shell_would_read() -> None:
+    assert twin.quoted(b"/plain") == "/plain"
+    assert twin.quoted(b"it's") == "'it'\"'\"'s'"
+    assert twin.quoted(b"\xff'\n") == "$'\\xff\\'\\x0a'"
+    assert twin.quoted(b"") == "''"
+    line = twin.swap(b"k", 3, b"v", 10)
+    assert line == 'etcdctl txn <<< $\'mod("k") = "3"\\n\\nput --lease=a -- "k" "v"\\n\\n\\n\''
