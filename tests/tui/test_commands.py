@@ -30,12 +30,12 @@ def test_the_file(file: Path) -> None:
     assert commands_path() == file
     assert load_commands(file, TABS) == ([], [])
     file.write_text(
-        '[commands.size]\ntext = "bytes"\nkey = "f6"\ntab = "keys"\nrun = ["wc", "-c"]\n'
+        '[commands.size]\ntext = "bytes"\nkey = "f11"\ntab = "keys"\nrun = ["wc", "-c"]\n'
         '[commands.note]\nrun = ["echo", "{key}: {why}"]\ninputs = ["why"]\ndangerous = true\n'
     )
     (size, note), wrong = load_commands(file, TABS)
     assert wrong == []
-    assert size == UserCommand("size", ("wc", "-c"), "bytes", "f6", "keys")
+    assert size == UserCommand("size", ("wc", "-c"), "bytes", "f11", "keys")
     assert note.needs == ["key", "why"]
     assert note.arguments({"key": "/a b", "why": "{key}"}) == ["echo", "/a b: {key}"]
     with pytest.raises(Missing, match="why"):
@@ -89,14 +89,14 @@ def command(more: str, *arguments: str) -> str:
 def test_a_key_and_its_value(file: Path) -> None:
     async def body(pilot: Pilot[None], app: KvorumApp) -> None:
         await go(pilot, app, b"/a")
-        await pilot.press("f6")
+        await pilot.press("f11")
         await shows(pilot, "args ['/a', '2 of http://n1:2379']", "input b'one\\n'", "exit 0")
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
-        await pilot.press("3", "f6")
+        await pilot.press("3", "f11")
         await shows(pilot, "it belongs to the tab keys")
 
-    text = command('key = "f6"\ntab = "keys"', "{key}", "{revision} of {endpoint}")
+    text = command('key = "f11"\ntab = "keys"', "{key}", "{revision} of {endpoint}")
     on_app(file, text, body)
 
 
@@ -117,28 +117,28 @@ def test_what_is_asked_for_and_what_is_shown_first(file: Path) -> None:
 
 def test_what_is_not_under_the_cursor(file: Path) -> None:
     async def body(pilot: Pilot[None], app: KvorumApp) -> None:
-        await pilot.press("3", "f6")
+        await pilot.press("3", "f11")
         await shows(pilot, "show needs a key")
 
-    on_app(file, command('key = "f6"', "{key}"), body)
+    on_app(file, command('key = "f11"', "{key}"), body)
 
 
 def test_a_dangerous_one_is_off_while_read_only(file: Path) -> None:
     async def body(pilot: Pilot[None], app: KvorumApp) -> None:
-        await pilot.press("f6")
-        await shows(pilot, "show: this terminal was opened")
+        await pilot.press("f11")
+        await shows(pilot, "show: this cluster is open")
         assert len(app.screen_stack) == 1
 
-    on_app(file, command('key = "f6"\ndangerous = true'), body, read_only=True)
+    on_app(file, command('key = "f11"\ndangerous = true'), body, read_only=True)
 
 
 def test_one_that_cannot_be_started_says_so(file: Path) -> None:
     async def body(pilot: Pilot[None], app: KvorumApp) -> None:
-        await pilot.press("f6")
+        await pilot.press("f11")
         await shows(pilot, "it could not be started")
         assert "/no/such" in frame(app)
 
-    on_app(file, '[commands.show]\nkey = "f6"\nrun = ["/no/such/program"]\n', body)
+    on_app(file, '[commands.show]\nkey = "f11"\nrun = ["/no/such/program"]\n', body)
 
 
 def test_a_key_that_is_taken_is_told_and_left_alone(file: Path) -> None:

@@ -44,8 +44,8 @@ ACTIONS: tuple[Action, ...] = (
         shown=False,
     ),
     Action("tour_back", "app", "f7", "back", "The tour's step before", shown=False),
-    Action("tour_on", "app", "f8", "go on", "Do the tour's step, or go on", shown=False),
-    Action("tour_end", "app", "f9", "end", "End the tour; nothing stays broken", shown=False),
+    Action("tour_on", "app", "f6", "go on", "Do the tour's step, or go on", shown=False),
+    Action("tour_end", "app", "ctrl+y", "end", "End the tour; nothing stays broken", shown=False),
     Action("palette", "app", "colon,ctrl+p", "palette", "Find actions, members, keys by name"),
     Action(
         "travel",

@@ -269,7 +269,7 @@ class LiveSession:
 
     async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
         """One put at one member."""
-        with _translated():
+        with translated():
             await self.client.member(endpoint).put(key, value, timeout_s=CALL_S)
 
     async def delete(self, key: bytes, expected: int) -> Saved:

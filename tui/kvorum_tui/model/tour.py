@@ -17,9 +17,7 @@ LEASE_S = 8
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the steps look at. ``stuck``: entries of a cut off leader's log that are not
-    committed. ``told`` are names that whoever runs the tour has noted.
-    """
+    """What the steps look at; ``told`` are names that whoever runs the tour has noted."""
 
     voters: int = 0
     up: int = 0
@@ -30,7 +28,6 @@ class Facts:
     revision: int = 0
     compacted: int = 0
     faults: int = 0
-    stuck: int = 0
     alive: bool = False
     told: frozenset[str] = frozenset()
 
@@ -43,7 +40,7 @@ def read(before: Facts, now: Facts) -> bool:
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step: the tab it is on, a title, what to know, what to do, and when it is done.
-    ``by_hand`` says how the user may do it; F8 does it for them.
+    ``by_hand`` says how the user may do it; F6 does it for them.
     """
 
     name: str
@@ -89,12 +86,12 @@ STEPS: tuple[Step, ...] = (
         "partition",
         "cluster",
         "Two sides",
-        "Both sides are written to. The majority commits. The side that was cut off takes entries"
-        " into its log at most, in small letters: without a quorum they are not committed, and"
-        " nobody is told that they were written.",
-        "",
-        lambda before, now: now.revision > before.revision and "both sides" in now.told,
-        "Whoever wrote to the minority got no answer: such a write may still come, or never.",
+        "Both sides were written to. Until it noticed, the old leader took entries into its log:"
+        " they stand there in small letters, because without a quorum nothing is committed, and"
+        " whoever wrote them got no answer. Now the majority is written to, and commits.",
+        "write any key in the Keys tab (1, then n)",
+        lambda before, now: now.revision > before.revision,
+        "A write without an answer may still come, or never: every client must know that.",
     ),
     Step(
         "return",
@@ -153,7 +150,7 @@ STEPS: tuple[Step, ...] = (
         "drills",
         "On your own",
         "d lists the drills: each breaks this cluster in one way, on purpose, and gives a verdict"
-        " with figures. ? says what every key does, F1 what you look at. F9 ends the tour.",
+        " with figures. ? says what every key does, F1 what you look at. ^y ends the tour.",
     ),
 )
 

@@ -16,7 +16,7 @@ from kvorum_tui.actions import Action
 if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
-READ_ONLY = "this terminal was opened read-only (leave out --read-only to change things)"
+READ_ONLY = "this cluster is open read-only; ctrl+e allows writing"
 
 
 PAST = "you look at revision {:,}; nothing can be written until you come back to now (T)"

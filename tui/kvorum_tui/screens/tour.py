@@ -1,10 +1,10 @@
-"""The guided tour's panel, at the foot of the cluster it is given on, and what F8 does there."""
+"""The guided tour's panel, at the foot of the cluster it is given on, and what F6 does there."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -49,7 +49,6 @@ class TourPanel(Vertical):
         self.kv = kv
         self.tour = Tour()
         self.told: set[str] = set()
-        self.old_leader = ""
         self.first_revision = 0
         self.shown = TextLines()
         self.shown.can_focus = False
@@ -110,9 +109,9 @@ class TourPanel(Vertical):
             lines.append([("… under way", "dim")])
         elif not tour.done:
             by_hand = f", or by hand: {step.by_hand}" if step.by_hand else ""
-            lines.append([("F8 does it", "accent"), (by_hand, "dim")])
-        ahead = "F9 ends the tour" if tour.last else "F8 goes on" if tour.done else "F8 does it"
-        self.border_subtitle = f"{ahead} · F7 back · F9 ends"
+            lines.append([("F6 does it", "accent"), (by_hand, "dim")])
+        ahead = "^y ends the tour" if tour.last else "F6 goes on" if tour.done else "F6 does it"
+        self.border_subtitle = f"{ahead} · F7 back · ^y ends"
         width = max(20, self.shown.size.width or self.kv.size.width - 4)
         self.shown.show(folded(lines, width)[:LINES])
 
@@ -140,7 +139,7 @@ class TourPanel(Vertical):
 
     def _go(self, by: int) -> None:
         self.tour.go(by)
-        self.told -= {"both sides", "watched", "alive"}
+        self.told -= {"watched", "alive"}
         self.kv.show_tab(self.tour.step.tab)
         self._paint()
 
@@ -156,7 +155,7 @@ class TourPanel(Vertical):
         return {
             "log": self._write,
             "election": self._cut,
-            "partition": self._both,
+            "partition": self._majority,
             "return": self._heal,
             "versions": self._versions,
             "watch": self._watch,
@@ -173,22 +172,25 @@ class TourPanel(Vertical):
         leader = self.kv.cluster.leader(now)
         if leader is None:
             raise SessionError("there is no leader to cut off just now; try again")
-        self.old_leader = leader.endpoint
         self.kv.cluster.expect_loss(leader.id, now)
         await self.kv.session.sever(leader.endpoint, 0, "both", CUT_MS)
+        # It leads until it notices, and takes entries meanwhile. None of these writes is answered,
+        # which is what the next step shows.
+        ends = await asyncio.gather(*self._writes(leader.endpoint), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, SessionError):
+                raise end
 
-    async def _both(self) -> None:
-        session, cluster = self.kv.session, self.kv.cluster
-        leader = cluster.leader(self.kv.clock())
-        sides = {self.old_leader, leader.endpoint if leader is not None else ""} - {""}
-        writes = [
-            session.put_at(side, HELLO, f"{n} by {cluster.members[side].name}".encode())
-            for side in sides
-            for n in range(WRITES)
-        ]
-        # The minority's fail, which is what this step shows.
-        await asyncio.gather(*writes, return_exceptions=True)
-        self.told.add("both sides")
+    def _writes(self, endpoint: str) -> list[Coroutine[Any, Any, None]]:
+        name = self.kv.cluster.members[endpoint].name
+        values = [f"{number} by {name}".encode() for number in range(WRITES)]
+        return [self.kv.session.put_at(endpoint, HELLO, value) for value in values]
+
+    async def _majority(self) -> None:
+        leader = self.kv.cluster.leader(self.kv.clock())
+        if leader is None:
+            raise SessionError("there is no leader to write to just now; try again")
+        await asyncio.gather(*self._writes(leader.endpoint))
 
     async def _heal(self) -> None:
         for member in self.kv.cluster.up(self.kv.clock()):
