@@ -18,6 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from kvorum_tui import keymap
+from kvorum_tui.actions import Action
 from kvorum_tui.key_feed import KeysFeed
 from kvorum_tui.model.decode import printable
 from kvorum_tui.model.decoders import Decoded, Decoders
@@ -51,6 +52,11 @@ READING_S = 0.15
 BEGIN_ROWS = 200  # Rows looked at for a first place to stand on.
 ORDINARY = re.compile(r"\w[\w .@-]*")
 NARROW = 100  # Columns below which one sees the tree or the value.
+# What the foot still offers there.
+CORE = frozenset(
+    f"key_{name}"
+    for name in "new edit delete filter find mark history form copy undo compare".split()
+)
 
 
 class KeysPane(
@@ -361,6 +367,12 @@ class KeysPane(
             or self.why_not_form(name)
             or self.why_not_past(name)
         )
+
+    def offers(self, action: Action) -> bool:
+        """What there is room for."""
+        if action.name == "key_restore" and self.view != "history":
+            return False
+        return action.shown and (not self.has_class("narrow") or action.name in CORE)
 
     def back(self) -> bool:
         """Escape: stop what runs; then leave the value, the history, the filter, the marks."""
