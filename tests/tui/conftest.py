@@ -9,5 +9,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state file for this test alone."""
+    """A state file and a mirror for this test alone."""
     monkeypatch.setenv("KVORUM_STATE", str(tmp_path / "terminal.json"))
+    monkeypatch.setenv("KVORUM_MIRROR", str(tmp_path / "mirrors"))

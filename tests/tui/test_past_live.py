@@ -161,11 +161,8 @@ def test_kvorum_nodes_tell(kvorum_cluster: Launch) -> None:
     asyncio.run(run())
 
 
-def test_a_mirror_tells_of_etcd(
-    kvorum_cluster: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mirror_tells_of_etcd(kvorum_cluster: Launch, tmp_path: Path) -> None:
     cluster = kvorum_cluster(1, program="etcd")
-    monkeypatch.setenv("KVORUM_MIRROR", str(tmp_path / "mirrors"))
 
     async def run() -> None:
         async with Client(cluster.endpoints) as client:

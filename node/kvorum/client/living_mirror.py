@@ -196,20 +196,22 @@ class LivingMirror(HistoryMirror):
         """
         head = (await self._session.range(_ALL_KEYS, _END, limit=1, keys_only=True)).header
         read_late = head.revision  # Of what is not newer than this, nobody has seen when it came.
+        self.loaded = self.loaded._replace(newest=max(self.loaded.newest, read_late))
         while True:
-            watch = self._session.watch(
-                _ALL_KEYS, _END, start_revision=self.loaded.revision + 1, prev_kv=True
-            )
             try:
+                if self.loaded.revision < read_late > 1:
+                    await self._load_changes(self.loaded.revision + 1, read_late)
+                self._grown.set()
+                watch = self._session.watch(
+                    _ALL_KEYS, _END, start_revision=self.loaded.revision + 1, prev_kv=True
+                )
                 async with watch:
                     while True:
                         batch = await watch.next_batch()
                         if not batch.events:
                             continue
-                        revision = batch.events[-1].revision
-                        seen = int(self._wall() * 1000) if revision > read_late else 0
-                        rows = changes_of(batch.events, seen)
-                        await self._append(rows, revision)
+                        rows = changes_of(batch.events, int(self._wall() * 1000))
+                        await self._append(rows, batch.events[-1].revision)
                         self._grown.set()
             except CompactedError as error:
                 if error.compact_revision <= self.loaded.revision:

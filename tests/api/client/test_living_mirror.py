@@ -87,6 +87,8 @@ async def breaks_off_and_goes_on(client: Client, path: Path, known: list[tuple[A
         assert mirror.gaps == () and mirror.aside is None
         rows = await rows_of(mirror)
         assert rows[:-1] == known and rows[-1][2:] == (b"b", b"missed")
+        links = await mirror.ask("SELECT revision, prev_revision FROM history ORDER BY revision")
+        assert links == [(2, 0), (3, 2), (4, 0)]
 
 
 async def forgets_what_is_old(client: Client, path: Path) -> None:

@@ -351,7 +351,7 @@ class LivePast:
         after = b""
         while True:
             rows = await self._answer(
-                "SELECT key, max(revision) AS gone, arg_max(prev_revision, revision), "
+                "SELECT key, max(revision) AS gone, max(revision) FILTER (type = 0), "
                 'arg_max(epoch_ms("at"), revision), arg_max(member, revision), '
                 "arg_max(user_name, revision) FROM history "
                 f"WHERE {_within(start, end)} AND key > {blob(after)} GROUP BY key "
@@ -360,7 +360,7 @@ class LivePast:
             )
             if rows:
                 yield tuple(
-                    Gone(key, gone, last if gone > oldest else 0, max(0, at), member, user)
+                    Gone(key, gone, last or 0 if gone > oldest else 0, max(0, at), member, user)
                     for key, gone, last, at, member, user in rows
                 )
             if len(rows) < PAGE:
