@@ -16,7 +16,7 @@ from kvorum.cli.options import tls_of, tls_values
 from kvorum.errors import ConfigError
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:2379"
-TABS = ("keys", "watch", "cluster", "drills", "time", "sql", "leases", "admin", "log")
+TABS = ("keys", "watch", "cluster", "drills", "time", "sql", "leases", "txn", "admin", "log")
 
 
 def _env(name: str) -> list[str]:

@@ -19,6 +19,7 @@ from kvorum_tui.actions import (
     recording,
     sql,
     time,
+    txn,
     watch,
 )
 from kvorum_tui.actions.action import Action, key_label, user_keys
@@ -44,6 +45,7 @@ TABS: tuple[Tab, ...] = (
     Tab("time", "5", "Time", "look back, compare, bring back"),
     Tab("sql", "6", "SQL", "ask the history"),
     Tab("leases", "7", "Leases", "time to live and keys"),
+    Tab("txn", "8", "Txn", "build a transaction"),
     Tab("admin", "9", "Admin", "users, space, snapshots, members"),
     Tab("log", "0", "Log", "every call and its command line"),
 )
@@ -60,6 +62,7 @@ ACTIONS: tuple[Action, ...] = (
     *time.ACTIONS,
     *sql.ACTIONS,
     *leases.ACTIONS,
+    *txn.ACTIONS,
     *admin.ACTIONS,
     *log.ACTIONS,
     *(

@@ -32,6 +32,7 @@ from kvorum_tui.screens.recording import RecordingLine
 from kvorum_tui.screens.sql import SqlPane
 from kvorum_tui.screens.time import TimePane
 from kvorum_tui.screens.tour import TourPanel, why_no_tour
+from kvorum_tui.screens.txn import TxnPane
 from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import Session, SessionError
 from kvorum_tui.widgets.action_bar import ActionBar
@@ -57,6 +58,7 @@ PANES: tuple[type[Pane], ...] = (
     TimePane,
     SqlPane,
     LeasesPane,
+    TxnPane,
     AdminPane,
     LogPane,
 )
