@@ -94,6 +94,13 @@ def test_values_alone_are_found_in_a_second_pass() -> None:
     assert [r.value for r in scan.found[0].held if r] == [b"v", b"altered"]
 
 
+def test_a_value_is_found_beside_a_missing_key() -> None:
+    stores = [{b"a": record(b"a"), b"b": record(b"b"), b"c": record(b"c")} for _ in range(2)]
+    stores[1][b"b"] = record(b"b", b"altered")
+    del stores[0][b"c"]
+    assert {d.key: d.kind() for d in search(stores).found} == {b"b": "value", b"c": "missing"}
+
+
 def test_equal_stores_are_read_twice_and_nothing_is_found() -> None:
     scan = search([{b"a": record(b"a")}] * 3)
     assert (scan.found, scan.read, scan.total) == ([], 1, 1)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ class FakeChecks:
         self.scraped: Scraped | None = None
         self.shown: Certificate | None = None
         self.asked: list[tuple[object, ...]] = []
+        self.full_log: dict[str, tuple[LogEntryView, ...]] = {}  # where reports show its end only
+        self.held_back = False  # hashes never come
 
     def _store(self, endpoint: str) -> dict[bytes, KeyRecord]:
         node = self.session.node(endpoint)
@@ -42,6 +45,8 @@ class FakeChecks:
 
     async def hash_kv(self, endpoint: str, revision: int) -> MemberHash:
         self.asked.append(("hash_kv", endpoint, revision))
+        if self.held_back:
+            await asyncio.Event().wait()
         store = self._store(endpoint)
         if revision > self.session.revision:
             text = "etcdserver: mvcc: required revision is a future revision"
@@ -70,7 +75,8 @@ class FakeChecks:
         )
 
     async def log(self, endpoint: str, first: int, limit: int) -> tuple[LogEntryView, ...]:
-        log = self.session.node(endpoint).log
+        node = self.session.node(endpoint)
+        log = self.full_log.get(node.name, node.log)
         return tuple(entry for entry in log if entry.index >= first)[:limit]
 
     async def certificate(self, endpoint: str) -> Certificate | None:

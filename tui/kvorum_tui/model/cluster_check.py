@@ -7,8 +7,8 @@ against anything:
   revision, so hashes that differ at one revision differ at every later one.
 * :func:`scan_keys` goes through the key space in pages at one revision. A page's bounds are set by
   one member and asked of all; pages with the same digest are the same. It reads keys and their
-  numbers first, and the values only when those are all equal. No server has a digest of a range,
-  so each page is read in full; what differs is found in one pass, whatever it is.
+  numbers first, which is quick and finds most, and then everything with its values. No server has
+  a digest of a range, so each page is read in full.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ def scan_keys(members: int, scan: Scan) -> Generator[list[Ask], list[HeldPage], 
     for values in (False, True):
         scan.values, scan.read = values, 0
         yield from _pass(members, values, scan)
-        if scan.found:
-            break
-    if scan.found and not scan.values:
-        yield from _fill(members, scan)
+        if scan.found and not values:
+            yield from _fill(members, scan)
+        if scan.cut_short:
+            return
 
 
 def _pass(members: int, values: bool, scan: Scan) -> Generator[list[Ask], list[HeldPage], None]:
@@ -113,7 +113,8 @@ def _pass(members: int, values: bool, scan: Scan) -> Generator[list[Ask], list[H
         pages = [lead.records, *others]
         scan.read += len(lead.records)
         if len({digest(page) for page in pages}) > 1:
-            scan.found += _differences(pages)
+            known = {difference.key for difference in scan.found}
+            scan.found += [d for d in _differences(pages) if d.key not in known]
         if len(scan.found) >= DIFFERENCES_MAX:
             scan.cut_short = True
             del scan.found[DIFFERENCES_MAX:]
@@ -157,7 +158,6 @@ def _said(record: KeyRecord | None) -> tuple[object, ...] | None:
 
 def _fill(members: int, scan: Scan) -> Generator[list[Ask], list[HeldPage], None]:
     """The values of the keys found, for people to compare."""
-    scan.values = True
     for number, difference in enumerate(scan.found):
         key = difference.key
         pages = yield [Ask(member, key, key + b"\0", 1, True) for member in range(members)]

@@ -94,9 +94,9 @@ class Series:
                 found[place] = told
         return found
 
-    def newest(self) -> tuple[float, float] | None:
-        """(second, value) of the last one."""
-        return self._points[-1] if self._points else None
+    def oldest(self) -> float:
+        """The second of the first value kept."""
+        return self._points[0][0] if self._points else math.inf
 
 
 class SeriesBook:
@@ -141,6 +141,10 @@ class SeriesBook:
             for at in zip(*columns, strict=True)
         ] or [None] * seconds
 
+    def since(self) -> float | None:
+        """The second from which on anything is known."""
+        return min((s.oldest() for s in self._series.values()), default=None)
+
     def why_not(self, chart: Chart) -> str:
         """Why there is nothing to draw; empty when there is, or will be."""
         if any(source == chart.source for _, source in self._series) or not self._sources:
@@ -164,11 +168,15 @@ def folded(values: list[float | None], cells: int) -> list[float | None]:
     return found
 
 
-def nice_top(values: list[float | None]) -> float:
-    """A round number (1, 2 or 5 times a power of ten) not below any value; 1 without values."""
+def nice_top(values: list[float | None], unit: str = "") -> float:
+    """A round number (1, 2 or 5 times a power of ten; for bytes a power of two) not below any
+    value; 1 without values.
+    """
     top = max((value for value in values if value is not None), default=0.0)
     if top <= 0:
         return 1.0
+    if unit == "B":
+        return float(2 ** math.ceil(math.log2(top)))
     size = 10.0 ** math.floor(math.log10(top))
     return next(step * size for step in (1, 2, 5, 10) if step * size >= top * 0.999999)
 

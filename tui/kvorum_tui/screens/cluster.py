@@ -69,9 +69,8 @@ class ClusterPane(Pane):
     ClusterPane .box { border: round $border; border-title-color: $text-muted; height: auto; }
     ClusterPane .box:focus-within { border: round $primary; }
     ClusterPane MemberTable { height: auto; max-height: 10; min-height: 4; }
-    ClusterPane #pair { height: auto; max-height: 14; }
+    ClusterPane #pair { height: 10; }
     ClusterPane #pair .box { width: 1fr; height: 100%; }
-    ClusterPane #pair.-alone { height: 1fr; max-height: 100%; }
     ClusterPane .grow { height: 1fr; min-height: 4; }
     ClusterPane FigureList { height: 1fr; min-height: 6; }
     """
@@ -91,6 +90,7 @@ class ClusterPane(Pane):
         self.zoomed = False
         self.charting = False
         self.boxes: dict[str, Vertical] = {}
+        self._members_laid_out = 0
 
     def compose(self) -> ComposeResult:
         """Members and remarks, then the views."""
@@ -126,6 +126,8 @@ class ClusterPane(Pane):
     def refresh_at(self, now: float) -> None:
         """Everything here is the present."""
         self.members.refresh_at(now)
+        if self._members_laid_out != len(self.kv.cluster.order):
+            self._lay_out()
         said = list(self.members.remarks)
         if self.kv.at:
             text = f"other tabs show revision {self.kv.at:,}; members tell of now and nothing else"
@@ -166,7 +168,9 @@ class ClusterPane(Pane):
         for name, box in self.boxes.items():
             box.display = name in shown
         self.pair.display = bool(shown & {"latency", "figures"})
-        self.pair.set_class(not every, "-alone")
+        # A round trip's row a member, and what stands around them.
+        self.pair.styles.height = max(10, len(self.kv.cluster.order) + 7) if every else "1fr"
+        self._members_laid_out = len(self.kv.cluster.order)
         self.figures.display, self.chart.display = not self.charting, self.charting
         hidden = [text for name, text in VIEWS.items() if name not in shown]
         hint = f" · {' · '.join(hidden)}" if hidden else ""
@@ -192,6 +196,8 @@ class ClusterPane(Pane):
         """Escape: chart, zoom, filter, view, one after the other."""
         if self.charting:
             self.charting = self.zoomed = False
+            self.figures.scroll_to(y=0, animate=False, immediate=True, force=True)
+            self.call_after_refresh(self.figures.keep_in_sight)
         elif self.zoomed:
             self.zoomed = False
         elif self.ribbon.filtered:
@@ -236,6 +242,11 @@ class ClusterPane(Pane):
         if compacted is not None and event.revision < compacted:
             return f"revision {event.revision:,} is compacted; {compacted:,} is the oldest kept"
         return ""
+
+    def revision_here(self) -> int:
+        """For travelling: the event under the cursor."""
+        event = self.ribbon.current
+        return event.revision if event is not None and self.ribbon.has_focus else 0
 
     def do_log_focus(self) -> None:
         """Walk the logs."""

@@ -95,7 +95,7 @@ class CompareScreen(Dialog[bytes]):
         self.step.update(Content(("✓ " if result.done else "… ") + result.step))
         self.summary.show(self.fitting(outcome(result, list(self.members))))
         first = not self.list.found and bool(result.scan.found)
-        self.list.found = list(result.scan.found)
+        self.list.found = sorted(result.scan.found, key=lambda difference: difference.key)
         self.list.display = self.values.display = bool(self.list.found)
         self.list.changed()
         if first:
@@ -139,7 +139,7 @@ def outcome(result: Compared, names: list[str]) -> Rich:
     if result.since_said:
         text = result.since_said
         if result.since is not None:
-            text = f"since revision {result.since:,}: {text}"
+            text = f"revision {result.since:,}; {text}"
         lines.append([(f"{'since':<12}", "dim"), (text, "text")])
     for name, events in result.events.items():
         said = "; ".join(_event(event) for event in events[:3]) or "nothing at that revision"
@@ -148,13 +148,13 @@ def outcome(result: Compared, names: list[str]) -> Rich:
     places = where(result)
     if places:
         count = f"{len(result.scan.found):,}" + ("+" if result.scan.cut_short else "")
-        prefix, _ = places[0]
-        text = (
-            f"{count} keys differ, all below {printable(prefix)}"
-            if prefix
-            else (f"{count} keys differ, with no prefix in common")
-        )
-        lines.append([(f"{'where':<12}", "dim"), (text.replace("1 keys", "1 key"), "bold")])
+        prefix = printable(places[0][0])
+        if len(result.scan.found) == 1:
+            text = f"1 key differs: {prefix}"
+        else:
+            below = f"all below {prefix}" if prefix else "with no prefix in common"
+            text = f"{count} keys differ, {below}"
+        lines.append([(f"{'where':<12}", "dim"), (text, "bold")])
         if len(places) > 1:
             branches = ", ".join(f"{printable(branch)} {n:,}" for branch, n in places[1:])
             lines.append([(f"{'':<12}", "dim"), (branches, "text")])

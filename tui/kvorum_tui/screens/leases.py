@@ -172,7 +172,7 @@ class LeasesPane(LeaseDeeds):
         )
         wide = row.info.id & (2**64 - 1)
         lines: Rich = [[("id      ", "dim"), (f"{wide:x}", "text")]]
-        lines.append([("decimal ", "dim"), (str(row.info.id), "text")])
+        lines.append([("dec ", "dim"), (str(row.info.id), "text")])
         if row.told:
             lines.append([("granted ", "dim"), (words.span(row.info.granted_s), "text")])
             left = words.clock(row.remaining(now))

@@ -35,7 +35,7 @@ class FigureList(LineList):
     """A line a figure: name, the last minutes, the newest value, the scale."""
 
     headed = True
-    span_s = reactive(300)
+    span_s = reactive(SPANS_S[0])
 
     def __init__(self, model: ClusterModel, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -44,14 +44,21 @@ class FigureList(LineList):
         self.charts: list[Chart] = list(CHARTS)
         self._values: dict[str, list[float | None]] = {}
         self._as_of = (-1, 0)
+        self.chosen_span = False  # until then the time shown grows with what is known
 
     def refresh_at(self, now: float) -> None:
         """Show the picture of this second: what can be told first."""
         if self._as_of == (int(now), self.span_s):
             return
+        since = self.model.series.since()
+        if not self.chosen_span and since is not None:
+            known = now - since
+            self.span_s = next((s for s in SPANS_S[:2] if known <= s), SPANS_S[1])
         self.now, self._as_of = now, (int(now), self.span_s)
         book = self.model.series
+        at = self.current
         self.charts = sorted(CHARTS, key=lambda chart: bool(book.why_not(chart)))
+        self.set_reactive(FigureList.cursor, self.charts.index(at))
         self._values = {c.name: book.cluster(c, now, self.span_s) for c in CHARTS}
         self.changed()
 
@@ -84,7 +91,7 @@ class FigureList(LineList):
         line.cell(chart.title, NAME_CELLS, "text")
         stale = age is not None and age > 5
         line.cell(figure(newest, chart.unit), VALUE_CELLS, "stale" if stale else "bold", right=True)
-        top = nice_top(values)
+        top = nice_top(values, chart.unit)
         scale = f" {figure(top, chart.unit)}" + (f", {words.age(age or 0)}" if stale else "")
         cells = max(4, width - line.width - len(scale) - 1)
         return line.add(spark(folded(values, cells), top), "accent").add(scale, "dim")
@@ -113,12 +120,13 @@ class ChartView(Painted, can_focus=True):
         """Show the picture of this moment."""
         self.now = now
         values = self.model.series.cluster(self.figures.current, now, self.figures.span_s)
-        self._top = nice_top(values)
+        self._top = nice_top(values, self.figures.current.unit)
         self._columns = folded(values, max(8, self.content_size.width - VALUE_CELLS - 3))
         self.refresh()
 
     def action_span(self, by: int) -> None:
         """A longer or shorter time."""
+        self.figures.chosen_span = True
         at = SPANS_S.index(self.figures.span_s) + by
         self.figures.span_s = SPANS_S[max(0, min(len(SPANS_S) - 1, at))]
         self.refresh_at(self.now)

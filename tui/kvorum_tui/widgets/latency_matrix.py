@@ -89,7 +89,7 @@ class LatencyMatrix(Painted, can_focus=True):
             return self._tell(line, number - len(members) - 1, width)
         source = members[number - 1] if number else None
         if source is None:
-            line.cell("this terminal", NAME_CELLS, "dim")
+            line.cell("here", NAME_CELLS, "dim")
         else:
             ink = "bold" if source.fresh(self.now) else "gone"
             line.cell(source.name, NAME_CELLS, ink)
@@ -153,6 +153,6 @@ class LatencyMatrix(Painted, can_focus=True):
             return line.add(f"p99 {words.millis(spread.p99)} p999 {words.millis(spread.p999)}")
         if number == 1:
             few = ", so p999 is the highest" if spread.samples < 1_000 else ""
-            text = f"{spread.samples:,} samples in {words.span(self.now - spread.since)}{few}"
+            text = f"{words.plural(spread.samples, 'sample')} in {words.span(self.now - spread.since)}{few}"
             return line.cell(f"{text} · ! ‼ high for this cluster, ↓ low", width - 1, "dim")
         return line

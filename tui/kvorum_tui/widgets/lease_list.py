@@ -73,7 +73,7 @@ class LeaseList(LineList):
 
     def _columns(self, width: int) -> tuple[int, dict[str, int]]:
         """How wide the bar is, and what else is shown how wide."""
-        bar = 8 if width < 84 else 12 if width < 120 else 20
+        bar = 8 if width < 100 else 14
         left = width - 2 - LEASE_CELLS - 1 - bar - TIME_CELLS - 6
         shown: dict[str, int] = {}
         for name, wide in MORE:
