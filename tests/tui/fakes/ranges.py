@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 class FakeRanges:
     """``allowed_spans``: None may read everything, otherwise these ranges only. ``page``: keys of a
-    page. ``read``: the ranges that were read. ``hold``: pages wait until it is set.
+    page. ``read``: the ranges that were read. ``hold``: pages of values after the first wait for
+    it.
     """
 
     def __init__(self, session: FakeSession) -> None:
@@ -24,10 +26,13 @@ class FakeRanges:
         self.roles_told = True
         self.page = 2_000
         self.read: list[tuple[str, Span, int]] = []
+        self.fail: SessionError | None = None
+        self.hold: asyncio.Event | None = None
 
     def _may(self, span: Span) -> None:
-        if self.session.fail is not None:
-            raise self.session.fail
+        wrong = self.fail or self.session.fail
+        if wrong is not None:
+            raise wrong
         if self.allowed_spans is None:
             return
         for low, high in self.allowed_spans:
@@ -57,6 +62,8 @@ class FakeRanges:
         found = self._records(span, revision)
         at = revision or self.session.revision
         for start in range(0, max(1, len(found)), self.page):
+            if start and self.hold is not None:
+                await self.hold.wait()
             part = tuple(found[start : start + self.page])
             yield ValuePage(part, at, start + self.page < len(found), len(found))
 

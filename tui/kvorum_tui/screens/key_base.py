@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widgets import Input, Static
 
 from kvorum_tui.key_feed import KeysFeed
@@ -85,5 +86,5 @@ class KeysView(Pane):
 
     def busy(self, text: str) -> None:
         """A line below the tree about what goes on; empty takes it away."""
-        self.doing.update(text)
+        self.doing.update(Content(text))
         self.doing.set_class(bool(text), "on")

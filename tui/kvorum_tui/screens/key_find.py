@@ -203,7 +203,7 @@ class KeyFinding(KeysView):
         self.key_tree.lit = None
         self.key_tree.show_index(found)
         self.key_tree.focus()
-        self.retitle()
+        self._search_told()
         try:
             async for records, total in self._records(wanted.prefix):
                 hits = await asyncio.to_thread(wanted.hits, records)
@@ -212,7 +212,7 @@ class KeyFinding(KeysView):
                 if hits:
                     found.extend(hits[: FOUND_MAX - len(found)])
                     self.key_tree.changed()
-                self.retitle()
+                self._search_told()
                 if len(found) >= FOUND_MAX:
                     wanted.state = "full"
                     break
@@ -222,7 +222,7 @@ class KeyFinding(KeysView):
             if wanted.state == "reading":
                 wanted.state = "stopped"
             if self.search is wanted and self.is_attached:
-                self.retitle()
+                self._search_told()
 
     async def _records(self, prefix: bytes) -> AsyncIterator[tuple[tuple[KeyRecord, ...], int]]:
         """Pages of what may be read under a prefix, now or at the revision that is looked at."""
@@ -257,7 +257,7 @@ class KeyFinding(KeysView):
         if self.search is not None and self.search.state == "reading":
             self.workers.cancel_group(self, f"{self.tab}-search")
             self.search.state = "stopped"
-            self.retitle()
+            self._search_told()
             return True
         if self.search is not None or self.filter is not None or self.field.has_class("on"):
             self.field.remove_class("on")
@@ -268,6 +268,22 @@ class KeyFinding(KeysView):
             return True
         return False
 
+    def _search_told(self) -> None:
+        """How far a search is, or how far it came."""
+        search = self.search
+        if search is None:
+            return
+        where = f" under {printable(search.prefix)}" if search.prefix else ""
+        total = words.short_count(search.total) if search.total else "?"
+        if search.state == "reading":
+            self.busy(f"{search.read:,} of {total} values{where} read · esc stops")
+        elif search.state == "whole":
+            self.busy(f"all {search.read:,} values{where} read · esc shows all keys")
+        else:
+            why = "stopped" if search.state == "stopped" else "no room for more"
+            self.busy(f"{why} after {search.read:,} of {total} values{where} · esc shows all keys")
+        self.retitle()
+
     def finding_title(self) -> str:
         """What was found, and how far it has looked."""
         if self.wrong:
@@ -275,15 +291,7 @@ class KeyFinding(KeysView):
         here = len(self.found) if self.found is not None else 0
         search = self.search
         if search is not None:
-            under = f" under {printable(search.prefix)}" if search.prefix else ""
-            title = f"{words.plural(here, 'value')} with {search.text}{under}"
-            if search.state == "reading":
-                total = f" of {words.short_count(search.total)}" if search.total else ""
-                return f"{title} · {search.read:,}{total} read, esc stops"
-            if search.state == "whole":
-                return f"{title} · all {search.read:,} read"
-            why = "stopped" if search.state == "stopped" else "no room for more"
-            return f"{title} · {why} after {search.read:,} of {search.total:,}"
+            return f"{words.plural(here, 'value')} with {search.text}"
         if self.filter is None:
             return ""
         of = len(self.tree_index)

@@ -102,7 +102,8 @@ class KeyForms(KeysView):
         if gone is not None and not self.kv.at:
             text = f"DELETED at {gone.revision:,}, its last value · " + text
         self.foot.update(Content(text))
-        self.doing.update(Content(one_line(record.value, PEEK_CELLS)))
+        if not self.doing.has_class("on"):
+            self.doing.update(Content(one_line(record.value, PEEK_CELLS)))
         if self.view == "info":
             read = max(self._read_revision, record.mod_revision)
             self.value_view.show(meta_rich(record, read, decoded))
