@@ -1,5 +1,5 @@
-"""``kvorum record`` and ``kvorum open``: a cluster into a file; and such a file, or a snapshot, like
-a cluster.
+"""``kvorum record`` and ``kvorum open``: a cluster into a file; such a file, or a snapshot, like a
+cluster.
 """
 
 from __future__ import annotations

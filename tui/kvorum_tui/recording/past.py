@@ -154,7 +154,7 @@ class RecordedPast(LivePast):
 
     async def _given(self) -> Given:
         leases, _ = await self._recording.leases(10_000)
-        members = await self._recording.members()
+        members = await self._recording.member_table()
         return Given(
             [(lease.id, lease.granted_s, lease.remaining_s) for lease in leases],
             [(m.id, m.name, m.client_urls, m.peer_urls, m.learner) for m in members],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from kvorum.client import key_range
@@ -48,6 +49,13 @@ _ALIVE = """
         WHERE key >= $low AND (octet_length($high) = 0 OR key < $high)
         GROUP BY key HAVING arg_max(type, (revision, sub)) = 0
     ) AS alive ON h.key = alive.key AND (h.revision, h.sub) = alive.newest
+"""
+
+# The newest row that was there by then; before the first there is that one.
+_NEWEST = """
+    ORDER BY "at" > make_timestamp_ms($now),
+    CASE WHEN "at" > make_timestamp_ms($now) THEN epoch_ms("at") ELSE -epoch_ms("at") END
+    LIMIT 1
 """
 
 
@@ -109,6 +117,7 @@ class RecordingSession:
         """Close the file."""
         tape, self._tape = self._tape, None
         if tape is not None:
+            tape.stop()
             await asyncio.to_thread(tape.close)
 
     def refused(self, rpc: str) -> ReadOnly:
@@ -122,16 +131,19 @@ class RecordingSession:
         if self.head.kind == "history":
             return None
         rows = await self.tape.ask(
-            'SELECT json, epoch_ms("at") FROM seen WHERE what = $what '
-            'ORDER BY "at" > make_timestamp_ms($now), '
-            'CASE WHEN "at" > make_timestamp_ms($now) THEN epoch_ms("at") ELSE -epoch_ms("at") END '
-            "LIMIT 1",
+            'SELECT json, epoch_ms("at") FROM seen WHERE what = $what ' + _NEWEST,
             {"what": what, "now": self.tape.moment.at_ms},
         )
         return (rows[0][0], rows[0][1]) if rows else None
 
     async def members(self) -> list[MemberIdentity]:
-        """The member table as it was."""
+        """The member table as it was; for a snapshot, the file itself."""
+        if self.head.kind != "recording":
+            return [MemberIdentity(1, self.opened.shown.stem, self.endpoints, ())]
+        return await self.member_table()
+
+    async def member_table(self) -> list[MemberIdentity]:
+        """The members that the file knows."""
         found = await self.seen("members")
         try:
             return list_from_json(MemberIdentity, found[0]) if found is not None else []
@@ -145,18 +157,23 @@ class RecordingSession:
                 yield report
         while True:
             rows = await self.tape.ask(
-                "SELECT error, report FROM reports WHERE endpoint = $endpoint "
-                'AND "at" <= make_timestamp_ms($now) ORDER BY "at" DESC LIMIT 1',
+                "SELECT error, report FROM reports WHERE endpoint = $endpoint " + _NEWEST,
                 {"endpoint": endpoint, "now": self.tape.moment.at_ms},
             )
             if rows and rows[0][0]:
                 raise SessionError(rows[0][0], endpoint, "Statistics", "RECORDED")
             if rows:
-                try:
-                    yield from_json(MemberReport, rows[0][1])
-                except ValueError as error:
-                    raise SessionError(str(error), endpoint, "Statistics") from error
+                yield self._told(endpoint, rows[0][1])
             await self.tape.turned()
+
+    def _told(self, endpoint: str, text: str) -> MemberReport:
+        """A report as it was, but for how far back one can look."""
+        try:
+            report = from_json(MemberReport, text)
+        except ValueError as error:
+            raise SessionError(str(error), endpoint, "Statistics") from error
+        oldest = max(report.compact_revision or 0, self.head.compacted)
+        return replace(report, compact_revision=oldest)
 
     async def _own_reports(self, endpoint: str) -> AsyncIterator[MemberReport]:
         """Of a node's file nobody reported: where it stands."""

@@ -26,6 +26,7 @@ from kvorum_tui.session import SessionError
 T = TypeVar("T")
 TURN_S = 0.1  # A playback that runs is looked at so often.
 EVENTS_AT_ONCE = 1_000
+CLOSE_S = 10.0  # As long as closing waits for an answer that was stopped.
 REST_S = 0.5  # One that stands repeats what it shows, so that nothing looks stale.
 
 
@@ -37,6 +38,9 @@ class Tape:
         self.head = opened.head
         self.clock = clock
         self._connection = connect(opened.path)
+        self._turn = threading.Condition()
+        self._uses: list[duckdb.DuckDBPyConnection] = []
+        self._closed = False
         name = self._connection.execute("SELECT current_database()").fetchall()[0][0]
         self._catalog = '"' + name.replace('"', '""') + '"'
         self._temporary = Path(tempfile.mkdtemp(prefix="kvorum-sql-"))
@@ -107,13 +111,24 @@ class Tape:
     # --- asking -----------------------------------------------------------------------------------
 
     def cursor(self, revision: int) -> duckdb.DuckDBPyConnection:
-        """A connection on which ``history`` ends with a revision; close it."""
-        cursor = self._connection.cursor()
+        """A connection on which ``history`` ends with a revision; give it back to :meth:`done`."""
+        with self._turn:
+            if self._closed:
+                raise SessionError("the file is closed", self.opened.shown.name)
+            cursor = self._connection.cursor()
+            self._uses.append(cursor)
         cursor.execute(
             f"CREATE TEMP VIEW history AS SELECT * FROM {self._catalog}.main.history "
             f"WHERE revision <= {revision:d}"
         )
         return cursor
+
+    def done(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """A connection is not used any more."""
+        cursor.close()
+        with self._turn:
+            self._uses.remove(cursor)
+            self._turn.notify_all()
 
     async def with_cursor(self, work: Callable[[duckdb.DuckDBPyConnection], T], revision: int) -> T:
         """Do some reading in a thread; stopped when cancelled."""
@@ -125,7 +140,7 @@ class Tape:
             try:
                 return work(cursor)
             finally:
-                cursor.close()
+                self.done(cursor)
 
         try:
             return await asyncio.to_thread(run)
@@ -155,7 +170,7 @@ class Tape:
         except (duckdb.Error, HistoryError) as error:
             raise SessionError(str(error), self.opened.shown.name, "file") from error
         finally:
-            cursor.close()
+            await asyncio.to_thread(self.done, cursor)
 
     async def events(self, first: int, last: int, key: bytes, end: bytes) -> EventsResult:
         """Changes of a range, with what they replaced."""
@@ -167,10 +182,18 @@ class Tape:
         """People's SQL, over the whole file; blocks."""
         return self._runner.run(query)
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def stop(self) -> None:
+        """Stand still for good."""
         if self._pulse is not None:
             self._pulse.cancel()
+
+    def close(self) -> None:
+        """Let go of the file, once nobody reads it any more; blocks."""
+        with self._turn:
+            self._closed = True
+            for cursor in self._uses:
+                cursor.interrupt()
+            self._turn.wait_for(lambda: not self._uses, CLOSE_S)
         self._runner.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._connection.close()

@@ -213,6 +213,7 @@ class RecordingWriter:
         finally:
             self._connection.close()
             self._database.close()
+            self.written = self.written._replace(size_bytes=self._database.size_bytes())
             self._on_room()
 
     def _turn(self) -> bool:

@@ -122,7 +122,7 @@ class WatchPane(Pane, can_focus=True):
 
     def revision_here(self) -> int:
         """For travelling: the event under the cursor."""
-        event = self.current.event if self.current is not None else None
+        event = self.current.event() if self.current is not None else None
         return event.revision if event is not None else 0
 
     @property
