@@ -257,7 +257,7 @@ def _in_the_way(plan: Plan) -> Rich:
     names = ", ".join(printable(kv.key) for kv in plan.there[:3])
     more = f" and {len(plan.there) - 3:,} more" if len(plan.there) > 3 else ""
     what = {
-        "refuse": "nothing is done while they are there",
+        "refuse": "nothing is done while they are there; ^o leaves or overwrites them",
         "skip": "they stay, what would go there stays too",
         "overwrite": "they are overwritten, if nobody changes them meanwhile",
     }[plan.options.there]
@@ -267,7 +267,7 @@ def _in_the_way(plan: Plan) -> Rich:
 
 
 def _left(plan: Plan) -> Rich:
-    whys = Counter(left.why for left in plan.left)
+    whys = Counter(left.why for left in plan.left if not plan.refused)
     lines: Rich = []
     for why, count in whys.most_common(SAMPLES):
         first = next(left.key for left in plan.left if left.why == why)

@@ -25,7 +25,7 @@ from kvorum_tui.model.edit_form import EditForm, fault_in, suffix
 from kvorum_tui.model.records import KeyRecord
 from kvorum_tui.widgets.json_area import JsonArea
 
-KEYS = "^s difference and save · ^l lease · ^t language · esc cancel · ^z undo · ^y redo"
+KEYS = "^s save · ^l lease · ^t language · ^z undo · ^y redo · esc cancel"
 
 
 @dataclass(frozen=True, slots=True)

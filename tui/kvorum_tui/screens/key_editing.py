@@ -149,7 +149,7 @@ class KeyEditing(KeyWork):
                     *shown,
                     [],
                     [("undo ", "head"), ("u takes it back", "dim")],
-                    [("twin ", "head"), (line, "accent")],
+                    *self.twin_lines(line),
                 ],
                 [("save", "Save"), ("again", "Edit again"), ("cancel", "Cancel")],
                 said,
@@ -257,7 +257,7 @@ class KeyEditing(KeyWork):
         answer = await self.kv.push_screen_wait(
             Choice(
                 f"Write revision {event.revision:,} of {printable(event.key)} again?",
-                [*diff_rich(lines), [], [("twin ", "head"), (line, "accent")]],
+                [*diff_rich(lines), [], *self.twin_lines(line)],
                 [("save", "Write it"), ("cancel", "Cancel")],
                 summary(lines),
             )

@@ -106,7 +106,10 @@ class KeyMoves(KeyWork):
                 return f"a branch ends with {printable(separator)}, or keys would run together"
             return "this is where it is now" if place == target.place else ""
 
-        label = "To" if target.prefix is None and len(target.keys) == 1 else "To, in front of each"
+        one = target.prefix is None and len(target.keys) == 1
+        label = "To" if one else f"What {printable(target.place) or 'each key'} becomes"
+        if not target.place:
+            label = "What is put in front of each key"
         values = await self.kv.push_screen_wait(
             Form(
                 f"{verb} {target.text}",

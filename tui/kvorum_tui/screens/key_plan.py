@@ -174,20 +174,20 @@ class PlanPreview(Dialog[Plan]):
             self.plan = self.plan.remake(options)
             self.query_one("#typed", Input).value = ""
             self._show()
-            if self.focused is None or not self.focused.display or self.focused.disabled:
-                self._focus()
 
     def action_there(self) -> None:
         """Refuse, leave or overwrite what is at the target."""
         old = self.plan.options
         if self.plan.there:
             self._remake(Options(NEXT_THERE[old.there], old.leases))
+            self._focus()
 
     def action_leases(self) -> None:
         """Keep leases or drop them."""
         old = self.plan.options
         if self.plan.leased:
             self._remake(Options(old.there, not old.leases))
+            self._focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The right word unlocks the button."""

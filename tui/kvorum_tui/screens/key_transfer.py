@@ -34,7 +34,9 @@ EXAMPLE = "/app/port = 8080\n/app/name = web"
 class ManyKeys(Dialog[str]):
     """A text with a key a line; returns it, or None."""
 
-    DEFAULT_CSS = "ManyKeys TextArea { height: 12; border: none; padding: 0; }"
+    DEFAULT_CSS = """
+    ManyKeys TextArea, ManyKeys TextArea:focus { height: 12; border: none; padding: 0; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "done", priority=True)]
     dialog_title = "New keys"
 

@@ -84,8 +84,8 @@ class UndoChooser(Dialog[Row]):
     """Choose what to take back; returns the row, or None."""
 
     DEFAULT_CSS = """
-    UndoChooser UndoList { height: 12; }
-    UndoChooser #what { height: 8; }
+    UndoChooser UndoList { height: 10; }
+    UndoChooser #what { height: 6; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("u", "choose", show=False)]
 

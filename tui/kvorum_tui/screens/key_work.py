@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from kvorum_tui.model import words
 from kvorum_tui.model.decode import printable
 from kvorum_tui.model.plan import MAX_BYTES, MAX_KEYS
 from kvorum_tui.session.plans import Found
+from kvorum_tui.widgets.dialogs import FRAME_CELLS, Rich, folded
 
 if TYPE_CHECKING:
     from kvorum_tui.screens.keys import KeysPane
@@ -58,25 +59,24 @@ class KeyWork:
         """The cluster."""
         return self.pane.kv
 
-    def marked(self) -> list[bytes]:
-        """The keys that are marked."""
-        marks: Callable[[], list[bytes]] = getattr(self.pane, "marked", list)
-        return marks()
-
     def unmark(self) -> None:
         """Nothing is marked any more."""
-        clear: Callable[[], object] = getattr(self.pane, "clear_marks", list)
-        clear()
+        self.pane.clear_marks()
 
     def target(self) -> Target | None:
         """What an action works on now; None where there is nothing."""
-        marked = self.marked()
+        marked = self.pane.marked()
         if marked:
             return Target(tuple(marked))
         row = self.pane.row
         if row is None:
             return None
         return Target(prefix=row.path) if row.branch else Target((row.path,))
+
+    def twin_lines(self, line: str) -> Rich:
+        """The headless twin below a difference, broken where a wide dialog ends."""
+        width = min(110, int(self.kv.app.size.width * 0.96)) - FRAME_CELLS
+        return folded([[("twin ", "head"), (line, "accent")]], width)
 
     async def read(self, target: Target) -> Found | None:
         """The keys with their values; None, and a word, when there are none or too many."""
