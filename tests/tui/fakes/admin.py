@@ -153,6 +153,7 @@ class FakeAdmin:
                     index=node.commit,
                     applied=0 if node.name in self.behind else node.applied,
                     revision=self.session.revision,
+                    errors=tuple(f"memberID:{a.member} alarm:{a.kind}" for a in self.alarm_list),
                 )
             found.append(one)
         return found

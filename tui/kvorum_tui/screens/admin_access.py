@@ -154,7 +154,23 @@ class AccessView(AdminView):
         self.said.update(Content(text))
 
     def _show_grants(self) -> None:
-        picture = self.facts.picture
+        picture, own = self.facts.picture, self.facts.own
+        if picture.forbidden and not own.everything:
+            self.low.border_title = Content(f"You, {own.user}, may touch")
+            rows = [
+                Row(
+                    (role, grant),
+                    (
+                        (LETTERS.get(grant.kind, grant.kind), "accent"),
+                        (grant.words, "text"),
+                        (role, "dim"),
+                    ),
+                )
+                for role, grant in own.grants
+            ]
+            unknown = "this server does not tell you what you may"
+            self.grants.show(rows, [("nothing" if own.known else unknown, "warn")])
+            return
         if self._of_role:
             self.low.border_title = Content(
                 f"Permissions of the role {self.role}" if self.role else ""

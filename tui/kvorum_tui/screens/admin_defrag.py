@@ -55,9 +55,9 @@ class DefragView(AdminView):
         "Compaction frees pages within a member's file; a defragmentation writes the file anew "
         "without them. The member answers nothing meanwhile, so only one at a time has its turn, "
         "learners and followers first, the leader last (handing over first, if you like), and the "
-        "next only when the one before is well again and has caught up. Without a quorum of the others "
-        "nobody has a turn. 'free' is what it should give back: size less what is in use. x stops "
-        "between two members."
+        "next only when the one before is well again and has caught up. Without a quorum of the "
+        "others nobody has a turn. 'free' is what it should give back: size less what is in use. "
+        "x stops between two members."
     )
 
     def __init__(self, pane: AdminPane) -> None:

@@ -377,5 +377,5 @@ def _new_file(text: str) -> str:
         return "a file's name"
     file = Path(text).expanduser()
     if file.exists():
-        return f"{file} exists"
+        return "a file of this name exists"
     return "" if file.absolute().parent.is_dir() else f"there is no directory {file.parent}"
