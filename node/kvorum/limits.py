@@ -27,9 +27,9 @@ MAX_APPLY_LAG = 5_000  # commit - applied above this refuses proposals, as etcd 
 SNAPSHOT_COUNT = 10_000
 # Entries kept behind a snapshot so that a slow follower needs none.
 SNAPSHOT_CATCHUP_ENTRIES = 5_000
-# For a follower that is sent a snapshot, and for so long after it arrived (etcd's time), the log
-# keeps what follows it; but no more than so many entries besides.
-SNAPSHOT_HELD_S = 30
+# For a follower that is sent a snapshot, and for so long after it arrived (unless it has caught up,
+# or has gone), the log keeps what follows it; but no more than so many entries besides.
+SNAPSHOT_HELD_S = 5
 SNAPSHOT_HELD_ENTRIES = 50_000
 MAX_UNCOMMITTED_BYTES = 64 * 1024 * 1024  # A leader without a quorum must not fill the memory.
 # Frames waiting for one peer; more are dropped and reported unreachable.

@@ -30,10 +30,10 @@ from kvorum.replica.state import NodeState
 
 
 class _Held(NamedTuple):
-    """A follower goes on from ``since``; the log waits for it until tick ``until``."""
+    """A follower goes on from ``since``, once the snapshot has ``arrived``, at that tick."""
 
     since: int
-    until: int
+    arrived: int = 0
 
 
 class Snapshots:
@@ -47,6 +47,7 @@ class Snapshots:
         self._sending: dict[int, int] = {}  # peer -> tick at which its transfer began
         self._sending_ticks = state.config.ticks(2000 * int(SNAPSHOT_TRANSFER_TIMEOUT_S))
         self._held: dict[int, _Held] = {}  # by peer
+        self._held_ticks = state.config.ticks(1000 * SNAPSHOT_HELD_S)
 
     # --- own --------------------------------------------------------------------------------------
 
@@ -82,14 +83,19 @@ class Snapshots:
             self._held.clear()
         if not self._held:
             return keep_from
-        lowest = keep_from - SNAPSHOT_HELD_ENTRIES
-        reached = {each.member: each.match for each in state.raft.status().progress}
+        kept = keep_from
+        matches = {each.member: each.match for each in state.raft.status().progress}
         for peer, held in list(self._held.items()):
-            if held.until <= state.now:
-                del self._held[peer]
+            match = matches.get(peer, 0)
+            if peer not in self._sending and (
+                match >= keep_from
+                or state.unreachable_tick.get(peer, 0) > held.arrived
+                or state.now >= held.arrived + self._held_ticks
+            ):
+                del self._held[peer]  # It has caught up, or has gone, or has had its time.
             else:
-                keep_from = min(keep_from, max(held.since, reached.get(peer, 0)))
-        return max(keep_from, lowest)
+                kept = min(kept, max(held.since, match))
+        return max(kept, keep_from - SNAPSHOT_HELD_ENTRIES)
 
     def _meta(self) -> SnapshotMeta:
         machine = self._state.machine
@@ -107,7 +113,7 @@ class Snapshots:
             return
         self._sending[offer.to] = state.now
         meta = self._meta()
-        self._held[offer.to] = _Held(meta.index, state.now + self._sending_ticks)
+        self._held[offer.to] = _Held(meta.index)
         state.out.append(
             SendSnapshot(
                 offer.to,
@@ -124,8 +130,7 @@ class Snapshots:
         self._sending.pop(report.peer, None)
         held = self._held.pop(report.peer, None)
         if held is not None and report.ok:
-            until = self._state.now + self._state.config.ticks(1000 * SNAPSHOT_HELD_S)
-            self._held[report.peer] = held._replace(until=until)
+            self._held[report.peer] = held._replace(arrived=self._state.now)
         self._state.raft.report_snapshot(report.peer, report.ok)
 
     def tick(self) -> None:

@@ -97,6 +97,17 @@ def test_nothing_is_kept_for_one_that_does_not_come_back_in_time() -> None:
     assert behind.first_index > reached + COUNT
 
 
+def test_nothing_is_kept_for_one_whose_link_breaks_after_it() -> None:
+    behind = Behind()
+    behind.arrive()
+    behind.world.cuts.update(dict.fromkeys(behind.links))
+    behind.tick(1)
+    behind.world.give(1, i.Unreachable(3))
+    behind.write(4 * COUNT)
+    reached = behind.world.nodes[3].replica.machine.applied_index
+    assert behind.first_index > reached + COUNT
+
+
 def test_nothing_is_kept_for_one_that_did_not_get_it() -> None:
     behind = Behind()
     behind.write(4 * COUNT)
