@@ -48,7 +48,7 @@ def test_form_text_and_light_are_in_step(size: tuple[int, int]) -> None:
         await shows(pilot, "WOULD SUCCEED NOW")
         await until(pilot, lambda: 'mod("/a/1") > "2"' in pane.area.text)
         await pilot.press("e", "x")
-        await shows(pilot, "! the text: line 1", "is no condition")
+        await shows(pilot, "! the text: line 1", "cannot be compared")
         await pilot.press("backspace")
         await shows(pilot, "WOULD SUCCEED NOW")
         await pilot.press("escape")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -53,6 +53,12 @@ def shown(data: bytes) -> str:
 
 def write_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table with a line under its head. Columns of numbers are right-aligned."""
+    for line in table_lines(head, rows):
+        click.echo(line)
+
+
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """The same as lines."""
     body = [list(row) for row in rows]
     right = [
         bool(body) and all(isinstance(row[at], int) and row[at] is not True for row in body)
@@ -68,7 +74,7 @@ def write_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
             cell.rjust(width) if is_right else cell.ljust(width)
             for cell, width, is_right in zip(row, widths, right, strict=True)
         ]
-        click.echo("  ".join(cells).rstrip())
+        yield "  ".join(cells).rstrip()
 
 
 def _cell(value: object) -> str:

@@ -7,7 +7,7 @@ from ``KVORUM_<NAME>`` and, behind it, ``ETCDCTL_<NAME>``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from kvorum.client import TLS, Client
 
 Body = Callable[..., Awaitable[None]]
-Form = Literal["simple", "json", "table"]
+Form = Literal["simple", "json", "table", "csv", "jsonl", "parquet"]
+_FORMS: tuple[Form, ...] = ("simple", "json", "table")
 
 
 class Duration(click.ParamType[float]):
@@ -97,15 +98,6 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default="127.0.0.1:2379",
         show_default=True,
         help="Members to talk to, separated by commas.",
-    ),
-    click.option(
-        "-w",
-        "--write-out",
-        type=click.Choice(["simple", "json", "table"]),
-        envvar=_env("WRITE_OUT"),
-        default="simple",
-        show_default=True,
-        help="How results are written.",
     ),
     *CONTEXT_OPTIONS,
     click.option("--user", envvar=_env("USER"), help="User name, or name:password."),
@@ -200,9 +192,24 @@ def make_client(options: Mapping[str, Any]) -> Client:
     )
 
 
-def connected(*, endless: bool = False) -> Callable[[Body], Callable[..., None]]:
+def _write_out(forms: Sequence[Form]) -> Callable[[Any], Any]:
+    return click.option(
+        "-w",
+        "--write-out",
+        type=click.Choice(forms),
+        envvar=_env("WRITE_OUT"),
+        default="simple",
+        show_default=True,
+        help="How results are written.",
+    )
+
+
+def connected(
+    *, endless: bool = False, forms: Sequence[Form] = ()
+) -> Callable[[Body], Callable[..., None]]:
     """Make an ``async def command(line, ...)`` a function for click: with the options above, run
-    to its end, with its exit code.
+    to its end, with its exit code. ``forms``: in which results can be written beside those of
+    every command.
     """
 
     def decorate(function: Body) -> Callable[..., None]:
@@ -223,7 +230,7 @@ def connected(*, endless: bool = False) -> Callable[[Body], Callable[..., None]]
         wrapped: Any = command
         # click keeps options that stand above this decorator's on the function itself.
         wrapped.__click_params__ = getattr(function, "__click_params__", [])
-        for option in reversed(_OPTIONS):
+        for option in reversed((_OPTIONS[0], _write_out((*_FORMS, *forms)), *_OPTIONS[1:])):
             wrapped = option(wrapped)
         return cast(Callable[..., None], wrapped)
 

@@ -32,15 +32,19 @@ class Answer(NamedTuple):
     truncated: bool
 
 
-async def answer(line: Line, sql: str, max_rows: int, timeout_s: float | None) -> Answer:
-    """Ask; 0 and None are the bounds of whoever answers. Raises ClientError, InvalidInput."""
+async def answer(
+    line: Line, sql: str, max_rows: int, timeout_s: float | None, revision: int = 0
+) -> Answer:
+    """Ask; 0 and None are the bounds of whoever answers. ``revision``: what the view ``keys``
+    shows, 0 for now. Raises ClientError, InvalidInput.
+    """
     from kvorum.client.errors import Unsupported
 
     try:
-        return await _of_member(line, sql, max_rows, timeout_s)
+        return await _of_member(line, sql, max_rows, timeout_s, revision)
     except Unsupported:
         async with mirrored(line) as mirror:
-            return await _of_mirror(mirror, sql, max_rows, timeout_s)
+            return await _of_mirror(line, mirror, sql, max_rows, timeout_s, revision)
 
 
 async def changes(line: Line, question: Question, limit: int) -> AsyncGenerator[Row, None]:
@@ -101,13 +105,15 @@ def say_compacted(revision: int) -> None:
     say(f"compacted at {revision}: of what was before, only what was left is known")
 
 
-async def _of_member(line: Line, sql: str, max_rows: int, timeout_s: float | None) -> Answer:
+async def _of_member(
+    line: Line, sql: str, max_rows: int, timeout_s: float | None, revision: int
+) -> Answer:
     inspect = line.client.member(line.client.endpoints[0]).inspect
     columns: list[tuple[str, str]] = []
     rows: list[list[Any]] = []
     truncated = False
     millis = 0 if timeout_s is None else max(1, int(timeout_s * 1000))
-    async for batch in inspect.query(sql, max_rows=max_rows, timeout_ms=millis):
+    async for batch in inspect.query(sql, max_rows=max_rows, timeout_ms=millis, revision=revision):
         columns += [(column.name, column.type) for column in batch.columns]
         rows += [json.loads(row, object_hook=_bytes_back) for row in batch.rows_json]
         truncated = batch.truncated
@@ -115,17 +121,35 @@ async def _of_member(line: Line, sql: str, max_rows: int, timeout_s: float | Non
 
 
 async def _of_mirror(
-    mirror: HistoryMirror, sql: str, max_rows: int, timeout_s: float | None
+    line: Line,
+    mirror: HistoryMirror,
+    sql: str,
+    max_rows: int,
+    timeout_s: float | None,
+    revision: int,
 ) -> Answer:
-    from kvorum.history.query import Query, QueryRefused
-    from kvorum.limits import QUERY_ROWS, QUERY_TIMEOUT_S
+    from kvorum.client.mirror_query import ask_mirror
+    from kvorum.history.query import QueryRefused
 
-    query = Query(sql, max_rows=max_rows or QUERY_ROWS, timeout_s=timeout_s or QUERY_TIMEOUT_S)
+    columns: tuple[tuple[str, str], ...] = ()
+    rows: list[list[Any]] = []
+    truncated = False
+    parts = ask_mirror(
+        mirror,
+        line.client,
+        sql,
+        max_rows=max_rows,
+        timeout_s=timeout_s or 0,
+        revision=revision,
+    )
     try:
-        found = await mirror.query(query)
+        async for part in parts:
+            columns = tuple((column.name, column.type) for column in part.columns)
+            rows += [json.loads(row, object_hook=_bytes_back) for row in part.rows_json]
+            truncated = part.truncated
     except QueryRefused as error:
         raise InvalidInput(str(error)) from error
-    return Answer(found.columns, [list(row) for row in found.rows], found.truncated)
+    return Answer(columns, rows, truncated)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from kvorum.client import Client, ClientError, Put
 from kvorum.errors import Code
@@ -145,3 +146,49 @@ def test_the_command(kvorum_cluster: Callable[..., ClusterHandle]) -> None:
     assert wrong.returncode == 3
     assert "nonsense" in wrong.stderr
     assert "the query is empty" in kvorum("sql", " ").stderr
+
+
+def test_the_commands_views_forms_and_files(
+    kvorum_cluster: Callable[..., ClusterHandle], tmp_path: Path
+) -> None:
+    cluster = kvorum_cluster(1)
+
+    def kvorum(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "kvorum", *arguments]
+        command += ["--endpoints", cluster.endpoints[0]]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    lease = kvorum("lease", "grant", "600").stdout.split()[1]
+    assert kvorum("put", "/app/a", "one", f"--lease={lease}").returncode == 0
+    assert kvorum("put", "/app/a", "two", f"--lease={lease}").returncode == 0
+    ask = "SELECT key, value, value_bytes, lease FROM keys"
+    number = int(lease, 16)
+    assert kvorum("sql", ask, "-w", "csv").stdout == (
+        f"key,value,value_bytes,lease\n/app/a,two,dHdv,{number}\n"
+    )
+    then = kvorum("sql", ask, "-w", "jsonl", "--revision", "2").stdout
+    assert json.loads(then) == {
+        "key": "/app/a",
+        "value": "one",
+        "value_bytes": "b25l",
+        "lease": number,
+    }
+    found = kvorum("sql", "SELECT hex, granted_s, remaining_s FROM leases", "-w", "jsonl").stdout
+    told = json.loads(found)
+    assert (told["hex"], told["granted_s"]) == (lease.lstrip("0"), 600)
+    assert 0 < told["remaining_s"] <= 600
+    assert kvorum("sql", "SELECT name FROM members", "-w", "csv").stdout == (
+        f"name\n{cluster.names[0]}\n"
+    )
+    found = kvorum("sql", "SELECT prefix, puts, bytes FROM writes", "-w", "csv").stdout
+    assert found == "prefix,puts,bytes\n/app/,2,6\n"
+    path = tmp_path / "all.parquet"
+    assert "needs --out" in kvorum("sql", ask, "-w", "parquet").stderr
+    many = "SELECT range FROM range(50000)"
+    done = kvorum("sql", many, "-w", "parquet", "--out", str(path), "--max-rows", "40000")
+    assert "40,000 rows" in done.stderr and "there are more rows" in done.stderr
+    rows = duckdb.sql(f"SELECT count(*), max(range) FROM '{path}'").fetchall()
+    assert rows == [(40_000, 39_999)]
+    text = tmp_path / "out.json"
+    assert kvorum("sql", "SELECT 1 AS n", "-w", "json", "--out", str(text)).stdout == ""
+    assert json.loads(text.read_text())["rows"] == [[1]]
