@@ -17,6 +17,7 @@ from kvorum.machine.operations import MemberAdd, MemberPromote, MemberRemove, Me
 from kvorum.server.crash import Crash, FatalError
 from kvorum.server.leaving import REMOVED
 from kvorum.server.member import Member
+from kvorum.server.statistics import PeerStatistics
 from unit.server.members import PATIENCE_S, Cluster, get, put
 
 
@@ -133,10 +134,15 @@ def test_a_learner_joins_and_is_promoted_by_way_of_a_follower(tmp_path: Path) ->
         assert c.node(3).statistics().role == "learner"
         await put(c.node(0), "a", "1")
         await c.applied_everywhere()
-        # The leader tells how far it is.
-        shown = next(x for x in c.node(leader).statistics().peers if x.id == id_)
-        assert (shown.connected, shown.active, shown.state) == (True, True, "replicate")
-        assert shown.match > 0
+
+        # The leader tells how far it is; "active" is who answered lately.
+        def shown() -> PeerStatistics:
+            return next(x for x in c.node(leader).statistics().peers if x.id == id_)
+
+        async with asyncio.timeout(PATIENCE_S):
+            while (shown().connected, shown().active, shown().state) != (True, True, "replicate"):
+                await asyncio.sleep(0.01)
+        assert shown().match > 0
         await c.node(follower).change_members(MemberPromote(id_))
         await c.applied_everywhere()
         assert not c.node(3).is_learner
