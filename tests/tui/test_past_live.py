@@ -225,3 +225,7 @@ async def takes_up_where_it_ended(cluster: ClusterHandle, client: Client, known:
     gaps = [b async for b in session.past.query("SELECT first, last FROM gaps")]
     assert gaps[0].rows == ((first, compacted),)
     await session.close()
+    again = LiveSession(cluster.endpoints)
+    await again.open()
+    assert await again.past.oldest() == 4 and again.past.status.rows, "it goes on by itself"
+    await again.close()

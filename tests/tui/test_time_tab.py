@@ -236,7 +236,7 @@ def test_a_comparison_is_written_to_files(tmp_path: Path) -> None:
         await shows(pilot, "Changes around now")
         await pilot.press("c")
         await answer(pilot, app, *["backspace"] * 9, *"/tmp/@57", "enter", *"/tmp/", "enter")
-        await shows(pilot, "A /tmp/ at 57 → B /tmp/ now: −3")
+        await shows(pilot, "A /tmp/ at 57 → B /tmp/ now: −3", "kvorum diff '/tmp/@57' '/tmp/'")
         for name in ("diff.json", "diff.txt", "diff.sh"):
             await pilot.press("ctrl+s")
             await until(pilot, lambda: len(app.screen_stack) == 2, "a form")
@@ -280,7 +280,7 @@ def test_errors_and_a_mirror_that_fills_are_told() -> None:
     fake.past.fail = SessionError("permission denied", "n1", "Inspect/History", "PERMISSION_DENIED")
 
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await shows(pilot, "permission denied · f5 asks again")
+        await shows(pilot, "the past is for who may read every key · f5 asks again")
         fake.past.fail = None
         fake.past.told = PastStatus(filling=True, revision=1_000, newest=61_000)
         await pilot.press("f5")

@@ -149,8 +149,8 @@ class LivePast:
             if nodes:
                 async for told in self._of_any(_statistics_once):
                     return max(1, told.compact_revision)
-            if self._keeper is not None and self._keeper.status.rows:
-                return max(1, self._keeper.oldest)
+            if self.keeper.is_open or await self.keeper.kept():
+                return max(1, (await self.keeper.opened()).loaded.oldest)
             try:
                 await self._client.get(ALL, revision=1)
                 return 1

@@ -81,9 +81,9 @@ class MirrorKeeper:
         )
 
     @property
-    def oldest(self) -> int:
-        """What the mirror has forgotten; 0: nothing, or there is none."""
-        return self._mirror.loaded.oldest if self._mirror is not None else 0
+    def is_open(self) -> bool:
+        """Whether there is a mirror already."""
+        return self._mirror is not None
 
     def _words(self) -> str:
         return str(self._error) if self._error is not None else ""
@@ -132,6 +132,8 @@ class MirrorKeeper:
         except BaseException:
             await asyncio.to_thread(self._let_go)
             raise
+        if self._private is None and not mirror.loaded.rows:
+            self._note = f"the history is kept in {path}; KVORUM_MIRROR=off keeps none"
         if mirror.aside is not None:
             self._note = f"a damaged mirror was set aside: {mirror.aside}"
         return mirror

@@ -262,7 +262,7 @@ class TimePane(TimeDeeds):
         self._shown_at = here
         shown.stand(here)
         at = f"revision {here:,}" if line.place else f"now, revision {here:,}"
-        self._changes_box.border_title = f"Changes around {at}"
+        self._changes_box.border_title = Content(f"Changes around {at}")
         self.show_change()
         await self._read_before()
 
@@ -374,11 +374,11 @@ class TimePane(TimeDeeds):
         shown.changed()
         async for gone in self.kv.session.past.deleted(self.prefix):
             shown.gone += gone
-            self._gone_box.border_title = f"Deleted keys · {len(shown.gone):,} so far"
+            self._gone_box.border_title = Content(f"Deleted keys · {len(shown.gone):,} so far")
             shown.changed()
         under = f" under {printable(self.prefix)}" if self.prefix else ""
         shown.note = [(f"no deletion of a key that is still missing is known{under}", "good")]
-        self._gone_box.border_title = f"Deleted keys{under} · {len(shown.gone):,}"
+        self._gone_box.border_title = Content(f"Deleted keys{under} · {len(shown.gone):,}")
         shown.changed()
         self._show_gone()
 
@@ -448,7 +448,7 @@ class TimePane(TimeDeeds):
         model = self.heat.model
         under = printable(model.base) or "all keys"
         span = f"revisions {model.first:,} to {model.last:,}"
-        self._heat_box.border_title = f"Heat map · {model.measure} under {under} · {span}"
+        self._heat_box.border_title = Content(f"Heat map · {model.measure} under {under} · {span}")
         legend = "hotter is more; enter looks into a prefix, esc comes out"
         self._heat_box.border_subtitle = legend
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
 
 from kvorum_tui.model import words
@@ -226,7 +227,7 @@ class CompareView(Container):
         comparison = self.tree_list.comparison
         counts = "".join(text for text, _ in counts_text(comparison.counts)).strip()
         sides = f"A {self.a.words(self.alone)} → B {self.b.words(self.alone)}"
-        self._box.border_title = f"{sides}: {counts}"
+        self._box.border_title = Content(f"{sides}: {counts}")
         said = []
         if self.running:
             said.append(f"{words.count(comparison.compared)} keys so far · esc stops")
@@ -234,7 +235,9 @@ class CompareView(Container):
             said.append(f"{words.count(comparison.left_out)} more differ and are only counted")
         if self.error:
             said.append(self.error)
-        self._box.border_subtitle = " · ".join(said)
+        if not said and self.alone:
+            said.append(f"kvorum diff '{self.a.text(True)}' '{self.b.text(True)}'")
+        self._box.border_subtitle = Content(" · ".join(said))
 
     # --- the difference of one key ----------------------------------------------------------------
 

@@ -183,6 +183,8 @@ async def _last(session: Session, key: bytes, revision: int, last: int) -> KeyRe
 def etcdctl_line(difference: Difference, b: Side, was: KeyRecord | None) -> str:
     """The command that makes a key as it is in A."""
     key = b.prefix + difference.key
+    if b"\0" in key or (was is not None and b"\0" in was.value):
+        return f"# {printable(key)}: a shell cannot say the byte 0"
     if was is None:
         return f"etcdctl del -- {_quoted(key)}"
     return f"etcdctl put -- {_quoted(key)} {_quoted(was.value)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual import on
 from textual.containers import Vertical
+from textual.content import Content
 from textual.timer import Timer
 
 from kvorum_tui.model import words
@@ -44,6 +45,7 @@ class TimeScrub(Pane):
         self._looked = False
         self._looked_at = -LOOK_AGAIN_S
         self._asked_at_revision = -1
+        self._noted = ""
         self._settling: Timer | None = None
 
     # --- for the subclass -------------------------------------------------------------------------
@@ -109,13 +111,16 @@ class TimeScrub(Pane):
         if note:
             self.waiting(note)
         self.strip.refresh()
-        self.line_box.border_title = self._title()
+        self.line_box.border_title = Content(self._title())
         source = {"nodes": "told by the nodes", "mirror": "from a mirror on this machine"}
         text = source.get(status.source, "")
         if status.source == "mirror" and status.path:
             kept = "for this run only" if status.private else "kept"
             text = f"mirror {words.size(status.size_bytes)}, {kept}: {status.path}"
-        self.line_box.border_subtitle = status.error or status.note or text
+        self.line_box.border_subtitle = Content(status.error or text)
+        if status.note and status.note != self._noted:
+            self._noted = status.note
+            self.kv.tell(status.note)
 
     def _title(self) -> str:
         bounds = self.line.bounds
@@ -143,6 +148,8 @@ class TimeScrub(Pane):
             self.error = ""
         except SessionError as error:
             self.error = error.message
+            if error.code == "PERMISSION_DENIED":
+                self.error += ": the past is for who may read every key"
             self._told()
             raise
         self.kv.time_known()

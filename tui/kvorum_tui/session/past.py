@@ -126,7 +126,9 @@ class Past(Protocol):
         """How far back one can look."""
 
     async def oldest(self) -> int:
-        """The oldest revision at which the store can be looked at; cheap, fills no mirror."""
+        """The oldest revision at which the store can be looked at; cheap. Begins no mirror, but goes
+        on with one that an earlier run has kept.
+        """
 
     async def history(
         self, key: bytes, from_revision: int = 0, to_revision: int = 0, limit: int = 2_000

@@ -124,6 +124,22 @@ class TimeStrip(Painted):
         if self._dragging:
             self._pick(event.x)
 
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """The wheel goes a cell back."""
+        event.stop()
+        self._wheel(-1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """And forward."""
+        event.stop()
+        self._wheel(1)
+
+    def _wheel(self, by: int) -> None:
+        width = max(1, self.content_size.width)
+        span = max(1, (self.model.last - self.model.first + 1) // width)
+        if not self.note:
+            self.post_message(self.Picked(self.model.here + by * span))
+
     def on_mouse_up(self, event: events.MouseUp) -> None:
         """Enough."""
         if self._dragging:
