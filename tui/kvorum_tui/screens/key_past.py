@@ -88,6 +88,8 @@ class KeyPast(KeysView):
                 await read_into(index, pages, span, (), told)
         except SessionError as error:
             self.past_error = error
+            index.clear()
+            self.key_tree.show_index(index)
             raise
         finally:
             self.past_loading = False

@@ -144,9 +144,18 @@ class KeyPlaces(KeysView):
     def guessed(self) -> tuple[bytes, ...]:
         """Where keys without any slash could be cut; empty where they are cut well already."""
         keys = [bytes(key) for key in self.index.keys[:400]]
-        if self.places.separators or len(keys) < GUESS_KEYS or any(b"/" in key for key in keys):
+        if (
+            self.places.separators
+            or len(self.index.separators) > 1
+            or len(keys) < GUESS_KEYS
+            or any(b"/" in key for key in keys)
+        ):
             return ()
-        found = [each for each in CANDIDATES if sum(each in k for k in keys) * 2 > len(keys)]
+        found = [
+            each
+            for each in CANDIDATES
+            if each != self.index.separator and sum(each in k for k in keys) * 2 > len(keys)
+        ]
         return tuple(found[:1])
 
     # --- ranges -----------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ class KeysPane(
         """
         separators = self.guessed()
         if separators:
-            self.aside(lambda: self.cut_at(separators), "begin")
+            self.aside(lambda: self._begin_cut_at(separators), "begin")
             return
         if self.key_tree.cursor or self.index.flat:
             return
@@ -248,6 +248,11 @@ class KeysPane(
             if row.branch and ORDINARY.fullmatch(name):
                 self.key_tree.goto(row.path, True)
                 return
+
+    async def _begin_cut_at(self, separators: tuple[bytes, ...]) -> None:
+        self.row = None
+        await self.cut_at(separators)
+        self._begin()
 
     def note_changed(self) -> None:
         """What an empty tree says."""
@@ -270,6 +275,8 @@ class KeysPane(
         if not title and self.past_index is not None:
             of = f" of {self.past_total:,}" if self.past_loading and self.past_total else ""
             title = f"{len(index):,}{of} at revision {self.kv.at:,}"
+            if self.past_loading and not len(index):
+                title = f"reading revision {self.kv.at:,}…"
         elif not title and feed.loading and feed.total:
             title = f"reading {len(index):,} of {feed.total:,}"
         elif not title:

@@ -185,7 +185,7 @@ class KeyTree(LineList):
             line.add("● " if self.is_marked(row.path) else "  ", "mark-on")
         line.add("  " * row.depth)
         gone = self.is_gone(row.path)
-        line.add("~ " if gone else "  ", "dim")
+        line.add("~ " if gone else "" if self.index.flat else "  ", "dim")
         if not row.label:
             return line.add("(empty name)", "dim")
         label = printable(row.label)
