@@ -12,7 +12,6 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from rich.cells import cell_len
@@ -20,7 +19,8 @@ from rich.cells import cell_len
 from kvorum_tui.model.decode import printable, safe_text
 
 WIDTH_MIN, WIDTH_MAX = 4, 60
-LEARNT_ROWS = 200  # Of each batch; the widest cell among them makes the column's width.
+# Rows whose widest cell makes a column's width: of the beginning of an answer, and of each batch.
+LEARNT_FIRST, LEARNT_LATER = 400, 12
 TEXT_MAX = 400  # Characters of a cell that are looked at to paint it.
 SORT_STRETCH = 4_096
 COMPARED_ROWS = 50_000  # Answers with more rows are not compared with the one before.
@@ -131,7 +131,8 @@ class SqlResult:
             ]
         for place, found in enumerate(zip(*rows, strict=True)):
             self.values[place].extend(found)
-        self._learn(rows[:LEARNT_ROWS])
+        learnt = LEARNT_FIRST if self.count < LEARNT_FIRST else LEARNT_LATER
+        self._learn(rows[:: max(1, len(rows) // learnt)])
         self.count += len(rows)
         self.truncated = truncated
         if self.order is not None:
@@ -194,17 +195,16 @@ class SqlResult:
         stretches = [
             sorted(
                 [
-                    (keys[place], place)
+                    place
                     for place in range(start, min(start + SORT_STRETCH, len(values)))
                     if values[place] is not None
                 ],
-                key=itemgetter(0),
+                key=keys.__getitem__,
                 reverse=descending,
             )
             for start in range(0, len(values), SORT_STRETCH)
         ]
-        merged = heapq.merge(*stretches, key=itemgetter(0), reverse=descending)
-        return [place for _, place in merged] + nulls
+        return [*heapq.merge(*stretches, key=keys.__getitem__, reverse=descending), *nulls]
 
     def sort(self, column: int, descending: bool, order: list[int]) -> bool:
         """Show rows in this order; False when rows came meanwhile."""
