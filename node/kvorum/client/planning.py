@@ -19,6 +19,10 @@ There = Literal["refuse", "skip", "overwrite"]
 are, or they are overwritten (if nobody changes them meanwhile)."""
 
 
+IS_THERE = "is there already"
+TARGET_IS_THERE = "its target is there already"
+
+
 class PlanError(ValueError):
     """What is wanted makes no plan; the text says why."""
 
@@ -82,7 +86,7 @@ def writing(
         if now is not None:
             met.append(now)
             if there != "overwrite":
-                left.append(Left(entry.key, "is there already"))
+                left.append(Left(entry.key, IS_THERE))
                 continue
         steps.append(Step(entry.key, now, entry.value, entry.lease))
     return Planned(_unless_refused(steps, met, there), tuple(met), tuple(left))
@@ -137,7 +141,7 @@ def relocating(
             continue
         met.append(now)
         if there != "overwrite":
-            left.append(Left(kv.key, "its target is there already"))
+            left.append(Left(kv.key, TARGET_IS_THERE))
             staying.add(target)
     going = {target: kv for target, kv in targets.items() if target not in staying}
     if move and staying:

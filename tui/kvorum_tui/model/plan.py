@@ -12,7 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kvorum.client.plan import CHANGED, HELD, LEASE_GONE, Conflict, Step, transactions
-from kvorum.client.planning import Deed, Left, Planned, There
+from kvorum.client.planning import (
+    IS_THERE,
+    TARGET_IS_THERE,
+    Deed,
+    Left,
+    Planned,
+    There,
+)
 from kvorum.client.types import KeyValue
 
 from kvorum_tui.model import words
@@ -266,8 +273,12 @@ def _in_the_way(plan: Plan) -> Rich:
     return [[("there  ", "head"), (f"{there}: {what}", ink)]]
 
 
+_COLLIDING = frozenset({IS_THERE, TARGET_IS_THERE})  # Said above already.
+
+
 def _left(plan: Plan) -> Rich:
-    whys = Counter(left.why for left in plan.left if not plan.refused)
+    told = _COLLIDING if plan.refused else frozenset()
+    whys = Counter(left.why for left in plan.left if left.why not in told)
     lines: Rich = []
     for why, count in whys.most_common(SAMPLES):
         first = next(left.key for left in plan.left if left.why == why)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import cast
 
 from kvorum.client.plan import Step
@@ -79,7 +80,7 @@ class KeyEditing(KeyWork):
 
     async def _edit(self, base: KeyRecord, outside: bool = False, text: str | None = None) -> None:
         """Editor, difference, compare-and-swap; goes round until saved or given up."""
-        form = form_to_edit(base.key, base.value, self.pane.form)
+        form = await self._form(base, lines=not outside)
         said = ""
         while True:
             edited = await self._ask_text(base, form, text, said, outside)
@@ -99,6 +100,13 @@ class KeyEditing(KeyWork):
             if settled is None:
                 return
             base, form, text, said = settled
+
+    async def _form(self, record: KeyRecord, lines: bool = True) -> EditForm:
+        """How a value is edited; of a large one this takes a while."""
+        chosen, decoders = self.pane.form, self.pane.decoders
+        return await asyncio.to_thread(
+            form_to_edit, record.key, record.value, chosen, decoders, lines
+        )
 
     async def _ask_text(
         self, base: KeyRecord, form: EditForm, text: str | None, said: str, outside: bool
@@ -265,12 +273,8 @@ class KeyEditing(KeyWork):
         if answer != "save":
             return
         base = current or KeyRecord(event.key, b"", 0, 0, 0, lease)
-        form = form_to_edit(base.key, base.value, pane.form)
-        try:
-            text = form.text_of(event.value)
-        except ValueError:
-            form = form_to_edit(event.key, event.value, pane.form)
-            text = form.text
+        form = await self._form(base)
+        text = _like(form, replace(base, value=event.value)).text
         settled = await self._save(base, form, Edited(event.value, text, lease))
         if settled is not None:
             await self._edit(settled[0], text=settled[2])
@@ -292,7 +296,7 @@ def _like(form: EditForm, record: KeyRecord) -> EditForm:
     try:
         return form.like(record.value)
     except ValueError:
-        return form_to_edit(record.key, record.value)
+        return form_to_edit(record.key, record.value, decoders=form.decoders)
 
 
 def _laid_out(form: EditForm, edited: Edited) -> str:

@@ -142,7 +142,7 @@ class KeyKept(KeyWork):
             if not await self._is_here(plan):
                 continue
             now = await self.kv.session.plans.now([step.key for step in steps])
-            to_do, done, conflicts = still_to_do(steps, now)
+            to_do, done, conflicts = await asyncio.to_thread(still_to_do, steps, now)
             if what == "report":
                 lines = _report(to_do, done, conflicts)
                 await self.kv.push_screen_wait(Reader(plan.title, lines))

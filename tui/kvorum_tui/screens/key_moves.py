@@ -4,6 +4,7 @@ branch as it was. Each makes a plan and hands it to :func:`run_plan`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from kvorum.client.planning import (
@@ -85,7 +86,7 @@ class KeyMoves(KeyWork):
             )
 
         try:
-            plan = make(Options())
+            plan = await asyncio.to_thread(make, Options())
         except PlanError as error:
             self.kv.tell(str(error), "warning")
             return
@@ -137,7 +138,7 @@ class KeyMoves(KeyWork):
         plan = planned(
             f"Delete {target.text}?",
             "Delete",
-            deleting(found.records),
+            await asyncio.to_thread(deleting, found.records),
             twin=_deletion_twin(target),
             notes=("the history stays until the next compaction",),
             cluster=found.cluster,
@@ -256,7 +257,7 @@ class KeyMoves(KeyWork):
         if found.more or len(then) > MAX_KEYS:
             self.kv.tell(f"more than {MAX_KEYS:,} keys: take a smaller branch", "warning")
             return
-        made = restoring_to(then, found.records)
+        made = await asyncio.to_thread(restoring_to, then, found.records)
         if not made.steps:
             self.kv.tell(f"{target.text} is as it was at revision {revision:,}")
             return

@@ -135,9 +135,9 @@ class PlanPreview(Dialog[Plan]):
             yield Button("", id="leases", compact=True)
             yield Button("", id="yes", compact=True)
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Enter does it, or goes on once the word was typed."""
-        self._show()
+        await self._show()
         self._focus()
 
     def _focus(self) -> None:
@@ -149,11 +149,12 @@ class PlanPreview(Dialog[Plan]):
         else:
             self.query_one("#yes").focus()
 
-    def _show(self) -> None:
+    async def _show(self) -> None:
         plan = self.plan
         preview = self.query_one("#preview", TextLines)
         preview.can_focus = False
-        preview.show(self.fitting(preview_lines(plan)))
+        # Of many keys this takes a while.
+        preview.show(self.fitting(await asyncio.to_thread(preview_lines, plan)))
         typed, asked = self.query_one("#typed", Input), self.query_one("#asked", Label)
         asked.display = typed.display = bool(plan.word and plan.steps)
         asked.update(Content(f"Type {plan.word} to go on:"))
@@ -169,24 +170,24 @@ class PlanPreview(Dialog[Plan]):
         yes.disabled = not plan.steps or bool(plan.word)
         self.set_class(plan.destroys, "danger")
 
-    def _remake(self, options: Options) -> None:
+    async def _remake(self, options: Options) -> None:
         if self.plan.remake is not None:
-            self.plan = self.plan.remake(options)
+            self.plan = await asyncio.to_thread(self.plan.remake, options)
             self.query_one("#typed", Input).value = ""
-            self._show()
+            await self._show()
 
-    def action_there(self) -> None:
+    async def action_there(self) -> None:
         """Refuse, leave or overwrite what is at the target."""
         old = self.plan.options
         if self.plan.there:
-            self._remake(Options(NEXT_THERE[old.there], old.leases))
+            await self._remake(Options(NEXT_THERE[old.there], old.leases))
             self._focus()
 
-    def action_leases(self) -> None:
+    async def action_leases(self) -> None:
         """Keep leases or drop them."""
         old = self.plan.options
         if self.plan.leased:
-            self._remake(Options(old.there, not old.leases))
+            await self._remake(Options(old.there, not old.leases))
             self._focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -198,12 +199,14 @@ class PlanPreview(Dialog[Plan]):
         if event.value.strip() == self.plan.word:
             self.dismiss(self.plan)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Choose, do, or not."""
+    async def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Choose, do, or not. Enter on a choice chooses on, it does not slip to doing."""
         if event.button.id == "there":
-            self.action_there()
+            await self.action_there()
+            event.button.focus()
         elif event.button.id == "leases":
-            self.action_leases()
+            await self.action_leases()
+            event.button.focus()
         else:
             self.dismiss(self.plan if event.button.id == "yes" else None)
 

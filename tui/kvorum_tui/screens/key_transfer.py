@@ -219,7 +219,7 @@ class KeyTransfer(KeyWork):
                 cluster=cluster,
             )
 
-        await run_plan(self.kv, make(Options()))
+        await run_plan(self.kv, await asyncio.to_thread(make, Options()))
 
 
 def _leased(entries: Iterable[Entry], living: frozenset[int]) -> list[Entry]:

@@ -4,6 +4,7 @@ a plan that puts back what was there before, if nobody has changed it since.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ class KeyUndo(KeyWork):
                 undoes=entry.number if entry is not None else 0,
             )
 
-        made = taking_back(deeds, now, living)
+        made = await asyncio.to_thread(taking_back, deeds, now, living)
         notes: tuple[str, ...] = ()
         if any("lease" in left.why for left in made.left):
             answer = await self.kv.push_screen_wait(
