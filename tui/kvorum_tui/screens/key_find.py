@@ -278,10 +278,10 @@ class KeyFinding(KeysView):
         if search.state == "reading":
             self.busy(f"{search.read:,} of {total} values{where} read · esc stops")
         elif search.state == "whole":
-            self.busy(f"all {search.read:,} values{where} read · esc shows all keys")
+            self.busy(f"all {search.read:,} values{where} read · esc ends")
         else:
             why = "stopped" if search.state == "stopped" else "no room for more"
-            self.busy(f"{why} after {search.read:,} of {total} values{where} · esc shows all keys")
+            self.busy(f"{why} after {search.read:,} of {total} values{where} · esc ends")
         self.retitle()
 
     def finding_title(self) -> str:

@@ -53,9 +53,9 @@ BEGIN_ROWS = 200  # Rows looked at for a first place to stand on.
 ORDINARY = re.compile(r"\w[\w .@-]*")
 NARROW = 100  # Columns below which one sees the tree or the value.
 # What the foot still offers there.
-CORE = frozenset(
-    f"key_{name}"
-    for name in "new edit delete filter find mark history form copy undo compare".split()
+CORE = (
+    "key_new key_edit key_delete key_filter key_search key_mark key_history key_form key_copy "
+    "key_undo key_compare"
 )
 
 
@@ -379,7 +379,7 @@ class KeysPane(
         """What there is room for."""
         if action.name == "key_restore" and self.view != "history":
             return False
-        return action.shown and (not self.has_class("narrow") or action.name in CORE)
+        return action.shown and (not self.has_class("narrow") or action.name in CORE.split())
 
     def back(self) -> bool:
         """Escape: stop what runs; then leave the value, the history, the filter, the marks."""
