@@ -167,7 +167,6 @@ def node_report(endpoint: str, s: v1.NodeStatistics, probe: Probe) -> MemberRepo
         figures=_figures(s),
         extra={
             "uptime, s": s.uptime_ms // 1000,
-            "vote, member": s.vote,
             "log persisted to": s.persisted_index,
             "snapshot up to": s.snapshot_index,
             "leader changes seen": s.leader_changes,

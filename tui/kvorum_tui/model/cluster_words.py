@@ -78,6 +78,8 @@ def _leaders(model: ClusterModel, fresh: list[MemberState]) -> list[Remark]:
 
 
 def _beliefs(model: ClusterModel, fresh: list[MemberState]) -> list[Remark]:
+    if _clusters(fresh):
+        return []
     by_leader: dict[int, list[str]] = {}
     for member in fresh:
         if member.report:

@@ -373,7 +373,11 @@ class ClusterPane(Pane):
     async def do_cluster_compare(self) -> None:
         """HashKV of all, and where they differ."""
         rows = self.kv.cluster.rows()
-        members = {state.name: state.endpoint for state in rows}
+        names = [state.name for state in rows]
+        members = {
+            state.name if names.count(state.name) == 1 else state.endpoint: state.endpoint
+            for state in rows
+        }
         revision = max((s.report.revision for s in rows if s.report is not None), default=0)
         if not revision:
             raise SessionError("no member has told its revision yet")

@@ -88,7 +88,6 @@ def member_lines(model: ClusterModel, state: MemberState, now: float) -> Rich:
         ("watchers", report.watchers),
     ):
         lines.append(_row(name, words.count(number) if number is not None else untold))
-    lines += [_row(name, words.count(number)) for name, number in report.extra.items()]
     for name in ("put", "apply", "fsync", "commit", "stall"):
         p50, p99 = report.figures.get(f"{name}_p50"), report.figures.get(f"{name}_p99")
         if p50 is not None and p99 is not None:
@@ -106,6 +105,7 @@ def member_lines(model: ClusterModel, state: MemberState, now: float) -> Rich:
             link += f"; {peer.dropped:,} dropped"
         ink = "text" if peer.connected else "warn"
         lines.append(_row(f"peer {model.name_of(peer.id)}", link, ink))
+    lines += [_row(name, words.count(number)) for name, number in report.extra.items()]
     return lines
 
 

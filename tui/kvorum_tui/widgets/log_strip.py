@@ -4,6 +4,7 @@ letter is the term.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import ClassVar
 
 from rich.style import Style
@@ -151,26 +152,38 @@ class LogStrips(Painted, can_focus=True):
         line.cell(
             ("L " if leads else "  ") + row.member.name, NAME_CELLS, "good" if leads else "text"
         )
-        inks = inks_for(self)
         first = self._end - len(row.cells) + 1
-        for place, cell in enumerate(row.cells):
-            style = inks[cell.ink]
-            letter = cell.letter
-            if not cell.committed:
-                letter, style = letter.lower(), style + parsed("underline")
-            elif fresh and cell.entry:
-                style = Style(color=style.color, bold=True)
-            if not fresh and cell.entry:
-                style = style + parsed("dim")
-            if self.has_focus and first + place == self.index:
-                style = style + parsed("reverse")
-            line.styled(letter, style)
+        at = self.index - first if self.has_focus else -1
+        looks = [
+            (
+                cell.letter if cell.committed else cell.letter.lower(),
+                (cell.ink, cell.committed, cell.entry, place == at),
+            )
+            for place, cell in enumerate(row.cells)
+        ]
+        for look, cells in groupby(looks, key=lambda each: each[1]):
+            line.styled("".join(letter for letter, _ in cells), self._style(look, fresh))
         return line
+
+    def _style(self, look: tuple[str, bool, bool, bool], fresh: bool) -> Style:
+        """How entries of one kind are painted: not committed, of a silent member, under the
+        cursor.
+        """
+        ink, committed, entry, cursor = look
+        style = inks_for(self)[ink]
+        if not committed:
+            style += parsed("underline")
+        elif fresh and entry:
+            style = Style(color=style.color, bold=True)
+        if not fresh and entry:
+            style += parsed("dim")
+        return style + parsed("reverse") if cursor else style
 
     def _marks(self, line: Line, row: LogRow) -> Line:
         line.cell("", NAME_CELLS)
-        for cell in row.cells:
-            line.add(cell.mark or " ", "accent" if cell.mark == "=" else "dim")
+        marks = ((cell.mark or " ", "accent" if cell.mark == "=" else "dim") for cell in row.cells)
+        for ink, cells in groupby(marks, key=lambda each: each[1]):
+            line.add("".join(mark for mark, _ in cells), ink)
         return line
 
     def _under_cursor(self, line: Line) -> Line:

@@ -5,6 +5,7 @@ foot.
 from __future__ import annotations
 
 import time
+from itertools import groupby
 
 from kvorum_tui.model import words
 from kvorum_tui.model.ribbon import GROUPS, KINDS, Ribbon, RibbonEvent
@@ -97,15 +98,17 @@ class RibbonStrip(Painted):
         self.group = "all"
 
     def refresh_at(self, wall: float) -> None:
-        """Show the picture of this moment of the wall clock."""
-        self.now = wall
-        self.refresh()
+        """Show the picture of this second of the wall clock."""
+        if int(wall) != int(self.now):
+            self.now = wall
+            self.refresh()
 
     def paint(self, y: int, width: int) -> Line:
         """``10 min ago ····L··x··· now``."""
         line = self.line().add(f" {words.span(STRIP_S)} ago ", "dim")
         cells = max(8, width - line.width - 5)
-        for kind in self.ribbon.strip(self.now, STRIP_S, cells, self.group):
+        kinds = self.ribbon.strip(self.now, STRIP_S, cells, self.group)
+        for kind, run in groupby(kinds):
             letter, ink = KINDS[kind] if kind else ("─", "faint")
-            line.add(letter, ink)
+            line.add(letter * len(list(run)), ink)
         return line.add(" now", "dim")
