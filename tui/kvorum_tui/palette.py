@@ -12,6 +12,7 @@ from textual.content import Content
 from kvorum_tui import actions, twin
 from kvorum_tui.actions import ACTIONS, key_label
 from kvorum_tui.model.decode import key_from_text, printable
+from kvorum_tui.model.places import Place
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.sql import SqlPane
@@ -117,6 +118,16 @@ class KvorumCommands(Provider):
                     text=f"member {member.name}",
                     help=member.endpoint,
                 )
+        for place, kind in self.kv.pane_of(KeysPane).places.all():
+            score = matcher.match(f"{kind} {printable(place.path)}")
+            if score > 0:
+                yield Hit(
+                    score,
+                    Content(f"{kind} {printable(place.path)}"),
+                    partial(self._goto_place, place),
+                    text=f"{kind} {printable(place.path)}",
+                    help="a branch" if place.branch else "a key",
+                )
         for key in self._keys(query):
             yield Hit(
                 matcher.match(printable(key)) or 0.5,
@@ -138,6 +149,10 @@ class KvorumCommands(Provider):
     def _goto_drill(self, scenario: Scenario) -> None:
         self.kv.show_tab("drills")
         self.kv.pane_of(DrillsPane).choose_drill(scenario)
+
+    def _goto_place(self, place: Place) -> None:
+        self.kv.show_tab("keys")
+        self.kv.pane_of(KeysPane).goto_place(place)
 
     def _goto_member(self, number: int) -> None:
         self.kv.show_tab("cluster")

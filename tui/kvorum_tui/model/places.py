@@ -48,6 +48,11 @@ class Places:
             return
         self.recent = [key, *(k for k in self.recent if k != key)][:RECENT_MAX]
 
+    def all(self) -> list[tuple[Place, str]]:
+        """Bookmarks, then what was looked at lately, each with its kind."""
+        marks = [(place, "bookmark") for place in self.bookmarks]
+        return marks + [(Place(key), "recent") for key in self.recent]
+
     def type_of(self, key: bytes) -> str:
         """The protobuf type chosen for a key: that of its longest prefix."""
         fitting = [prefix for prefix in self.types if key.startswith(prefix)]
