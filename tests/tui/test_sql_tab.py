@@ -165,7 +165,7 @@ def test_a_query_is_stopped_and_what_came_stays() -> None:
         await pilot.press("f5")
         await shows(pilot, "running", "2 rows", "stops", "41,000 of 1,200,000")
         await pilot.press("escape")
-        await shows(pilot, "STOPPED: there may be more", "Answer · 2 rows")
+        await shows(pilot, "STOPPED after", "there may be more", "Answer · 2 rows")
         assert fake.past.stopped == ["SELECT 2"]
         assert pane.running is None
         fake.past.hold = None

@@ -287,7 +287,9 @@ class SqlPane(SqlDeeds):
         self.errors.display = False
         self.table.display = True
         note = [("no row", "text"), ("e changes the query, f5 runs it again", "dim")]
-        if not result.complete:
+        if self.said == "STOPPED":
+            note = [("stopped before the first row came", "text"), ("f5 runs it again", "dim")]
+        elif not result.complete:
             note = [("no row yet", "dim")]
         self.table.show(result, note)
         self.kv.refresh_actions()
@@ -347,8 +349,8 @@ class SqlPane(SqlDeeds):
             if result.truncated:
                 bound = f"{ROWS_MAX:,} rows" if result.count >= ROWS_MAX else words.size(BYTES_MAX)
                 cut = f"TRUNCATED at {bound}: there are more"
-            if self.said:
-                cut = f"{self.said}: there may be more"
+        if self.said == "STOPPED":
+            cut = f"STOPPED after {words.millis(self.took * 1000)}: there may be more"
         if self.asked_at and result.columns:
             parts.append(f"keys at revision {self.asked_at:,}")
         if self.watching:
