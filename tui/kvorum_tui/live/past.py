@@ -2,6 +2,8 @@
 
 Both keep it in the same form, a table ``history`` in DuckDB; so both are asked the same questions,
 a node through its Inspect service, the mirror in this process.
+
+Long because each question is answered in both ways, side by side.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kvorum.client import Client, ClientError, CompactedError, KeyValue, Unsupported, key_range
@@ -18,16 +20,13 @@ from kvorum.client.inspect import Inspect
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
 
-from kvorum_tui.live.errors import translated as of_client
+from kvorum_tui.live.past_figures import ALL, PAGE, PastFigures, alive, blob, translated
 from kvorum_tui.live.past_mirror import MirrorKeeper
 from kvorum_tui.live.reports import change_of
 from kvorum_tui.model.records import KeyEvent, KeyLife, KeyRecord
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import (
     Bounds,
-    Bucket,
-    Gone,
-    HeatCell,
     PastStatus,
     QueryBatch,
     StatePage,
@@ -39,15 +38,12 @@ if TYPE_CHECKING:
     from kvorum_tui.live import LiveSession
 
 T = TypeVar("T")
-ALL = b"\0"
-PAGE = 2_000  # Rows of one answer to a question of ours.
 PROBE_S = 3.0
 ANSWER_S = 20.0  # A member that says nothing for this long is not asked further.
 AWAY = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
-MIRROR_PROBLEMS = "the mirror of the past"
 
 
-class LivePast:
+class LivePast(PastFigures):
     """A :class:`kvorum_tui.session.past.Past` over a session's client."""
 
     def __init__(self, session: LiveSession) -> None:
@@ -284,7 +280,7 @@ class LivePast:
         return mirror.loaded.oldest <= revision <= mirror.loaded.revision
 
     async def _remembered_count(self, start: bytes, end: bytes, revision: int) -> int:
-        sql = f"SELECT count(*) FROM ({_alive(start, end, revision)})"
+        sql = f"SELECT count(*) FROM ({alive(start, end, revision)})"
         return int((await (await self._mirror()).ask(sql))[0][0])
 
     async def _remembered(
@@ -293,7 +289,7 @@ class LivePast:
         value = "h.value" if values else "''::BLOB"
         sql = (
             f"SELECT h.key, {value}, h.create_revision, h.revision, h.version, h.lease "
-            f"FROM history AS h JOIN ({_alive(start, end, revision)}) AS alive "
+            f"FROM history AS h JOIN ({alive(start, end, revision)}) AS alive "
             "ON h.key = alive.key AND h.revision = alive.newest "
             f"WHERE h.key > {blob(after)} ORDER BY h.key LIMIT {limit:d}"
         )
@@ -343,96 +339,6 @@ class LivePast:
                         page = []
             if page:
                 yield page
-
-    async def deleted(self, prefix: bytes, since: int = 0) -> AsyncIterator[tuple[Gone, ...]]:
-        """Keys that are gone."""
-        start, end = key_range(prefix, prefix=True)
-        oldest = (await self.bounds()).oldest
-        after = b""
-        while True:
-            rows = await self._answer(
-                "SELECT key, max(revision) AS gone, max(revision) FILTER (type = 0), "
-                'arg_max(epoch_ms("at"), revision), arg_max(member, revision), '
-                "arg_max(user_name, revision) FROM history "
-                f"WHERE {_within(start, end)} AND key > {blob(after)} GROUP BY key "
-                f"HAVING arg_max(type, revision) = 1 AND gone >= {since:d} "
-                f"ORDER BY key LIMIT {PAGE:d}"
-            )
-            if rows:
-                yield tuple(
-                    Gone(key, gone, last or 0 if gone > oldest else 0, max(0, at), member, user)
-                    for key, gone, last, at, member, user in rows
-                )
-            if len(rows) < PAGE:
-                return
-            after = rows[-1][0]
-
-    async def clock_of(self, revision: int) -> int:
-        """When a revision was written."""
-        rows = await self._answer(
-            f'SELECT max(epoch_ms("at")) FROM history WHERE revision = {revision:d}'
-        )
-        return max(0, rows[0][0] or 0)
-
-    async def revision_at(self, at_ms: int) -> int:
-        """What was the newest revision then."""
-        rows = await self._answer(
-            f'SELECT max(revision) FROM history WHERE epoch_ms("at") BETWEEN 1 AND {at_ms:d}'
-        )
-        return rows[0][0] or 0
-
-    async def density(
-        self, prefix: bytes, first: int, last: int, buckets: int
-    ) -> tuple[Bucket, ...]:
-        """How much was written when."""
-        start, end = key_range(prefix, prefix=True)
-        width = max(1, -(-(last - first + 1) // max(1, buckets)))
-        rows = await self._answer(
-            f"SELECT (revision - {first:d}) // {width:d} AS bucket, "
-            "count(*) FILTER (type = 0), count(*) FILTER (type = 1), "
-            'sum(octet_length(key) + octet_length(value))::BIGINT, max(epoch_ms("at")) '
-            f"FROM history WHERE {_within(start, end)} "
-            f"AND revision BETWEEN {first:d} AND {last:d} GROUP BY bucket"
-        )
-        found = {row[0]: row[1:] for row in rows}
-        out = []
-        for number, begin in enumerate(range(first, last + 1, width)):
-            puts, deletes, size, at_ms = found.get(number, (0, 0, 0, 0))
-            stretch = begin, min(last, begin + width - 1)
-            out.append(Bucket(*stretch, puts, deletes, size, max(0, at_ms)))
-        return tuple(out)
-
-    async def heat(
-        self, prefix: bytes, separator: bytes, first: int, last: int, columns: int, rows: int = 60
-    ) -> tuple[HeatCell, ...]:
-        """What was written where and when."""
-        start, end = key_range(prefix, prefix=True)
-        width = max(1, -(-(last - first + 1) // max(1, columns)))
-        # Keys that are no text are grouped by DuckDB's spelling of them; an example of each group
-        # tells its bytes.
-        at = len(prefix.decode("utf-8", "replace")) + 1
-        mark = separator.decode("utf-8", "replace").replace("'", "''")
-        found = await self._answer(
-            "WITH parts AS (SELECT key, (revision - "
-            f"{first:d}) // {width:d} AS bucket, octet_length(key) + octet_length(value) AS size, "
-            f"coalesce(try(decode(key)), key::VARCHAR) AS t, instr(substr(t, {at:d}), '{mark}') "
-            f"AS cut, CASE WHEN cut > 0 THEN substr(t, 1, {at - 1:d} + cut) ELSE t END AS part "
-            f"FROM history WHERE {_within(start, end)} "
-            f"AND revision BETWEEN {first:d} AND {last:d}), "
-            "busy AS (SELECT part FROM parts GROUP BY part "
-            f"ORDER BY count(*) DESC, part LIMIT {rows:d}) "
-            "SELECT any_value(parts.key), busy.part IS NULL AS rest, bucket, "
-            "count(*), sum(size)::BIGINT FROM parts LEFT JOIN busy USING (part) "
-            "GROUP BY busy.part, bucket"
-        )
-        return tuple(
-            HeatCell(b"" if rest else _part(key, prefix, separator), bucket, writes, size)
-            for key, rest, bucket, writes, size in found
-        )
-
-    async def _answer(self, sql: str) -> list[tuple[Any, ...]]:
-        with translated():
-            return await self._ask(sql)
 
     # --- people's SQL -----------------------------------------------------------------------------
 
@@ -498,23 +404,6 @@ class LivePast:
             self._keeper = None
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Errors of the client, the mirror and its file as the terminal shows them."""
-    try:
-        with of_client():
-            yield
-    except SessionError:
-        raise
-    except OSError as error:
-        raise SessionError(str(error), rpc=MIRROR_PROBLEMS) from error
-    except Exception as error:
-        # DuckDB is loaded where there is a mirror only, so that its errors have no name here.
-        if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb", "kvorum"):
-            raise
-        raise SessionError(str(error), rpc=MIRROR_PROBLEMS) from error
-
-
 class Silent(SessionError):
     """A member that is connected and does not answer."""
 
@@ -530,31 +419,6 @@ async def _in_time(parts: AsyncGenerator[T, None], endpoint: str) -> T | None:
 
 async def _statistics_once(inspect: Inspect) -> AsyncGenerator[v1.NodeStatistics, None]:
     yield await inspect.statistics_once()
-
-
-def blob(data: bytes) -> str:
-    """Bytes as DuckDB's SQL says them."""
-    return f"unhex('{data.hex()}')"
-
-
-def _within(start: bytes, end: bytes) -> str:
-    """A range of keys, after etcd's rules, as a condition."""
-    where = f"key >= {blob(start)}" if start != ALL else "true"
-    return where if end == ALL else f"{where} AND key < {blob(end)}"
-
-
-def _part(key: bytes, prefix: bytes, separator: bytes) -> bytes:
-    """The key up to the first separator behind the prefix; whole where there is none."""
-    at = key.find(separator, len(prefix))
-    return key if at < 0 else key[: at + len(separator)]
-
-
-def _alive(start: bytes, end: bytes, revision: int) -> str:
-    return (
-        "SELECT key, max(revision) AS newest FROM history "
-        f"WHERE revision <= {revision:d} AND {_within(start, end)} "
-        "GROUP BY key HAVING arg_max(type, revision) = 0"
-    )
 
 
 def record_of(kv: KeyValue) -> KeyRecord:

@@ -1,5 +1,7 @@
 """The Time tab: a line of everything that was written, a place on it at which all tabs look, and
 below it the changes there, the keys that are gone, a comparison, or heat.
+
+Long because the lists of all views follow one place and one prefix.
 """
 
 from __future__ import annotations
