@@ -302,6 +302,11 @@ class Workspace(Container):
         self.show_tab("keys")
         self.pane_of(KeysPane).goto(key)
 
+    def goto_lease(self, lease_id: int) -> None:
+        """Show a lease in the Leases tab."""
+        self.show_tab("leases")
+        self.pane_of(LeasesPane).show_lease(lease_id)
+
     def watch_key(self, key: bytes, prefix: bool) -> None:
         """Open a watch pane."""
         self.show_tab("watch")
