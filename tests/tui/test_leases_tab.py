@@ -71,6 +71,22 @@ def test_orders_filters_and_facts() -> None:
     on_tab("leases", body, leased())
 
 
+def test_from_a_key_to_its_lease() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "Leases · 6")
+        app.goto_key(b"/svc/web/2")
+        keys = app.pane_of(KeysPane)
+        await until(pilot, lambda: keys.record is not None and keys.record.lease == 0xA1, "read")
+        await pilot.press("L")
+        await shows(pilot, "[7 Leases]", "dec 161")
+        app.goto_key(b"plain")
+        await until(pilot, lambda: keys.record is not None and keys.record.key == b"plain", "read")
+        await pilot.press("L")
+        await shows(pilot, "lease: this key has no lease")
+
+    on_tab("leases", body, leased())
+
+
 def test_a_renewal_by_somebody_else_is_seen() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await shows(pilot, "Leases · 6", "none seen")

@@ -363,6 +363,8 @@ class KeysPane(
             return "put the cursor on a key or a branch first"
         if name == "key_history" and (row is None or row.branch):
             return "put the cursor on a key first"
+        if name == "key_lease" and (self.record is None or not self.record.lease):
+            return "this key has no lease" if self.record is not None else "put the cursor on a key"
         if name == "key_edit":
             return self.changes.why_no_edit()
         if name == "key_restore" and (self.view != "history" or self.history.list.current is None):
@@ -411,6 +413,11 @@ class KeysPane(
         self.set_view("value" if self.view == "info" else "info")
         self.add_class("detail")
         self.show_record()
+
+    def do_key_lease(self) -> None:
+        """The lease that it hangs on."""
+        if self.record is not None:
+            self.kv.goto_lease(self.record.lease)
 
     def do_key_history(self) -> None:
         """Every kept revision of this key, and new ones as they come."""
