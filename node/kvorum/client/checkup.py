@@ -38,7 +38,7 @@ async def checkup(client: Client, tls: TLS | None = None, *, timeout_s: float = 
     patients = [Patient(row) for row in rows]
     await asyncio.gather(*(_examine(client, each, tls) for each in patients))
     auth, auth_status = await _auth(client)
-    downgrade = await _has_downgrade(client)
+    downgrade = await _has_downgrade(client, patients)
     kinds = tuple(sorted({each.kind for each in patients if each.kind}))
     findings = judged(patients, tls, auth)
     found = limits(patients, auth_status, downgrade)
@@ -205,10 +205,13 @@ async def _auth(client: Client) -> tuple[bool | None, bool]:
     return client.has_token, False
 
 
-async def _has_downgrade(client: Client) -> bool:
-    """Whether the server knows downgrades: it is asked about a version that cannot be."""
+async def _has_downgrade(client: Client, patients: Sequence[Patient]) -> bool:
+    """Whether the servers know downgrades: they are asked about the version before theirs."""
+    version = next((p.row.status.version for p in patients if p.row.status is not None), "0.1")
+    major, minor, *_ = (*version.split("."), "1")
+    before = f"{major}.{int(minor) - 1}" if minor.isdigit() and int(minor) else "0.0"
     try:
-        await client.maintenance.downgrade_possible("0.0")
+        await client.maintenance.downgrade_possible(before)
     except ClientError as error:
         return error.code is not Code.UNIMPLEMENTED
     return True

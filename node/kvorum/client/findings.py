@@ -169,15 +169,15 @@ def space(patients: Sequence[Patient]) -> list[Finding]:
             continue
         size, used = status.db_size_bytes, status.db_in_use_bytes
         quota = status.db_quota_bytes or each.quota_bytes
-        level, text = "ok", f"{_mib(size)} file, {_mib(used)} in use"
+        level, text = "ok", f"{_size(size)} file, {_size(used)} in use"
         if quota > 0:
-            text += f", quota {_mib(quota)}"
+            text += f", quota {_size(quota)}"
             if size >= SPACE_WARN * quota:
                 level = "bad" if size >= quota else "warn"
                 text += f": {size / quota:.0%} full"
         if size - used > FREE_WARN_BYTES and size - used > FREE_WARN * size:
             level = "warn" if level == "ok" else level
-            text += f"; a defragmentation gives {_mib(size - used)} back"
+            text += f"; a defragmentation gives {_size(size - used)} back"
         out.append(Finding(level, "space", text, each.name))
     return out
 
@@ -296,5 +296,5 @@ def limits(patients: Sequence[Patient], auth_status: bool, downgrade: bool) -> l
     return out
 
 
-def _mib(size: int) -> str:
-    return f"{size / (1 << 20):,.1f} MiB"
+def _size(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB" if size >= 1 << 20 else f"{size / 1024:,.0f} KiB"

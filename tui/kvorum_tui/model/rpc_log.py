@@ -85,13 +85,19 @@ class RpcEntry:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended with an error. A stream that this side closed did not."""
-        return self.code != "OK" and not (self.stream and self.code == "CANCELLED")
+        """Whether it ended with an error. What this side gave up did not, and neither did a
+        question whether the server offers something.
+        """
+        return self.code not in ("OK", "CANCELLED", "UNIMPLEMENTED")
 
     @property
     def poll(self) -> bool:
-        """Whether the terminal made it only to keep its picture current."""
-        return self.path in POLLS and self.reads and not self.failed
+        """Whether the terminal made it only to keep its picture current, or to learn what this
+        kind of server does not offer.
+        """
+        return self.code == "UNIMPLEMENTED" or (
+            self.path in POLLS and self.reads and not self.failed
+        )
 
     @property
     def ms(self) -> float:
@@ -227,7 +233,7 @@ class RpcLog:
             entry.sent_bytes += len(moment.request)
             if entry.sent == 1 and len(moment.request) <= PAYLOAD_MAX:
                 entry.request = moment.request
-        if moment.reply or moment.phase == "received":
+        if moment.reply or moment.phase in ("call", "received"):
             entry.received += 1
             entry.received_bytes += len(moment.reply)
             entry.reply = moment.reply if len(moment.reply) <= PAYLOAD_MAX else None

@@ -110,12 +110,14 @@ def detail(
     ]
     if entry.failed:
         lines.append([(f"✗ {entry.code} ", "bad"), (entry.message, "text")])
+    elif entry.code != "OK":
+        lines.append([(f"{entry.code.lower()} ", "dim"), (entry.message, "text")])
     for program, line, why in command_lines(entry, connection):
         first, *more = (line or f"({why})").split("\n")
         lines.append([(f"{program:<8}", "head"), (first, "text" if line else "dim")])
         lines += [[(" " * 8, "text"), (each, "text")] for each in more]
     lines += _block("request", entry.path, entry.request, False)
-    if not entry.failed:
+    if entry.code == "OK" or entry.stream:
         lines += _block("answer" if not entry.stream else "newest", entry.path, entry.reply, True)
     return lines
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 POLL_S = 2.0
 AUTH_S = 6.0
+AUTH_EACH_S = 0.1  # Every user and every role is a call.
 VIEWS: tuple[type[AdminView], ...] = (
     AccessView,
     WhoView,
@@ -142,7 +143,8 @@ class AdminPane(Pane):
         """Take in what the cluster says now; users and roles are asked for less often."""
         now = self.kv.clock()
         facts, admin = self.facts, self.kv.session.admin
-        if auth or self._auth_at is None or now - self._auth_at > AUTH_S:
+        names = len(facts.picture.users) + len(facts.picture.roles)
+        if auth or self._auth_at is None or now - self._auth_at > AUTH_S + AUTH_EACH_S * names:
             self._auth_at = now
             try:
                 facts.own = await admin.own_ranges()

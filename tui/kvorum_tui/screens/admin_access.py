@@ -195,7 +195,12 @@ class AccessView(AdminView):
                 for letters, text, role in reaches_of(picture, self.user)
             ]
             empty = "this user may touch nothing; g gives it a role"
-        self.grants.show(rows, [(empty if self.user or self.role else "", "dim")])
+        if not picture.users and not picture.roles:
+            empty = (
+                "A role holds permissions, a user has roles: tab and n make a role, g gives it "
+                "keys; n makes a user, g gives it the role; o turns all that on."
+            )
+        self.grants.show(rows, [(empty, "dim")])
 
     # --- actions ----------------------------------------------------------------------------------
 

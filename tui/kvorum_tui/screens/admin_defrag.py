@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kvorum_tui.screens.admin import AdminPane
 
 LOOK_S = 0.25
+WORTH = 0.1  # Of the files; less than this free is hardly worth standing still for.
 WELL_S = 120.0  # A member that is not well again by then ends the run.
 
 
@@ -211,6 +212,7 @@ class DefragView(AdminView):
         lines += [
             [],
             [(f"Should give back {words.size(plan.free_bytes)} in all.", "text")],
+            *_hardly(plan),
             [("Each member answers nothing while it has its turn; the others go on.", "text")],
             *([(note, "warn")] for note in plan.notes),
         ]
@@ -294,3 +296,11 @@ class DefragView(AdminView):
                 run.say(f"✗ ended: {missing} after {WELL_S:.0f} s", "bad")
                 return False
             await asyncio.sleep(LOOK_S)
+
+
+def _hardly(plan: DefragPlan) -> Rich:
+    """A word where it is hardly worth it."""
+    total = sum(step.db_bytes for step in plan.steps)
+    if plan.free_bytes >= total * WORTH:
+        return []
+    return [[("That is hardly worth it; compaction (C) frees space first.", "warn")]]

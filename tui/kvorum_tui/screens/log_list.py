@@ -110,12 +110,15 @@ class LogList(LineList):
         line.cell(self.model.name_of(entry.endpoint), 8)
         ink = "bad" if entry.failed else "accent" if not entry.reads else "text"
         mark = "✗" if entry.failed else "!" if not entry.reads else "~" if entry.stream else " "
-        line.cell(f"{mark}{entry.method}", self._method(width), ink)
+        method = entry.method if width >= WIDE else entry.method.rpartition("/")[2]
+        line.cell(f"{mark}{method}", self._method(width), ink)
         line.cell(took(entry), 9, "warn" if slow(entry) else "dim", right=True)
         line.cell(short(entry.sent_bytes), 6, "dim", right=True)
         line.cell(short(entry.received_bytes), 6, "dim", right=True)
         if entry.failed:
             line.add(f"{entry.code} ", "bad").add(entry.message + " ", "dim")
+        elif entry.code != "OK" and not entry.stream:
+            line.add(f"{entry.code.lower()} ", "dim").add(entry.message + " ", "dim")
         elif entry.stream:
             state = "open" if entry.open else "closed"
             line.add(f"{state}, {entry.sent:,} out {entry.received:,} in ", "dim")
