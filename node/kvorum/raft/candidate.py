@@ -48,12 +48,10 @@ class Candidate(RoleState):
         also claim a log, and a later life of this member must not win with an older one."""
         raft, log, conf = self.raft, self.raft.log, self.raft.conf
         term = raft.term + 1 if self.pre else raft.term
+        claim = (term, log.last_index, log.last_term, self.pre, self.transfer)
+        known = raft.known_commit()
         for voter in sorted({*conf.voters, *conf.voters_outgoing} - {raft.id}):
-            raft.out.after_persist.append(
-                VoteRequest(
-                    voter, raft.id, term, log.last_index, log.last_term, self.pre, self.transfer
-                )
-            )
+            raft.out.after_persist.append(VoteRequest(voter, raft.id, *claim, *known))
         if self.pre:
             self._count(raft.id, True)
 

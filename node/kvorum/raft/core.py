@@ -413,6 +413,7 @@ class Raft:
             if self.config.check_quorum or self.config.pre_vote:
                 self.send_once_term_durable(AppendResponse(message.sender, self.id, self.term, 0))
         elif isinstance(message, VoteRequest) and message.pre:
+            self._learn_commit(message)
             self._refuse_vote(message)
         return kind is ForwardProposal
 
@@ -421,6 +422,7 @@ class Raft:
 
         A learner, too, answers: it may be a voter by a change it has not applied yet (rule E9).
         """
+        self._learn_commit(m)
         may_vote = (
             self.vote == m.sender
             or (self.vote == NOBODY and self.leader == NOBODY)
@@ -441,19 +443,25 @@ class Raft:
 
     def _refuse_vote(self, m: VoteRequest) -> None:
         """Say no, in the own term, and how far the log is known to be committed."""
-        commit = self.log.settled
-        commit_term = self.log.term_at(commit) or 0
         self.send_once_term_durable(
-            VoteResponse(m.sender, self.id, self.term, False, m.pre, commit, commit_term)
+            VoteResponse(m.sender, self.id, self.term, False, m.pre, *self.known_commit())
         )
 
-    def _learn_commit(self, m: VoteResponse) -> None:
-        """Commit what the refuser of a vote knows to be committed, where both logs agree on it.
+    def known_commit(self) -> tuple[int, int]:
+        """How far the log is known to be committed, as others may be told, and the term there."""
+        commit = self.log.settled
+        return commit, self.log.term_at(commit) or 0
+
+    def _learn_commit(self, m: VoteRequest | VoteResponse) -> None:
+        """Commit what one who asks for a vote, or refuses it, knows to be committed, where both
+        logs agree on it.
 
         Configurations are in force once applied (M2), so the voters that remain after a change can
-        depend on the vote of one that the change removed, and whose longer log has to refuse it.
-        What they lack is only the knowledge that the change is committed. A candidate that learns
-        of one goes back to apply it first (E8).
+        depend on the vote of one that the change removed, and whose longer log has to refuse it;
+        and a voter can depend on one that a change has promoted, that has the longer log, and does
+        not campaign, because it takes itself for a learner still. What they lack is only the
+        knowledge that the change is committed. A candidate that learns of one goes back to apply
+        it first (E8).
         """
         log = self.log
         if m.commit <= log.commit or isinstance(self.state, Leader):

@@ -74,7 +74,11 @@ class AppendResponse(NamedTuple):
 
 class VoteRequest(NamedTuple):
     """RequestVote (thesis 3.4). `pre`: only asking (9.6); `transfer`: the leader wanted this
-    election, so the rule that protects a live leader does not hold it up (4.2.3)."""
+    election, so the rule that protects a live leader does not hold it up (4.2.3).
+
+    It tells how far the sender knows the log to be committed, and the term of the entry there: whoever
+    has to refuse may lack just that to win itself (see `Raft._learn_commit`).
+    """
 
     to: int
     sender: int
@@ -83,6 +87,8 @@ class VoteRequest(NamedTuple):
     last_term: int
     pre: bool = False
     transfer: bool = False
+    commit: int = 0
+    commit_term: int = 0
 
 
 class VoteResponse(NamedTuple):

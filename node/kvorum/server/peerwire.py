@@ -54,6 +54,8 @@ def _vote(x: m.VoteRequest) -> v1.RaftMessage:
         log_term=x.last_term,
         pre_vote=x.pre,
         transfer=x.transfer,
+        commit=x.commit,
+        hint_term=x.commit_term,
     )
 
 
@@ -154,7 +156,7 @@ _DECODERS: dict[int, Callable[[int, int, v1.RaftMessage], m.Message]] = {
         to, sender, x.term, x.index, x.reject, x.hint_index, x.hint_term
     ),
     _K.VOTE_REQUEST: lambda to, sender, x: m.VoteRequest(
-        to, sender, x.term, x.index, x.log_term, x.pre_vote, x.transfer
+        to, sender, x.term, x.index, x.log_term, x.pre_vote, x.transfer, x.commit, x.hint_term
     ),
     _K.VOTE_RESPONSE: lambda to, sender, x: m.VoteResponse(
         to, sender, x.term, not x.reject, x.pre_vote, x.commit, x.log_term

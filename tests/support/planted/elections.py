@@ -10,6 +10,7 @@ from kvorum.raft import leader as raft_leader
 from kvorum.raft.core import Raft
 from kvorum.raft.leader import Leader
 from kvorum.raft.log import Log
+from kvorum.raft.messages import VoteResponse
 from kvorum.raft.types import ConfState
 from kvorum.replica.state import ReplicaConfig
 from kvorum.sim.joining import Leaving
@@ -145,3 +146,14 @@ def live_leader_not_protected(patch: Patch) -> None:
 def campaign_over_an_unapplied_change(patch: Patch) -> None:
     """A member campaigns by a configuration that a committed change has ended already."""
     patch.setattr(Raft, "_has_unapplied_conf_change", lambda raft: False)
+
+
+def candidates_tell_no_commit(patch: Patch) -> None:
+    """Whoever refuses a candidate's vote does not hear what the candidate knows to be committed."""
+    original = Raft._learn_commit
+
+    def learn(raft: Raft, message: Any) -> None:
+        if isinstance(message, VoteResponse):
+            original(raft, message)
+
+    patch.setattr(Raft, "_learn_commit", learn)

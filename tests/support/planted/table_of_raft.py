@@ -181,6 +181,14 @@ ELECTIONS = (
         Text("raft/E8_unapplied_change_holds_a_campaign_back", r"- n2: election result=held-back"),
     ),
     mistake(
+        elections.candidates_tell_no_commit,
+        "raft-rs, maybe_commit_by_vote",
+        Text(
+            "raft/M5_candidate_tells_who_refuses_it_what_is_committed",
+            r"- n2: role was=candidate now=leader term=2",
+        ),
+    ),
+    mistake(
         elections.learner_promoted_far_behind,
         "thesis 4.2.1",
         Text("raft/M8_learner_behind_is_not_promoted", r"- n1: refused, learner_not_ready"),

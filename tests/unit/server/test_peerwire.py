@@ -26,7 +26,7 @@ both = (st.just(TO), st.just(SENDER), u64)
 MESSAGES = st.one_of(
     st.builds(m.AppendRequest, *both, u64, u64, st.lists(entries, max_size=5).map(tuple), u64),
     st.builds(m.AppendResponse, *both, u64, st.booleans(), u64, u64),
-    st.builds(m.VoteRequest, *both, u64, u64, st.booleans(), st.booleans()),
+    st.builds(m.VoteRequest, *both, u64, u64, st.booleans(), st.booleans(), u64, u64),
     st.builds(m.VoteResponse, *both, st.booleans(), st.booleans(), u64, u64),
     st.builds(m.Heartbeat, *both, u64, u64),
     st.builds(m.HeartbeatResponse, *both, u64),

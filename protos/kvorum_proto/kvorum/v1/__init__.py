@@ -895,6 +895,9 @@ class RaftMessage(betterproto2.Message):
     log_term: "int" = betterproto2.field(4, betterproto2.TYPE_UINT64)
 
     commit: "int" = betterproto2.field(5, betterproto2.TYPE_UINT64)
+    """
+    Of a candidate, or whoever refuses it: how far the log is known to be committed.
+    """
 
     entries: "list[RaftEntry]" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, repeated=True)
 
@@ -903,6 +906,9 @@ class RaftMessage(betterproto2.Message):
     hint_index: "int" = betterproto2.field(8, betterproto2.TYPE_UINT64)
 
     hint_term: "int" = betterproto2.field(9, betterproto2.TYPE_UINT64)
+    """
+    Of a candidate: the term of the entry at commit.
+    """
 
     pre_vote: "bool" = betterproto2.field(10, betterproto2.TYPE_BOOL)
 
