@@ -27,10 +27,11 @@ Clock = Callable[[], float]
 
 
 class Pulse:
-    """Calls ``tell`` soon after :meth:`mark`, and never more often than every :data:`PULSE_S`."""
+    """Calls ``tell`` soon after :meth:`mark`, and never more often than every ``every_s`` seconds."""
 
-    def __init__(self, tell: Callable[[], object]) -> None:
+    def __init__(self, tell: Callable[[], object], every_s: float = PULSE_S) -> None:
         self._tell = tell
+        self._every_s = every_s
         self._last = -1.0
         self._pending = False
         self.told = 0
@@ -41,7 +42,7 @@ class Pulse:
             return
         self._pending = True
         loop = asyncio.get_running_loop()
-        loop.call_at(max(loop.time(), self._last + PULSE_S), self._fire)
+        loop.call_at(max(loop.time(), self._last + self._every_s), self._fire)
 
     def _fire(self) -> None:
         self._pending = False

@@ -1,5 +1,7 @@
 """A watch pane's feeds: one watch into a buffer, from now or from an old revision; the same watch
 through every member; and what a watch would have shown up to a revision of the past.
+
+``tell`` is called for every batch: whoever paints decides how often that is worth a frame.
 """
 
 from __future__ import annotations
@@ -7,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from kvorum_tui.feeds import Clock, Pulse, forever
+from kvorum_tui.feeds import Clock, forever
 from kvorum_tui.model.records import KeyEvent, WatchBatch
 from kvorum_tui.model.watch_buffer import Entry, Gap, WatchBuffer
 from kvorum_tui.model.watch_skew import SkewTable
@@ -49,7 +51,7 @@ class WatchFeed:
         self.prefix = prefix
         self.start_revision = start_revision
         self.clock = clock
-        self.pulse = Pulse(tell)
+        self.tell = tell
         self.heard = heard
         self.error: SessionError | None = None
         self.broken = 0
@@ -77,18 +79,18 @@ class WatchFeed:
                 self.start_revision = batch.events[-1].revision + 1
             elif not self.start_revision:
                 self.start_revision = batch.revision + 1
-            self.pulse.mark()
+            self.tell()
             await asyncio.sleep(0)
 
     def _take(self, entries: Sequence[Entry]) -> None:
         self.heard(entries)
         self.buffer.add(entries, self.clock())
-        self.pulse.mark()
+        self.tell()
 
     def _failed(self, error: SessionError) -> None:
         self.broken += self.error is None
         self.error = error
-        self.pulse.mark()
+        self.tell()
 
 
 class PastFeed:
@@ -110,7 +112,7 @@ class PastFeed:
         self.prefix = prefix
         self.revision = revision
         self.clock = clock
-        self.pulse = Pulse(tell)
+        self.tell = tell
         self.error: SessionError | None = None
         self.reading = True
 
@@ -130,16 +132,16 @@ class PastFeed:
             for begin in range(0, len(events), SLICE_EVENTS):
                 self.buffer.add(events[begin : begin + SLICE_EVENTS], self.clock())
                 await asyncio.sleep(0)
-            self.pulse.mark()
+            self.tell()
             if len(events) < len(batch.events):
                 break
         self.reading = False
-        self.pulse.mark()
+        self.tell()
         await asyncio.Event().wait()  # Nothing more can come; whoever started it ends it.
 
     def _failed(self, error: SessionError) -> None:
         self.error = error
-        self.pulse.mark()
+        self.tell()
 
 
 class MembersFeed:
@@ -159,7 +161,7 @@ class MembersFeed:
         self.key = key
         self.prefix = prefix
         self.clock = clock
-        self.pulse = Pulse(tell)
+        self.tell = tell
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -186,11 +188,11 @@ class MembersFeed:
                     await asyncio.sleep(0)
                 if batch.events:
                     start = batch.events[-1].revision + 1
-                self.pulse.mark()
+                self.tell()
                 await asyncio.sleep(0)
 
         def failed(error: SessionError) -> None:
             self.table.failed(member, error.code or error.message)
-            self.pulse.mark()
+            self.tell()
 
         await forever(follow, failed)

@@ -23,7 +23,7 @@ RING_EVENTS = 5_000  # Rows a pane keeps.
 RING_BYTES = 16 * 1024 * 1024  # Their keys and values, and what Python adds.
 ROW_BYTES = 250  # About what an event costs besides its bytes.
 RATE_SECONDS = 60  # How far the strip of rates goes back.
-COALESCE_FROM = 500  # Automatic: more events than this between two frames are merged by key.
+COALESCE_FROM = 2_000  # Automatic: of more events a second, those of a frame are merged by key.
 COALESCE = ("auto", "off", "always")
 
 
@@ -62,9 +62,9 @@ def event_of(entry: Entry) -> KeyEvent | None:
 
 def weight(entry: Entry) -> int:
     """Bytes that a row costs."""
-    event = event_of(entry)
-    if event is None:
+    if isinstance(entry, Gap):
         return ROW_BYTES
+    event = entry.event if isinstance(entry, Merged) else entry
     return ROW_BYTES + len(event.key) + len(event.value) + len(event.prev_value or b"")
 
 
@@ -75,6 +75,7 @@ class Ring:
         self.entries_max = entries_max
         self.bytes_max = bytes_max
         self.entries: deque[Entry] = deque()
+        self._weights: deque[int] = deque()
         self.bytes = 0
         self.taken = 0
 
@@ -83,15 +84,17 @@ class Ring:
 
     def append(self, entry: Entry) -> int:
         """Take one in; returns how many events had to go for it."""
+        size = weight(entry)
         self.entries.append(entry)
-        self.bytes += weight(entry)
+        self._weights.append(size)
+        self.bytes += size
         self.taken += 1
         lost = 0
         while len(self.entries) > self.entries_max or (
             self.bytes > self.bytes_max and len(self.entries) > 1
         ):
             gone = self.entries.popleft()
-            self.bytes -= weight(gone)
+            self.bytes -= self._weights.popleft()
             lost += not isinstance(gone, Gap)
         return lost
 
@@ -100,8 +103,9 @@ class Ring:
         place = number - (self.taken - len(self.entries))
         if place < 0:
             return False
-        self.bytes += weight(entry) - weight(self.entries[place])
-        self.entries[place] = entry
+        size = weight(entry)
+        self.bytes += size - self._weights[place]
+        self.entries[place], self._weights[place] = entry, size
         return True
 
     def events(self) -> int:
@@ -112,6 +116,7 @@ class Ring:
         """Empty it; returns what was in it."""
         entries = list(self.entries)
         self.entries.clear()
+        self._weights.clear()
         self.bytes = 0
         return entries
 
@@ -134,7 +139,7 @@ class WatchBuffer:
         self._hidden_gone = 0
         self._held_gone = 0
         self._fresh: dict[bytes, int] = {}
-        self._frame_events = 0
+        self._merging = False
         self._per_second: Counter[int] = Counter()
 
     # --- what there is ----------------------------------------------------------------------------
@@ -165,15 +170,17 @@ class WatchBuffer:
         if not entries:
             return 0
         before = self.ring.taken
-        came = 0
-        for entry in entries:
-            came += self._take(entry)
+        came = sum(not isinstance(entry, Gap) for entry in entries)
         self.total += came
         self._count(now, came)
+        busy = self.coalescing == "auto" and self._per_second[int(now)] > COALESCE_FROM
+        self._merging = busy or self.coalescing == "always"
+        for entry in entries:
+            self._take(entry)
         return self.ring.taken - before
 
-    def _take(self, entry: Entry) -> bool:
-        """Put one entry where it belongs; whether it is an event."""
+    def _take(self, entry: Entry) -> None:
+        """Put one entry where it belongs."""
         if entry.revision > self.last_revision:
             self.last_revision = entry.revision
         if isinstance(entry, Gap):
@@ -183,8 +190,7 @@ class WatchBuffer:
             else:
                 self.dropped += self.ring.append(entry)
                 self._fresh.clear()
-            return False
-        self._frame_events += 1
+            return
         event = entry.event if isinstance(entry, Merged) else entry
         if self.filter and not self.filter.shows(event):
             self._hidden_gone += self._hidden.append(entry)
@@ -192,15 +198,13 @@ class WatchBuffer:
             self._lose_held(self._held.append(entry))
         else:
             self._show(entry, event)
-        return True
 
     def _lose_held(self, lost: int) -> None:
         self._held_gone += lost
         self.dropped += lost
 
     def _show(self, entry: KeyEvent | Merged, event: KeyEvent) -> None:
-        busy = self.coalescing == "auto" and self._frame_events > COALESCE_FROM
-        if busy or self.coalescing == "always":
+        if self._merging:
             number = self._fresh.get(event.key)
             if number is not None and self._merge(number, event):
                 return
@@ -225,7 +229,6 @@ class WatchBuffer:
         """What is shown has been painted: rows that came until now are not merged any more, except
         where merging is wanted always.
         """
-        self._frame_events = 0
         if self.coalescing != "always" or len(self._fresh) > self.ring.entries_max:
             self._fresh.clear()
 

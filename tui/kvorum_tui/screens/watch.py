@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from kvorum_tui import keymap
+from kvorum_tui.feeds import Pulse
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import key_from_text, key_to_text
 from kvorum_tui.model.watch_buffer import COALESCE
@@ -31,6 +32,9 @@ from kvorum_tui.widgets.paint import Line, Painted
 
 if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
+
+REFRESH_S = 0.5  # Rates and strips of panes in which nothing happens.
+FRAME_S = 0.1  # All panes are painted together, so often at most: reading is not quicker.
 
 
 class BoxStrip(Painted):
@@ -90,6 +94,9 @@ class WatchPane(Pane, can_focus=True):
         self._kept: Layout | None = None
         self._tiling = Tiling(1, (), ())
         self.strip = BoxStrip(self)
+        self.pulse = Pulse(self._paint, FRAME_S)
+        self._news: set[Box] = set()
+        self._refreshed = 0.0
 
     def compose(self) -> ComposeResult:
         """No pane yet."""
@@ -106,6 +113,22 @@ class WatchPane(Pane, can_focus=True):
             panes = words.plural(len(self._kept.panes), "pane")
             text += f"\nL  opens the {panes} kept for this cluster."
         return text
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def news(self, box: Box) -> None:
+        """A pane has something to show: all that have share a frame."""
+        self._news.add(box)
+        self.pulse.mark()
+
+    def _paint(self) -> None:
+        news, self._news = self._news, set()
+        front = self.is_attached and self.kv.pane is self
+        for box in news:
+            if front and box.display and not box.closing:
+                box.arrived()
+            else:
+                box.unseen()
 
     # --- panes ------------------------------------------------------------------------------------
 
@@ -138,8 +161,10 @@ class WatchPane(Pane, can_focus=True):
 
     def refresh_at(self, now: float) -> None:
         """Rates fall while nothing comes."""
-        for box in self.boxes:
-            box.subtitle()
+        if now - self._refreshed >= REFRESH_S or now < self._refreshed:
+            self._refreshed = now
+            for box in self.boxes:
+                self.news(box)
         if not self._looked and any(m.report is not None for m in self.kv.cluster.rows()):
             self._looked = True
             self.aside(self._look_for_layout, "layout")
@@ -200,6 +225,7 @@ class WatchPane(Pane, can_focus=True):
         for number, box in enumerate(boxes):
             box.display = number in plan.panes
             if box.display:
+                box.arrived()
                 box.styles.column_span = plan.spans[plan.panes.index(number)]
         self.strip.refresh()
 

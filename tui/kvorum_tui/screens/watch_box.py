@@ -80,6 +80,16 @@ class Box(Vertical):
         """The row under the cursor."""
         return self.event()
 
+    def news(self) -> None:
+        """The feed brought something: the next frame shows it."""
+        self.pane.news(self)
+
+    def arrived(self) -> None:
+        """Show what the feed brought."""
+
+    def unseen(self) -> None:
+        """What the feed brought is on no screen."""
+
     def travelled(self, revision: int) -> None:
         """Show what was up to a revision; 0: what comes."""
 
@@ -128,7 +138,7 @@ class WatchBox(Box):
             spec.prefix,
             start_revision,
             kv.clock,
-            self.arrived,
+            self.news,
             self.heard,
         )
         self.past: PastFeed | None = None
@@ -200,6 +210,10 @@ class WatchBox(Box):
         self.log_view.arrived()
         self.log_view.buffer.frame()
         self.subtitle()
+
+    def unseen(self) -> None:
+        """What is on no screen is merged as a frame's worth, too."""
+        self.buffer.frame()
 
     def subtitle(self) -> None:
         """State and counters at the foot of the frame."""
@@ -287,7 +301,7 @@ class WatchBox(Box):
         buffer.set_filter(self.buffer.filter.text)
         kv = self.pane.kv
         self.past = PastFeed(
-            kv.session, buffer, self.key, self.prefix, revision, kv.clock, self.arrived
+            kv.session, buffer, self.key, self.prefix, revision, kv.clock, self.news
         )
         mark = Gap(revision, "you look at this revision; what came later is not shown", "mark")
         self.log_view.show(buffer, mark)
@@ -316,9 +330,7 @@ class MembersBox(Box):
         members = [state.endpoint for state in kv.cluster.rows()] or list(kv.session.endpoints)
         self.table = SkewTable(members)
         super().__init__(pane, spec, SkewLog(self.table, self.member_name))
-        self.feed = MembersFeed(
-            kv.session, self.table, spec.key, spec.prefix, kv.clock, self.arrived
-        )
+        self.feed = MembersFeed(kv.session, self.table, spec.key, spec.prefix, kv.clock, self.news)
 
     def member_name(self, endpoint: str) -> str:
         """A member's name, as soon as it is known."""
