@@ -76,8 +76,8 @@ class VoteRequest(NamedTuple):
     """RequestVote (thesis 3.4). `pre`: only asking (9.6); `transfer`: the leader wanted this
     election, so the rule that protects a live leader does not hold it up (4.2.3).
 
-    It tells how far the sender knows the log to be committed, and the term of the entry there: whoever
-    has to refuse may lack just that to win itself (see `Raft._learn_commit`).
+    It tells how far the sender knows the log to be committed, and the term of the entry there:
+    whoever has to refuse may lack just that to win itself (see `Raft._learn_commit`).
     """
 
     to: int
