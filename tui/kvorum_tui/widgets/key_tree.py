@@ -19,8 +19,8 @@ from kvorum_tui.widgets.paint import Line, LineList
 COUNT_CELLS = 6
 SIZE_CELLS = 9
 RATE_CELLS = 7
-BAR_CELLS = 8
-NAME_CELLS = 24  # Columns come only where a name still has this much room.
+BAR_CELLS = 6
+NAME_CELLS = 20  # Columns come only where a name still has this much room.
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -207,12 +207,13 @@ class KeyTree(LineList):
             room -= SIZE_CELLS
             text = "" if told.size is None else ("" if told.exact else "≈") + words.size(told.size)
             cells.append((text.rjust(SIZE_CELLS), "dim"))
+        if "bar" in self.columns and room >= BAR_CELLS + 1:
+            room -= BAR_CELLS + 1
+            cells.append((" " + bar(told.share, BAR_CELLS), "primary"))
         if "rate" in self.columns and room >= RATE_CELLS:
             room -= RATE_CELLS
             text = f"{words.short_count(told.per_minute)}/m" if told.per_minute else ""
             cells.append((text.rjust(RATE_CELLS), "accent"))
-        if "bar" in self.columns and room >= BAR_CELLS + 1:
-            cells.append((" " + bar(told.share, BAR_CELLS), "primary"))
         line.to(width - sum(len(text) for text, _ in cells) - 1)
         for text, ink in cells:
             line.add(text, ink)
