@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,13 +21,13 @@ MIRROR_PROBLEMS = "the mirror of the past"
 class PastFigures:
     """What needs no more than rows of an answer."""
 
+    @abstractmethod
     async def _ask(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of an answer; the subclass's."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def bounds(self) -> Bounds:
         """How far back one can look; the subclass's."""
-        raise NotImplementedError
 
     async def deleted(self, prefix: bytes, since: int = 0) -> AsyncIterator[tuple[Gone, ...]]:
         """Keys that are gone."""

@@ -9,6 +9,7 @@ mirror of it is kept, that remembers what was compacted since, and when it was s
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
@@ -284,9 +285,9 @@ class HistoryDeeds:
     history: KeyHistory
     record: KeyRecord | None
 
+    @abstractmethod
     def do_key_history(self) -> None:
         """The tab's."""
-        raise NotImplementedError
 
     def do_key_change_before(self) -> None:
         """An older change of this key."""

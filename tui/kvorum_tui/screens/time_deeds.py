@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -46,9 +47,9 @@ class TimeDeeds(TimeScrub):
     compare: CompareView
     heat: HeatList
 
+    @abstractmethod
     def show_view(self, view: str) -> None:
         """The subclass's."""
-        raise NotImplementedError
 
     def why_no_deed(self, name: str) -> str:
         """Why one of these cannot be done now."""
