@@ -15,6 +15,7 @@ from kvorum_tui.screens.sql import SqlPane
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import PastStatus, QueryBatch
 from textual.pilot import Pilot
+from textual.widgets import Input
 from tui.fake_session import FakeSession
 from tui.frames import frame, shows, until
 from tui.tabs import answer, on_tab
@@ -102,16 +103,18 @@ def test_digits_reach_other_tabs_once_the_editor_is_left() -> None:
 
 def test_completion_is_typed_chosen_and_closed() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        pane = await write(pilot, app, "")
-        await pilot.press(*"SELECT * FROM ")
+        pane = await write(pilot, app, "SELECT * FRO")
+        await pilot.press("M", "space")
         await shows(pilot, "V events", "V keys")
         await pilot.press("down", "tab")
         assert pane.area.plain == "SELECT * FROM keys"
-        await pilot.press(*" WHERE mod_r")
+        pane.write("SELECT * FROM keys WHERE mod")
+        await pilot.press("_", "r")
         await shows(pilot, "c mod_revision")
         await pilot.press("enter")
         assert pane.area.plain.endswith("WHERE mod_revision")
-        await pilot.press(*" OR key = '/a")
+        pane.write("SELECT * FROM keys WHERE key = '")
+        await pilot.press("/", "a")
         await shows(pilot, "/ /a/")
         await pilot.press("tab")
         await shows(pilot, "/ /a/1")
@@ -142,7 +145,9 @@ def test_errors_point_at_their_place_and_truncation_is_told() -> None:
         )
         pane = await write(pilot, app, text)
         await pilot.press("f5")
-        await answer(pilot, app, *"some view", "enter")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        app.screen.query_one(Input).value = "some view"
+        await pilot.press("enter")
         found = await shows(pilot, "Error", "no table nowhere!", "line 2, column 13", "n1 · Query")
         lines = found.split("\n")
         at = next(n for n, line in enumerate(lines) if "line 2, column 13" in line)
@@ -266,14 +271,16 @@ def test_an_answer_is_written_to_a_file(files: Path) -> None:
         await shows(pilot, "Answer · 3 rows")
         await pilot.press("ctrl+s")
         await shows(pilot, "File for 3 rows")
-        await pilot.press("ctrl+u", *"x.txt", "enter")
+        app.screen.query_one(Input).value = "x.txt"
+        await pilot.press("enter")
         await shows(pilot, "the name is to end in")
         for suffix in ("jsonl", "parquet"):
             path = files / f"out.{suffix}"
             if suffix != "jsonl":
                 await pilot.press("ctrl+s")
                 await shows(pilot, "File for 3 rows")
-            await pilot.press("ctrl+u", *str(path), "enter")
+            app.screen.query_one(Input).value = str(path)
+            await pilot.press("enter")
             await shows(pilot, "wrote 3 rows")
             assert path.stat().st_size > 0
         rows = [json.loads(line) for line in (files / "out.jsonl").read_text().splitlines()]
