@@ -32,7 +32,7 @@ class HeaderBar(Painted):
     def refresh_at(self, now: float) -> None:
         """Show the picture of this moment."""
         self.now = now
-        self.refresh()
+        self.refresh_changed()
 
     def paint(self, y: int, width: int) -> Line:
         """The line."""

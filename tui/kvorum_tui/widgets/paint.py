@@ -98,6 +98,8 @@ class Line:
 class Painted(Widget):
     """A widget of few lines. Subclasses say what stands on line ``y``."""
 
+    _seen: list[list[Segment]] | None = None
+
     def paint(self, y: int, width: int) -> Line:
         """The line ``y`` of the content."""
         return self.line()
@@ -105,6 +107,16 @@ class Painted(Widget):
     def line(self) -> Line:
         """An empty line in the current inks."""
         return Line(inks_for(self))
+
+    def refresh_changed(self) -> None:
+        """Refresh if any line is another than when this was called last. For what is looked at on
+        every tick and seldom changes: nothing is sent to the terminal, which may be far away.
+        """
+        width = self.content_size.width
+        seen = [self.paint(y, width).segments for y in range(self.content_size.height)]
+        if seen != self._seen:
+            self._seen = seen
+            self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Textual's entry."""
