@@ -4,11 +4,12 @@ of histograms, metrics of a real etcd.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import replace
 
 import pytest
-from kvorum_tui.live.metrics import read_metrics
+from kvorum_tui.live.metrics import fetch_metrics, read_metrics
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.cluster_series import BY_NAME, SeriesBook, figure, folded, nice_top
 from kvorum_tui.model.cluster_words import remarks
@@ -16,6 +17,7 @@ from kvorum_tui.model.histogram import between, quantile
 from kvorum_tui.model.latency import HERE, LatencyBook, deviation, mark
 from kvorum_tui.model.records import MemberIdentity, MemberReport, PeerView
 from kvorum_tui.model.ribbon import GROUPS, KINDS, WEIGHT, Ribbon
+from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.figures import spark
 
 
@@ -284,3 +286,33 @@ etcd_network_peer_round_trip_time_seconds_bucket{To="bb0dfe81ac5e341a",le="+Inf"
     assert told.figures == {"pending": 3, "leader_changes": 2}
     assert told.histograms == {"fsync": ((1.0, 5.0), (math.inf, 9.0))}
     assert list(told.peers) == [0xBB0DFE81AC5E341A]
+
+
+def test_metrics_that_come_in_pieces_and_none_at_all() -> None:
+    lines = [f"some_counter_{n} {n}\n".encode() for n in range(2_000)]
+    lines.append(b"etcd_server_proposals_pending 3\n")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        found = asked.startswith(b"GET /metrics ")
+        writer.write(b"HTTP/1.1 200 OK\r\n" if found else b"HTTP/1.1 404 Not Found\r\n")
+        writer.write(b"Connection: close\r\n\r\n")
+        for number, line in enumerate(lines):
+            writer.write(line)
+            if number % 100 == 0:
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            told = await fetch_metrics(f"http://127.0.0.1:{port}", None)
+            assert told.figures == {"pending": 3}
+            with pytest.raises(SessionError, match="HTTP 404"):
+                await fetch_metrics(f"http://127.0.0.1:{port}/elsewhere", None)
+        with pytest.raises(SessionError, match="/metrics"):
+            await fetch_metrics(f"http://127.0.0.1:{port}", None)
+
+    asyncio.run(run())

@@ -23,6 +23,7 @@ BYTES_MAX = 4 << 20
 SCRAPE_S = 3.0
 SCRAPE_RARELY_S = 30.0
 WINDOW_S = 60.0
+STALE_S = 15.0
 
 FIGURES = {
     "etcd_server_proposals_pending": "pending",
@@ -77,7 +78,12 @@ async def fetch_metrics(endpoint: str, context: ssl.SSLContext | None) -> Scrape
         ):
             if answer.status != 200:
                 raise SessionError(f"HTTP {answer.status}", endpoint, "/metrics")
-            text = (await answer.content.read(BYTES_MAX)).decode("utf-8", "replace")
+            body = bytearray()
+            async for piece in answer.content.iter_any():
+                body += piece
+                if len(body) > BYTES_MAX:
+                    raise SessionError("too long an answer", endpoint, "/metrics")
+        text = body.decode("utf-8", "replace")
         return await asyncio.to_thread(read_metrics, text)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise SessionError(str(error) or type(error).__name__, endpoint, "/metrics") from error
@@ -93,6 +99,12 @@ class MetricsView:
     def count(self, name: str) -> int | None:
         """A figure as a whole number, if it was told."""
         return int(self.figures[name]) if name in self.figures else None
+
+    @property
+    def compacted(self) -> int | None:
+        """The compacted revision; etcd says -1 as long as nothing was."""
+        told = self.count("compacted")
+        return None if told is None else max(0, told)
 
 
 class Metrics:
@@ -126,20 +138,18 @@ class Metrics:
             try:
                 scraped = await fetch_metrics(self._endpoint, self._context)
             except SessionError as error:
-                # Many clusters keep their metrics elsewhere: ask rarely, show nothing.
-                self.error, wait = str(error), SCRAPE_RARELY_S
-                self._kept.clear()
+                # Many clusters keep their metrics elsewhere: then it is asked rarely.
+                self.error, wait = str(error), SCRAPE_S if self._kept else SCRAPE_RARELY_S
             else:
                 self.error, wait = "", SCRAPE_S
-                now = time.monotonic()
-                self._kept.append((now, scraped))
-                while now - self._kept[0][0] > WINDOW_S:
-                    del self._kept[0]
+                self._kept.append((time.monotonic(), scraped))
+            while self._kept and time.monotonic() - self._kept[0][0] > WINDOW_S:
+                del self._kept[0]
             await asyncio.sleep(wait)
 
     def view(self) -> MetricsView:
         """As of the newest answer."""
-        if not self._kept:
+        if not self._kept or time.monotonic() - self._kept[-1][0] > STALE_S:
             return MetricsView()
         oldest, newest = self._kept[0][1], self._kept[-1][1]
         view = MetricsView(dict(newest.figures))

@@ -124,7 +124,7 @@ def etcd_report(
         db_quota_bytes=status.db_quota_bytes or None,
         watchers=told.count("watchers"),
         keys=told.count("keys"),
-        compact_revision=told.count("compacted"),
+        compact_revision=told.compacted,
         fsync_p99_ms=told.figures.get("fsync_p99"),
         peers=told.peers or None,
         figures=told.figures,

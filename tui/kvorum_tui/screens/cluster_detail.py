@@ -69,7 +69,7 @@ def member_lines(model: ClusterModel, state: MemberState, now: float) -> Rich:
         _row("leader, as it believes", model.name_of(report.leader) if report.leader else "nobody"),
         _row("term", str(report.term)),
         _row("commit, applied", f"{report.commit:,}, {report.applied:,}"),
-        _row("trails by", f"{trails:,} entries" if trails is not None else "?"),
+        _row("trails by", words.plural(trails, "entry", "entries") if trails is not None else "?"),
         _row("log", f"{report.first_index:,} to {report.last_index:,}" if told else untold),
         _row("revision", words.count(report.revision)),
         _row(
