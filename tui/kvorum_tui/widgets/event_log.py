@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from textual.geometry import Size
+from textual.widget import Widget
+
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import one_line, printable
 from kvorum_tui.model.records import KeyEvent
@@ -36,6 +39,16 @@ class Followed(LineList):
     def empty_text(self) -> list[tuple[str, str]]:
         """Set by the screen."""
         return self.note
+
+    def changed(self) -> None:
+        """Rows came in, or went. Where there is a scrollbar already, more of them change nothing in
+        the layout, which would cost more than the frame.
+        """
+        rows, old = self.row_count() + self.headed, self.virtual_size
+        if self.show_vertical_scrollbar and rows > self.scrollable_content_region.height:
+            self.set_reactive(Widget.virtual_size, Size(old.width, rows))
+            self.vertical_scrollbar.window_virtual_size = rows
+        super().changed()
 
     def arrived(self) -> None:
         """Rows came in, or went."""
