@@ -20,6 +20,7 @@ from kvorum_tui.screens.keys import KeysPane
 from textual.pilot import Pilot
 from textual.widgets import Button
 from tui.fake_session import FakeSession
+from tui.fakes.plans import CLUSTER
 from tui.frames import frame, shows, until
 from tui.key_parts import begin, files, fill, on_branch, over, state, tree
 from tui.tabs import go, on_keys
@@ -273,3 +274,36 @@ def test_twins_quote_what_a_shell_would_read() -> None:
     assert twin.quoted(b"") == "''"
     line = twin.swap(b"k", 3, b"v", 10)
     assert line == 'etcdctl txn <<< $\'mod("k") = "3"\\n\\nput --lease=a -- "k" "v"\\n\\n\\n\''
+
+
+def test_plans_that_wait_are_said_at_the_start(plans_folder: Path) -> None:
+    PlanStore(plans_folder).keep(Plan("t", "v", (Step(b"k", None, b""),), cluster=CLUSTER), "here")
+    PlanStore(plans_folder).keep(Plan("t", "v", (Step(b"k", None, b""),), cluster=1), "elsewhere")
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "1 plan of this cluster unfinished")
+        await pilot.press("P")
+        await shows(pilot, "elsewhere")
+        names = [plan.where for plan in app.screen.query_one("#plans").plans]  # type: ignore[attr-defined]  # a KeptList
+        await pilot.press("home", *["down"] * names.index("elsewhere"), "enter")
+        await shows(pilot, "this plan is for another cluster: elsewhere")
+        assert set(fake.store) == {b"a"}
+
+    on_keys(body, FakeSession({b"a": b"1"}))
+
+
+def test_more_than_a_plan_takes_is_deleted_as_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvorum_tui.screens.key_moves.MAX_KEYS", 5)
+    monkeypatch.setattr("kvorum_tui.screens.key_work.MAX_KEYS", 5)
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await on_branch(pilot, app, b"/app/")
+        await pilot.press("c")
+        await fill(pilot, app, to="/x/")
+        await shows(pilot, "more than 5 keys: too many for one plan")
+        await pilot.press("d")
+        await shows(pilot, "Delete all of this?", "6 keys under /app/", "compared with nothing")
+        await pilot.press("6", "enter")
+        await until(pilot, lambda: set(fake.store) == {b"/web/00"}, "deleted")
+
+    on_keys(body, tree())

@@ -14,6 +14,10 @@ class KeyDeeds(Pane):
 
     changes: KeyChanges
 
+    def on_mount(self) -> None:
+        """What was left undone the last time is said once."""
+        self.aside(self.changes.remind)
+
     def reason(self, action: Action) -> str:
         """What the pane says, then what its changing half says."""
         return super().reason(action) or self.changes.why_not(action.name)

@@ -122,6 +122,16 @@ def _report(to_do: list[Step], done: list[Step], conflicts: list[Conflict]) -> R
 class KeyKept(KeyWork):
     """Unfinished plans."""
 
+    async def remind(self) -> None:
+        """Say that plans for this cluster wait."""
+        kept = await asyncio.to_thread(PlanStore().all)
+        if not kept:
+            return
+        here = (await self.kv.session.plans.read()).cluster
+        count = sum(1 for plan in kept if plan.cluster == here)
+        if count:
+            self.kv.tell(f"{words.plural(count, 'plan')} of this cluster unfinished: P in Keys")
+
     async def unfinished(self) -> None:
         """List them until one is gone on with or the list is left."""
         store = PlanStore()
