@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
 LOOK_S = 0.4  # The light is asked for at most this often.
+AGAIN_S = 2.0  # ... and so long after it could not be told.
 LOOK_KEYS = 100  # Keys of a range that are looked at for a condition on it.
 WIDE = 100
 LIGHT_INKS = {"good": "$success", "bad": "$error", "warn": "$warning", "dim": "$text-muted"}
@@ -151,6 +152,8 @@ class TxnPane(TxnDeeds):
         """Look again when the store has changed."""
         newest = self.kv.cluster.newest(now)
         if newest is not None and newest.revision > self.looked_at and not self.kv.at:
+            self._due = True
+        if self.look_error and now - self._looked >= AGAIN_S:
             self._due = True
         if self._due and now - self._looked >= LOOK_S:
             self._due = False

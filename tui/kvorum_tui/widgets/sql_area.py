@@ -73,6 +73,7 @@ class SqlArea(JsonArea):
         self.popup = Candidates()
         self.popup.has_cursor = True
         self._start = 0
+        self._by_hand = False
 
     def _build_highlight_map(self) -> None:
         """Colours of the whole text at once: strings and comments go over lines."""
@@ -166,9 +167,14 @@ class SqlArea(JsonArea):
             else:
                 self.take()
             return
+        self._by_hand = event.is_printable or event.key == "backspace"
         await super()._on_key(event)
-        if event.is_printable or event.key == "backspace":
-            self.call_after_refresh(self._typed)
+
+    def on_text_area_changed(self) -> None:
+        """Typing opens the list, and narrows it; what the app writes does not."""
+        if self._by_hand:
+            self._by_hand = False
+            self._typed()
 
     def _typed(self) -> None:
         before = self.plain[: self.offset_now][-1:]
