@@ -5,6 +5,7 @@ whom.
 from __future__ import annotations
 
 from kvorum_tui.app import KvorumApp
+from kvorum_tui.session.past import PastStatus
 from textual.pilot import Pilot
 from tui.fake_session import FakeSession
 from tui.frames import shows, until
@@ -45,6 +46,24 @@ def test_history_says_where_compaction_cut_it() -> None:
         await go(pilot, app, b"k")
         await pilot.press("h")
         await shows(pilot, "kept from revision 4 on")
+
+    on_keys(body, fake)
+
+
+def test_on_etcd_a_mirror_remembers_what_was_compacted() -> None:
+    fake = FakeSession({b"k": b"one"}, kind="etcd")
+    fake.write(b"k", b"two")
+    fake.write(b"k", b"three")
+    fake.compacted = 4
+    fake.past.told = PastStatus("mirror", rows=3)
+    fake.past.remembers = True
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await go(pilot, app, b"k")
+        await pilot.press("h")
+        await shows(pilot, "1 one", "2 two", "3 three")
+        fake.write(b"k", b"four")
+        await shows(pilot, "4 four")
 
     on_keys(body, fake)
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from kvorum.client.session import Session
 
+_FEW = 500  # Events that are rows within two milliseconds.
 _LINK = """
     UPDATE history SET prev_revision = found.before
     FROM (
@@ -156,7 +157,8 @@ class HistoryMirror:
             while self.loaded.revision < last:
                 batch = await watch.next_batch()
                 if batch.events:
-                    await self._append(changes_of(batch.events), batch.events[-1].revision)
+                    rows = await rows_of(batch.events)
+                    await self._append(rows, batch.events[-1].revision)
         await asyncio.wrap_future(self._writer.flush())
         await asyncio.to_thread(self._link)
 
@@ -229,6 +231,13 @@ class HistoryMirror:
         self._writer.close()
         self._database.close()
         del self._runner
+
+
+async def rows_of(events: Sequence[Event], at_ms: int = 0) -> list[Row]:
+    """See :func:`changes_of`; many are taken apart beside the event loop."""
+    if len(events) < _FEW:
+        return changes_of(events, at_ms)
+    return await asyncio.to_thread(changes_of, events, at_ms)
 
 
 def changes_of(events: Sequence[Event], at_ms: int = 0) -> list[Row]:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import duckdb
 
 from kvorum.client.errors import CompactedError
-from kvorum.client.history_mirror import HistoryMirror, HistoryTooLarge, Loaded, changes_of, row_of
+from kvorum.client.history_mirror import HistoryMirror, HistoryTooLarge, Loaded, row_of, rows_of
 from kvorum.errors import Code
 from kvorum.history.copying import remove_history
 from kvorum.history.database import ForeignHistory, HistoryDatabase, log_path, read_progress
@@ -210,7 +210,7 @@ class LivingMirror(HistoryMirror):
                         batch = await watch.next_batch()
                         if not batch.events:
                             continue
-                        rows = changes_of(batch.events, int(self._wall() * 1000))
+                        rows = await rows_of(batch.events, int(self._wall() * 1000))
                         await self._append(rows, batch.events[-1].revision)
                         self._grown.set()
             except CompactedError as error:

@@ -34,6 +34,8 @@ class FakePast:
     def __init__(self, session: FakeSession) -> None:
         self.session = session
         self.fail: SessionError | None = None
+        self.remembers = False
+        """Whether what is compacted is known here all the same, as a mirror may."""
         self.gate: asyncio.Event | None = None
         """Held until it is set: a mirror that fills."""
         self.gaps: tuple[tuple[int, int], ...] = ()
@@ -70,7 +72,7 @@ class FakePast:
             self._event(event)
             for event in self.session.events
             if event.key.startswith(prefix)
-            and event.revision >= max(first, self.session.compacted)
+            and event.revision >= max(first, 0 if self.remembers else self.session.compacted)
             and (not last or event.revision <= last)
         ]
 

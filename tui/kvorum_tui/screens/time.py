@@ -48,6 +48,7 @@ SPAN_FIRST = 100  # Revisions on each side that are asked for first.
 LIMIT = 2_000
 VALUES = 24  # Values before a change that are read at once.
 NARROW = 100
+GONE_MAX = 50_000  # Deleted keys in the list.
 LOW = 28  # Lines; below, the bars are one line high.
 HEAT_COLUMNS = 120
 
@@ -376,11 +377,16 @@ class TimePane(TimeDeeds):
         shown.changed()
         async for gone in self.kv.session.past.deleted(self.prefix):
             shown.gone += gone
+            if len(shown.gone) >= GONE_MAX:
+                break
             self._gone_box.border_title = Content(f"Deleted keys · {len(shown.gone):,} so far")
             shown.changed()
         under = f" under {printable(self.prefix)}" if self.prefix else ""
         shown.note = [(f"no deletion of a key that is still missing is known{under}", "good")]
-        self._gone_box.border_title = Content(f"Deleted keys{under} · {len(shown.gone):,}")
+        many = len(shown.gone) >= GONE_MAX
+        more = ", and more: narrow it down with / to a prefix" if many else ""
+        text = f"Deleted keys{under} · {len(shown.gone):,}{more}"
+        self._gone_box.border_title = Content(text)
         shown.changed()
         self._show_gone()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.15  # After the last step of scrubbing, all tabs follow.
 OLDEST_S = 20.0  # Compactions are looked for this often.
+PACE = 20  # Looking takes at most so small a part of the time: a large history is slow to ask.
 LOOK_AGAIN_S = 3.0  # The line grows this often while the tab is in front.
 BUCKETS = 240
 STOPPED = "stopped"
@@ -46,6 +47,7 @@ class TimeScrub(Pane):
         self._looked_at = -LOOK_AGAIN_S
         self._asked_at_revision = -1
         self._noted = ""
+        self._pace_s = LOOK_AGAIN_S
         self._settling: Timer | None = None
 
     # --- for the subclass -------------------------------------------------------------------------
@@ -88,7 +90,7 @@ class TimeScrub(Pane):
         revision = newest.revision if newest is not None else 0
         status = self.kv.session.past.status
         if not self._looked or (
-            now - self._looked_at >= LOOK_AGAIN_S
+            now - self._looked_at >= self._pace_s
             and revision != self._asked_at_revision
             and not self.error
             and not status.filling
@@ -142,9 +144,11 @@ class TimeScrub(Pane):
     async def _look(self) -> None:
         """How far it goes, and how much was written when."""
         past = self.kv.session.past
+        began = time.monotonic()
         try:
             self.line.bounds = await past.bounds()
             await self._weigh()
+            self._pace_s = max(LOOK_AGAIN_S, PACE * (time.monotonic() - began))
             self.error = ""
         except SessionError as error:
             self.error = error.message

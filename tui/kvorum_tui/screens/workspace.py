@@ -180,6 +180,7 @@ class Workspace(Container):
         if revision == self.at:
             return
         self.at = self.time.place = revision
+        self.banner.at_ms = 0
         self.time_known()
         for pane in self._panes.values():
             pane.travelled(revision)
@@ -198,6 +199,10 @@ class Workspace(Container):
             self.tell(f"{text}: [ and ( go back from here, g anywhere")
             self.show_tab("time")
             return
+        oldest = max(self.time.bounds.oldest, self.header.oldest)
+        if revision < oldest:
+            self.tell(f"revision {revision:,} is compacted; {oldest:,} is the oldest", "warning")
+            return
         self.travel(revision)
 
     def time_known(self) -> None:
@@ -208,7 +213,7 @@ class Workspace(Container):
             self.time.bounds = bounds = replace(bounds, newest=newest.revision)
         if bounds.newest_at_ms or bounds.oldest > 1 or bounds.compacted:
             self.header.oldest, self.header.oldest_at_ms = bounds.oldest, bounds.oldest_at_ms
-        self.banner.show(0)
+        self.banner.show(self.banner.at_ms)
 
     # --- the tour ---------------------------------------------------------------------------------
 
