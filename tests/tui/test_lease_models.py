@@ -83,6 +83,15 @@ def test_a_time_that_jumps_up_was_a_renewal() -> None:
     assert (row.renewals, row.remaining(5.0)) == (1, 58)
 
 
+def test_a_slow_answer_is_no_renewal() -> None:
+    leases = table()
+    leases.update([LeaseInfo(1, 7_200, 7_000)], 3.0, complete=False, took_s=3.0)
+    leases.update([LeaseInfo(1, 7_200, 6_999)], 5.0, complete=False, took_s=0.1)
+    assert leases.rows(5.0)[0].renewals == 0
+    leases.update([LeaseInfo(1, 7_200, 7_199)], 6.0, complete=False, took_s=0.1)
+    assert leases.rows(6.0)[0].renewals == 1
+
+
 def test_a_lease_that_is_only_listed_is_told_later_and_one_that_is_gone_goes() -> None:
     leases = table(A)
     leases.listed([0xA, 0xD], 1.0)
@@ -144,6 +153,8 @@ def test_what_ends_soon_is_asked_more_often() -> None:
         (b"election/ff", 0xFE, None),
         (b"/service/batman/leader", 7, Name(b"/service/batman/leader", True)),
         (b"/locks/backup", 7, Name(b"/locks/backup", True)),
+        (b"/locks/invoices/694d0035fa6ae2f5", 7, Name(b"/locks/invoices/")),
+        (b"/sessions/694d0035fa6ae2f5", 7, None),
         (b"/services/web/10.0.0.1", 7, None),
         (b"ff", 0xFF, None),
         (b"/e/" + b"%x" % (2**64 - 5), -5, Name(b"/e/")),

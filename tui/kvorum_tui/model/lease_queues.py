@@ -8,6 +8,7 @@ nothing is searched.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from kvorum_tui.model.records import KeyRecord
 SINGLE = frozenset(
     (b"leader", b"lock", b"master", b"primary", b"mutex", b"holder", b"owner", b"active")
 )
+HEX = re.compile(rb"[0-9a-f]{8,32}")
 WITHIN = (b"/lock/", b"/locks/", b"/election/", b"/elections/", b"/leader/")
 
 
@@ -70,7 +72,10 @@ def name_of(key: bytes, lease: int) -> Name | None:
     head, slash, leaf = key.rpartition(b"/")
     if slash and leaf == f"{lease & (2**64 - 1):x}".encode():
         return Name(head + slash)
-    if leaf.lower() in SINGLE or any(part in key.lower() for part in WITHIN):
+    within = any(part in key.lower() for part in WITHIN)
+    if within and HEX.fullmatch(leaf):
+        return Name(head + slash)  # The same with the id of something else.
+    if within or leaf.lower() in SINGLE:
         return Name(key, single=True)
     return None
 

@@ -31,6 +31,7 @@ class LeaseRow:
     renewals: int = 0  # seen by its time jumping up
     told: bool = True
     asked_at: float = 0.0  # when it was last told, also if that was nothing new
+    slack_s: float = 0.0  # how long the asking took: the answer is that vague
 
     @property
     def deadline(self) -> float:
@@ -88,8 +89,16 @@ class LeaseTable:
             self._version += 1
         self.seen_at, self.loaded = now, True
 
-    def update(self, infos: Sequence[LeaseInfo], now: float, complete: bool = True) -> None:
-        """Take in what was told of some leases; a complete report also says which are gone."""
+    def update(
+        self,
+        infos: Sequence[LeaseInfo],
+        now: float,
+        complete: bool = True,
+        took_s: float = 0.0,
+    ) -> None:
+        """Take in what was told of some leases, after asking for ``took_s``; a complete report also
+        says which are gone.
+        """
         if complete:
             told = {info.id for info in infos}
             self._rows = {id_: row for id_, row in self._rows.items() if id_ in told}
@@ -101,20 +110,21 @@ class LeaseTable:
                 continue
             if info.id not in self._rows:
                 self._turn.append(info.id)
-            self._rows[info.id] = self._steady(info, now)
+            self._rows[info.id] = self._steady(info, now, took_s)
         self._version += 1
 
-    def _steady(self, info: LeaseInfo, now: float) -> LeaseRow:
+    def _steady(self, info: LeaseInfo, now: float, took_s: float) -> LeaseRow:
         """What was just told, counted from the older answer where both say the same: they are
         whole seconds, and rows must not change places because of that. A time that jumped up was
         renewed.
         """
-        fresh = LeaseRow(info, now, info.id in self._held, asked_at=now)
+        fresh = LeaseRow(info, now, info.id in self._held, asked_at=now, slack_s=took_s)
         old = self._rows.get(info.id)
         if old is None or not old.told:
             return fresh
         fresh = replace(fresh, renewals=old.renewals)
-        if fresh.info.remaining_s - old.remaining(now) > SAME_S:
+        vague = SAME_S + old.slack_s + took_s
+        if fresh.info.remaining_s - old.remaining(now) > vague:
             return replace(fresh, renewals=old.renewals + 1)
         if abs(old.remaining(now) - fresh.info.remaining_s) > SAME_S:
             return fresh

@@ -83,8 +83,10 @@ class LeaseFeed:
             self.table.listed(ids, now)
         ids_due = self.table.to_ask(now, ASKED_AT_ONCE, self._visible())
         if ids_due:
+            asked = self.kv.clock()
             told = await self.kv.session.locks.lease_times(ids_due)
-            self.table.update(told, self.kv.clock(), complete=False)
+            now = self.kv.clock()
+            self.table.update(told, now, complete=False, took_s=now - asked)
         self.error = None
         self._find_queues()
         for name in self.book.to_read(time.time(), QUEUES_AT_ONCE, QUEUE_S):

@@ -13,7 +13,7 @@ from kvorum_tui.widgets.ttl import TIME_CELLS, ttl_bar
 
 LEASE_CELLS = 17
 # What stands beside the lease, its time and the number of its keys, as long as there is room.
-MORE = (("first key", 16), ("granted", 8), ("owner", 14), ("renewals", 8))
+MORE = (("first key", 16), ("granted", 9), ("owner", 14), ("renewals", 8))
 
 
 class LeaseList(LineList):
