@@ -255,6 +255,15 @@ def test_paths_lead_from_one_document_to_the_other() -> None:
         assert len({change.path for change in changes}) == len(changes)
 
 
+def test_a_narrow_row_shortens_what_stays() -> None:
+    old, new = (
+        b"hello number 331 of the day, all is fine",
+        b"hello number 337 of the day, all is fine",
+    )
+    assert text_of(old, new, 60) == "hello number [331→337] of the day, all is fine"
+    assert text_of(old, new, 40) == "hello number [331→337] of th…s fine"
+
+
 def test_large_values_are_not_taken_apart_on_a_row() -> None:
     old = json.dumps({"a": "x" * 10_000, "b": 1}).encode()
     text = text_of(old, old.replace(b"1", b"2"), 60)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,6 +37,7 @@ def _password(options: dict[str, Any]) -> None:
 
 
 @click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--endpoints",
     multiple=True,
@@ -48,8 +50,10 @@ def _password(options: dict[str, Any]) -> None:
 @tls_values
 @click.option("--title", default="", help="What the header calls this cluster.")
 @click.option("--tab", type=click.Choice(TABS), default="keys", help="The tab to open first.")
-def tui(endpoints: tuple[str, ...], title: str, tab: str, **options: Any) -> None:
-    """The terminal, on any etcd-compatible cluster.
+def tui(
+    file: Path | None, endpoints: tuple[str, ...], title: str, tab: str, **options: Any
+) -> None:
+    """The terminal, on any etcd-compatible cluster; or on FILE, a recording or a snapshot.
 
     Browse and edit keys, watch them, see every member's raft log, break links on purpose, keep
     leases. A real etcd works as well; what it cannot tell is greyed, with the reason.
@@ -57,6 +61,11 @@ def tui(endpoints: tuple[str, ...], title: str, tab: str, **options: Any) -> Non
     Unless --read-write is given (or the context says so), a cluster that is not on this machine is
     opened read-only; ctrl+e changes that, and asks first.
     """
+    if file is not None:
+        from kvorum.cli.recording import run_file
+
+        run_file(file, tab)
+        return
     from kvorum_tui.app import run
     from kvorum_tui.feeds import endpoints_from
 

@@ -12,12 +12,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from kvorum_tui.model.decode import as_json, changed_part, one_line, printable, safe_text
+from kvorum_tui.model.mask import hidden, masked
 
 Parts = list[tuple[str, str]]  # (text, ink)
 
 COMPARE_BYTES = 4_096  # Larger values are not taken apart on a row; `v` shows them whole.
 WORDS_MAX = 160  # difflib is quadratic.
 ALIKE = 0.4  # Values with less in common than this are shown as a whole.
+AROUND = 6  # Characters on both sides of a change, where there is no room for more.
 PATHS_MAX = 60
 _WORD = re.compile(r"\\x[0-9a-f]{2}|\w+|\s+|[^\w\s]")
 _NAME = re.compile(r"[\w-]+")
@@ -64,9 +66,15 @@ def _text(value: Any) -> str:
     return safe_text(json.dumps(value, ensure_ascii=False))
 
 
-@lru_cache(maxsize=2_048)
 def inline(old: bytes, new: bytes, width: int) -> tuple[tuple[str, str], ...]:
     """What changed, in at most about ``width`` cells."""
+    if hidden():
+        return ((masked(len(old)), "minus"), (" → ", "dim"), (masked(len(new)), "plus"))
+    return _inline(old, new, width)
+
+
+@lru_cache(maxsize=2_048)
+def _inline(old: bytes, new: bytes, width: int) -> tuple[tuple[str, str], ...]:
     if old == new:
         return (("same value ", "dim"), (one_line(new, max(8, width - 11)), "text"))
     if len(old) <= COMPARE_BYTES and len(new) <= COMPARE_BYTES:
@@ -76,8 +84,11 @@ def inline(old: bytes, new: bytes, width: int) -> tuple[tuple[str, str], ...]:
                 ("written differently, the same JSON", "dim"),
             )
         words = _words(printable(old), printable(new))
-        if words is not None and sum(len(text) for text, _ in words) <= width:
-            return tuple(words)
+        if words is not None:
+            if _length(words) > width:
+                words = [(_short(text) if ink == "text" else text, ink) for text, ink in words]
+            if _length(words) <= width:
+                return tuple(words)
     half = max(8, (width - 3) // 2)
     left, right = changed_part(old, new, half)
     return ((left, "minus"), (" → ", "dim"), (right, "plus"))
@@ -119,6 +130,15 @@ def _path_parts(change: PathChange, room: int) -> Parts:
 
 def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _length(parts: Parts) -> int:
+    return sum(len(text) for text, _ in parts)
+
+
+def _short(text: str) -> str:
+    """Of what stays the same, its ends."""
+    return text if len(text) <= 2 * AROUND + 3 else f"{text[:AROUND]}…{text[-AROUND:]}"
 
 
 def _words(old: str, new: str) -> Parts | None:

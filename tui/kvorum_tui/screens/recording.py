@@ -94,7 +94,7 @@ class RecordingLine(Painted):
             Field("file", "Record to", str(start), check=needs_file),
             Field(
                 "whole",
-                "From the oldest kept revision? (n: from now on, with the keys as they are)",
+                "From the oldest kept revision? (n: from now on)",
                 "n",
                 check=yes_or_no,
             ),
