@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from kvorum.drill.scenario import Scenario
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.fuzzy import Matcher
 
 from kvorum_tui import actions, twin
 from kvorum_tui.actions import ACTIONS, key_label
@@ -118,16 +120,8 @@ class KvorumCommands(Provider):
                     text=f"member {member.name}",
                     help=member.endpoint,
                 )
-        for place, kind in self.kv.pane_of(KeysPane).places.all():
-            score = matcher.match(f"{kind} {printable(place.path)}")
-            if score > 0:
-                yield Hit(
-                    score,
-                    Content(f"{kind} {printable(place.path)}"),
-                    partial(self._goto_place, place),
-                    text=f"{kind} {printable(place.path)}",
-                    help="a branch" if place.branch else "a key",
-                )
+        for hit in self._places(matcher):
+            yield hit
         for key in self._keys(query):
             yield Hit(
                 matcher.match(printable(key)) or 0.5,
@@ -136,6 +130,16 @@ class KvorumCommands(Provider):
                 text=printable(key),
                 help="key",
             )
+
+    def _places(self, matcher: Matcher) -> Iterator[Hit]:
+        """Bookmarks and keys looked at lately."""
+        for place, kind in self.kv.pane_of(KeysPane).places.all():
+            text = f"{kind} {printable(place.path)}"
+            score = matcher.match(text)
+            if score > 0:
+                about = "a branch" if place.branch else "a key"
+                goto = partial(self._goto_place, place)
+                yield Hit(score, Content(text), goto, text=text, help=about)
 
     def _keys(self, query: str) -> list[bytes]:
         index = self.kv.pane_of(KeysPane).index

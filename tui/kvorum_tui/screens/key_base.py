@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
@@ -11,7 +13,7 @@ from kvorum_tui.model.decoders import Decoded, Decoders
 from kvorum_tui.model.key_index import KeyIndex, Row
 from kvorum_tui.model.key_sizes import Sizes
 from kvorum_tui.model.marks import Marks
-from kvorum_tui.model.places import Places
+from kvorum_tui.model.places import Place, Places
 from kvorum_tui.model.records import KeyRecord
 from kvorum_tui.screens.key_history import KeyHistory
 from kvorum_tui.screens.pane import Pane
@@ -64,25 +66,53 @@ class KeysView(Pane):
         """What the tree shows."""
         return self.key_tree.index
 
+    @abstractmethod
     def retitle(self) -> None:
         """Title and foot of the tree may have to change."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def note_changed(self) -> None:
+        """What an empty tree says may have to change."""
+
+    @abstractmethod
+    def order_changed(self) -> None:
+        """Another index is shown."""
+
+    @abstractmethod
+    def unfilter(self) -> None:
+        """Every key again, on the same one."""
+
+    @abstractmethod
+    def leave_found(self) -> None:
+        """What was found is of another revision."""
+
+    @abstractmethod
+    def start_feed(self) -> None:
+        """Read and follow what is now."""
+
+    @abstractmethod
+    def goto_place(self, place: Place) -> None:
+        """Stand on a key or branch."""
+
+    @abstractmethod
     def show_row(self, row: Row | None) -> None:
         """Show a row at the right."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def set_view(self, view: str) -> None:
+        """Value, info or history at the right."""
+
+    @abstractmethod
     async def load_value(self, key: bytes) -> None:
         """Read the key under the cursor."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_record(self) -> None:
         """Paint what was read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lit(self) -> str:
-        """What a search found in values, as a regular expression; empty when there is none."""
-        raise NotImplementedError
+        """What a search looks for in values, as a regular expression; empty when there is none."""
 
     def busy(self, text: str) -> None:
         """A line below the tree about what goes on; empty takes it away."""

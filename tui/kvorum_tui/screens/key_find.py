@@ -88,7 +88,9 @@ class KeyFinding(KeysView):
         old = self.filter
         narrowing = old is not None and self.looked_at < 0 and wanted.narrows(old)
         source = self.found if narrowing and self.found is not None else self.tree_index
+        self.workers.cancel_group(self, f"{self.tab}-search")
         self.search = None
+        self.busy("")
         self.filter = wanted
         await self._collect(source, wanted.match)
 

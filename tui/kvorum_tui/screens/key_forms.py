@@ -12,8 +12,8 @@ from textual.content import Content
 
 from kvorum_tui.key_feed import COMPACTED
 from kvorum_tui.model import words
-from kvorum_tui.model.copy_as import TERMINAL_MAX, copies
-from kvorum_tui.model.decode import one_line, printable
+from kvorum_tui.model.copy_as import TERMINAL_MAX, Copy, copies
+from kvorum_tui.model.decode import key_to_text, one_line, printable
 from kvorum_tui.model.decoders import Decoded
 from kvorum_tui.model.records import KeyRecord
 from kvorum_tui.screens.key_base import ON_A_KEY, KeysView
@@ -208,6 +208,9 @@ class KeyForms(KeysView):
         ways = copies(
             row.path, row.branch, record, view.plain(), self.kv.session.endpoints[0], self.kv.at
         )
+        if len(self.marks):
+            text = "\n".join(map(key_to_text, self.marks.all()))
+            ways.insert(0, Copy("marked", f"{len(self.marks):,} marked keys, a line each", text))
         items = []
         for way in ways:
             size = len(way.text)
@@ -220,10 +223,6 @@ class KeyForms(KeysView):
         if chosen is not None:
             self.app.copy_to_clipboard(chosen.text)
             self.kv.tell(f"copied: {chosen.about}")
-
-    def set_view(self, view: str) -> None:
-        """Value, info or history at the right."""
-        raise NotImplementedError
 
 
 def _absolute(text: str) -> str:

@@ -176,17 +176,3 @@ class KeyPast(KeysView):
             self.index.insert(event.key)
         elif event.key not in self.gone:
             self.marks.remove([event.key])
-
-    # --- asked of the others ----------------------------------------------------------------------
-
-    def leave_found(self) -> None:
-        """A filter's matches are those of another revision."""
-        raise NotImplementedError
-
-    def order_changed(self) -> None:
-        """The index that is shown has changed."""
-        raise NotImplementedError
-
-    def note_changed(self) -> None:
-        """What an empty tree says."""
-        raise NotImplementedError

@@ -27,6 +27,7 @@ class KeyPlaces(KeysView):
 
     _saved: dict[str, Any]
     _asking: bool
+    fed: bool
 
     # --- remembering ------------------------------------------------------------------------------
 
@@ -93,10 +94,6 @@ class KeyPlaces(KeysView):
             self.goto_place(self.places.bookmarks[number])
         else:
             self.goto_place(Place(self.places.recent[number]))
-
-    def goto_place(self, place: Place) -> None:
-        """Stand there."""
-        raise NotImplementedError
 
     # --- separators -------------------------------------------------------------------------------
 
@@ -196,19 +193,3 @@ class KeyPlaces(KeysView):
         if feed.allowed is not None and feed.allowed.spans == feed.spans:
             return f" in {words.plural(len(feed.spans), 'range')} of your roles"
         return f" in {words.plural(len(feed.spans), 'range')}"
-
-    # --- asked of the others ----------------------------------------------------------------------
-
-    fed: bool
-
-    def unfilter(self) -> None:
-        """Everything again."""
-        raise NotImplementedError
-
-    def start_feed(self) -> None:
-        """Read and follow."""
-        raise NotImplementedError
-
-    def order_changed(self) -> None:
-        """The index that is shown has changed."""
-        raise NotImplementedError

@@ -1,6 +1,8 @@
 """The Keys tab: the tree of keys at the left; value, numbers or history of one key at the right.
 
-This is where its halves meet: finding (``key_find``), marking, figures, forms of values, places,
+Long because this is where its halves meet and what they share is made.
+
+The halves: finding (``key_find``), marking, figures, forms of values, places,
 the past, and what changes something (``key_changes``).
 """
 

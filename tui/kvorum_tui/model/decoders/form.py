@@ -4,6 +4,7 @@ again.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +28,7 @@ class Shown:
     note: str = ""
 
 
-class Form:
+class Form(ABC):
     """One form. ``name`` is what chooses it, ``about`` says what it is.
 
     ``sure`` forms are recognised by something that cannot be there by chance; the others are taken
@@ -45,9 +46,9 @@ class Form:
             return False
         return True
 
+    @abstractmethod
     def show(self, data: bytes) -> Shown:
         """The bytes as text. Raises ValueError when they are not of this form."""
-        raise NotImplementedError
 
     def text_to_edit(self, data: bytes) -> str:
         """The text that an editor starts with. Raises ValueError with the reason when this form

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -42,13 +43,13 @@ class Around(Form):
         self.inside = inside
         self.editing = editing
 
+    @abstractmethod
     def unwrap(self, data: bytes) -> bytes:
         """The bytes inside. Raises ValueError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wrap(self, data: bytes, like: bytes) -> bytes:
         """The reverse."""
-        raise NotImplementedError
 
     def show(self, data: bytes) -> Shown:
         """What is inside, in its own form."""
