@@ -28,6 +28,14 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("cluster_close", "app", "ctrl+w", "close", "Close the cluster in front", shown=False),
     Action(
+        "mask",
+        "app",
+        "alt+m",
+        "mask",
+        "Hide all values while somebody looks on, or show them again",
+        shown=False,
+    ),
+    Action(
         "read_only",
         "app",
         "ctrl+e",

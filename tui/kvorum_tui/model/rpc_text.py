@@ -15,6 +15,7 @@ from kvorum_proto.services import METHODS
 
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import printable
+from kvorum_tui.model.mask import hidden, masked
 
 BYTES_SHOWN = 160
 ITEMS_SHOWN = 12
@@ -169,6 +170,8 @@ def _put(name: str, field: str, value: Any, lines: list[tuple[str, str]]) -> Non
 
 def _value(field: str, value: Any) -> str:
     if isinstance(value, bytes):
+        if hidden() and field == "value":
+            return masked(len(value))
         return cut(value, BYTES_SHOWN)
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from rich.cells import cell_len
 
 from kvorum_tui.model.decode import printable, safe_text
+from kvorum_tui.model.mask import MASK, hidden
 
 WIDTH_MIN, WIDTH_MAX = 4, 60
 # Rows whose widest cell makes a column's width: of the beginning of an answer, and of each batch.
@@ -65,6 +66,8 @@ def cell_of(value: Any, type_: str = "") -> Cell:
         return Cell("yes" if value else "no", "yes/no")
     if isinstance(value, (int, float)):
         return Cell(str(value), "number")
+    if hidden():
+        return Cell(MASK, "text")
     if isinstance(value, bytes):
         text = printable(value[:TEXT_MAX]) + ("…" if len(value) > TEXT_MAX else "")
         return Cell("b" + json.dumps(text, ensure_ascii=False).replace("\\\\", "\\"), "bytes")

@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any
 
+from kvorum_tui.model.mask import hidden, masked
+
 HEX_WIDTH = 16
 CONTEXT_CHARS = 10  # Shown before the first difference of two long values.
 
@@ -128,6 +130,8 @@ def hex_lines(data: bytes) -> list[str]:
 
 def one_line(data: bytes, width: int) -> str:
     """A value in at most ``width`` characters, for a row of a list."""
+    if hidden():
+        return masked(len(data))[:width]
     text = printable(data[: width * 4])
     return (
         text if len(text) <= width and len(data) <= width * 4 else text[: max(0, width - 1)] + "…"
@@ -138,6 +142,8 @@ def changed_part(old: bytes, new: bytes, width: int) -> tuple[str, str]:
     """Two values in at most ``width`` characters each, from a little before their first difference
     on when they would not fit whole.
     """
+    if hidden():
+        return masked(len(old))[:width], masked(len(new))[:width]
     before, after = printable(old[: width * 8]), printable(new[: width * 8])
     cut = 0
     if max(len(before), len(after)) > width:

@@ -18,6 +18,7 @@ from kvorum_tui.model import words
 from kvorum_tui.model.cluster_check import Difference
 from kvorum_tui.model.decode import printable
 from kvorum_tui.model.records import KeyEvent, KeyRecord
+from kvorum_tui.model.text import one_line
 from kvorum_tui.session.checks import Checks
 from kvorum_tui.widgets.dialogs import Dialog, Rich
 from kvorum_tui.widgets.paint import Line, LineList, TextLines
@@ -172,13 +173,13 @@ def _why(result: Compared, name: str) -> str:
 def _event(event: KeyEvent) -> str:
     if event.kind == "delete":
         return f"deleted {printable(event.key)}"
-    return f"put {printable(event.key)} = {printable(event.value[:40])}"
+    return f"put {printable(event.key)} = {one_line(event.value, 40)}"
 
 
 def _held(record: KeyRecord | None) -> list[tuple[str, str]]:
     if record is None:
         return [("has no such key", "bad")]
-    value = printable(record.value[:VALUE_SHOWN]) + ("…" if len(record.value) > VALUE_SHOWN else "")
+    value = one_line(record.value, VALUE_SHOWN)
     text = f"  rev {record.mod_revision:,}, version {record.version:,}"
     text += f", lease {record.lease:x}" if record.lease else ""
     return [(value, "text"), (f"{text}, {words.size(len(record.value))}", "dim")]

@@ -16,6 +16,7 @@ from kvorum_tui.model import twin, words
 from kvorum_tui.model.decode import key_from_text, key_to_text, printable
 from kvorum_tui.model.diff import diff_texts, diff_values, summary
 from kvorum_tui.model.edit_form import EditForm, fault_in, form_to_edit
+from kvorum_tui.model.mask import hidden
 from kvorum_tui.model.merge import Merged, merge_values
 from kvorum_tui.model.plan import deed_of, kv_of
 from kvorum_tui.model.records import KeyRecord, Saved
@@ -38,6 +39,8 @@ class KeyEditing(KeyWork):
             return "put the cursor on a key first"
         if record is None:
             return "the value has not been read yet"
+        if hidden():
+            return "values are hidden; alt+m shows them"
         if len(record.value) > EDIT_MAX_BYTES and not outside:
             size = words.size(len(record.value))
             return f"{size} is more than this editor takes (64 KiB); E opens your own editor"

@@ -11,6 +11,7 @@ from kvorum_tui.key_feed import KeysFeed
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import Decoded, config_tokens, json_tokens, printable
 from kvorum_tui.model.key_sizes import Size
+from kvorum_tui.model.mask import MASK, hidden
 from kvorum_tui.model.records import KeyRecord
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Rich
@@ -22,6 +23,8 @@ def value_rich(decoded: Decoded) -> Rich:
     """A decoded value to paint, in the colours of its syntax."""
     if decoded.kind == "empty":
         return [[("(an empty value)", "dim")]]
+    if hidden():
+        return [[(MASK, "dim")], [("values are hidden; alt+m shows them", "dim")]]
     lines: Rich
     if decoded.syntax == "json":
         lines = [_coloured(line, json_tokens(line)) for line in decoded.lines]

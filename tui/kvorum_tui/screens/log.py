@@ -132,6 +132,10 @@ class LogPane(Pane):
         self.strip.refresh()
         self._detail()
 
+    def masked(self) -> None:
+        """The chosen call."""
+        self._detail()
+
     def _detail(self) -> None:
         entry = self.list.current
         seen = (entry.id, entry.duration_s, entry.received) if entry is not None else None

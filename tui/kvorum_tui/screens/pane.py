@@ -100,6 +100,9 @@ class Pane(Container):
         """The revision of the thing under the cursor, for travelling there; 0 when it has none."""
         return 0
 
+    def masked(self) -> None:
+        """Values are hidden from now on, or shown again: what was prepared is prepared anew."""
+
     def back(self) -> bool:
         """Escape: undo the last step of looking (a filter, a view); False when there is none."""
         return False

@@ -217,6 +217,10 @@ class TxnPane(TxnDeeds):
         self.form.show(self.txn, self.verdicts)
         self.show_light()
 
+    def masked(self) -> None:
+        """The last answer goes; it can be asked for again."""
+        self.result.show([], "values were hidden, or shown again")
+
     def show_light(self) -> None:
         """Would it succeed now, or why nobody can say."""
         found = problems(self.txn)

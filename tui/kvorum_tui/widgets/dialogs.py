@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len
@@ -18,6 +18,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
 from kvorum_tui.model.diff import DiffLine
+from kvorum_tui.model.mask import MASK, hidden
 from kvorum_tui.widgets.paint import TextLines
 
 Result = TypeVar("Result")
@@ -29,6 +30,8 @@ DIFF_INKS = {"+": "plus", "-": "minus", "@": "dim", " ": "text"}
 
 def diff_rich(lines: list[DiffLine]) -> Rich:
     """Diff lines to paint."""
+    if hidden():
+        lines = [replace(line, text=MASK) for line in lines]
     return [
         [(f"{'−' if line.sign == '-' else line.sign} {line.text}", DIFF_INKS[line.sign])]
         for line in lines

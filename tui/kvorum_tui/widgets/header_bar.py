@@ -9,7 +9,7 @@ from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.time_place import clock_text
 from kvorum_tui.widgets.paint import Line, Painted
 
-WIDE = 130  # From here on there is room for a clock.
+WIDE = 110  # From here on there is room for a clock.
 
 
 class HeaderBar(Painted):
@@ -25,6 +25,7 @@ class HeaderBar(Painted):
         self.colour = colour
         self.now = 0.0
         self.recording = ""
+        self.masked = False
         self.oldest = 0
         """The oldest revision that can be looked at, as far as it was asked for; 0: not yet."""
         self.oldest_at_ms = 0
@@ -41,6 +42,8 @@ class HeaderBar(Painted):
             line.add(f" {self.title} ", f"context-{self.colour}").add(" ")
         else:
             line.add(self.title + " ", "bold")
+        if self.masked:
+            line.add("VALUES HIDDEN ", "warn")
         if self.read_only:
             line.add("READ-ONLY ", "warn")
         if self.recording:
