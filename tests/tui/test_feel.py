@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kvorum.cli import VERBS
 from kvorum_tui import ascii, settings, twin
+from kvorum_tui.actions import TABS
 from kvorum_tui.app import KvorumApp
+from kvorum_tui.model import mask
+from kvorum_tui.model.sql_result import cell_of
+from kvorum_tui.model.text import changed_part, one_line
+from kvorum_tui.model.watch_diff import inline
 from kvorum_tui.screens.jump import Jump
 from kvorum_tui.theme import DARK, LIGHT
 from rich.cells import cell_len
 from textual.pilot import Pilot
 from tui.fake_session import FakeSession
 from tui.frames import frame, shows, until
-from tui.tabs import on_tab
+from tui.tabs import go, on_tab
 
 
 @pytest.fixture
@@ -104,7 +110,7 @@ def test_variables_win(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "# mine" in kept.read_text() and "other = 1" in kept.read_text()
 
 
-@pytest.mark.parametrize("tab", ["keys", "watch", "cluster", "drills", "leases"])
+@pytest.mark.parametrize("tab", [tab.name for tab in TABS])
 def test_ascii_leaves_nothing_else_on_the_screen(tab: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KVORUM_ASCII", "1")
     fake = FakeSession({"/ключ/日本".encode(): "é → 1".encode()})
@@ -171,3 +177,45 @@ def test_a_command_line_in_the_palette() -> None:
         await until(pilot, lambda: len(app.screen_stack) == 1)
 
     on_tab("keys", body)
+
+
+@pytest.fixture
+def unmasked() -> Iterator[None]:
+    yield
+    mask.hide(False)
+
+
+@pytest.mark.parametrize("tab", ["keys", "watch", "time"])
+def test_values_are_hidden_and_shown_again(tab: str, unmasked: None) -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        if tab == "keys":
+            await go(pilot, app, b"/db/password")
+        elif tab == "watch":
+            app.watch_key(b"/db/", True)
+            await shows(pilot, "nothing changed")
+            fake.write(b"/db/password", b"geheim2")
+        await shows(pilot, "geheim")
+        await pilot.press("alt+m")
+        await shows(pilot, "VALUES HIDDEN")
+        await until(pilot, lambda: "geheim" not in frame(app), "hidden")
+        assert "••••••" in frame(app)
+        if tab == "keys":
+            await pilot.press("e")
+            await shows(pilot, "values are hidden; alt+m shows them")
+            assert len(app.screen_stack) == 1
+        await pilot.press("alt+m")
+        await shows(pilot, "geheim")
+
+    on_tab(tab, body, FakeSession({b"/db/password": b"geheim"}))
+
+
+@given(st.binary(), st.binary(), st.integers(8, 60))
+def test_nothing_of_a_hidden_value_is_left(old: bytes, new: bytes, width: int) -> None:
+    mask.hide(True)
+    try:
+        told = {one_line(old, width), *changed_part(old, new, width), cell_of(new).text}
+        told |= {text for text, _ in inline(old, new, width)}
+    finally:
+        mask.hide(False)
+    sizes = {mask.masked(len(each))[:width] for each in (old, new)}
+    assert told <= {mask.MASK, " → ", *sizes, *(mask.masked(len(each)) for each in (old, new))}

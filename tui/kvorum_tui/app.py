@@ -16,6 +16,7 @@ from kvorum_tui.actions import BY_NAME, TITLES
 from kvorum_tui.ascii import Ascii
 from kvorum_tui.clusters import ClustersApp, losses_of
 from kvorum_tui.control import NodeControl
+from kvorum_tui.model import mask
 from kvorum_tui.model.commands import UserCommand, commands_path, load_commands
 from kvorum_tui.palette import KvorumCommands
 from kvorum_tui.screens import help as help_text
@@ -23,6 +24,7 @@ from kvorum_tui.screens.command_line import CommandLine
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.jump import Jump, targets
 from kvorum_tui.screens.key_edit import EditScreen
+from kvorum_tui.screens.pane import Pane
 from kvorum_tui.screens.recording import RecordingDeeds
 from kvorum_tui.screens.tour import why_no_tour
 from kvorum_tui.screens.user_command import run_command
@@ -156,11 +158,14 @@ class KvorumApp(RecordingDeeds, ClustersApp):
     def do_ascii(self) -> None:
         """Glyphs, or ASCII alone."""
         self._ascii.enabled = not self._ascii.enabled
+        self._paint_all()
+        self._keep(plain=self._ascii.enabled)
+
+    def _paint_all(self) -> None:
         for screen in self.screen_stack:
-            screen.refresh(layout=True, recompose=False)
+            screen.refresh(layout=True)
             for widget in screen.walk_children():
                 widget.refresh(layout=True)
-        self._keep(plain=self._ascii.enabled)
 
     def _keep(self, theme: str = "", plain: bool | None = None) -> None:
         kept = self.settings
@@ -182,6 +187,15 @@ class KvorumApp(RecordingDeeds, ClustersApp):
         """One of the user's own commands."""
         command = next(each for each in self.commands if each.name == name)
         self.run_worker(self.front.guarded(run_command(self.front, command)), group="command")
+
+    def do_mask(self) -> None:
+        """Hide values, or show them."""
+        mask.hide(not mask.hidden())
+        for workspace in self.workspaces:
+            workspace.header.masked = mask.hidden()
+            for pane in workspace.query(Pane):
+                pane.masked()
+        self._paint_all()
 
     async def do_tour(self) -> None:
         """Begin the tour on the cluster in front."""

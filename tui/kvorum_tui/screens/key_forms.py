@@ -83,6 +83,11 @@ class KeyForms(KeysView):
             self.kv.tell(problem, "warning")
         return decoded
 
+    def masked(self) -> None:
+        """The value, or the change that the history stands on."""
+        self.show_record()
+        self.history.show_chosen()
+
     def show_record(self) -> None:
         """Paint the record in the chosen view."""
         record, decoded = self.record, self.decoded

@@ -188,6 +188,9 @@ class TimePane(TimeDeeds):
         if self.compare.running:
             self.stop_group("compare")
             return True
+        if self.planning:
+            self.stop_group("action")
+            return True
         if self.kv.session.past.status.filling and self.error != STOPPED:
             for group in ("look", "changes", "gone", "heat"):
                 self.stop_group(group)
@@ -256,7 +259,14 @@ class TimePane(TimeDeeds):
     async def _load_changes(self) -> None:
         line, shown = self.line, self.changes
         here = line.here
-        events = await self._around(here)
+        try:
+            events = await self._around(here)
+        except SessionError as error:
+            shown.changes.show([])
+            shown.note = [(str(error), "warn"), ("f5 asks again", "dim")]
+            shown.stand(here)
+            self.show_change()
+            return
         before = [event for event in events if event.revision <= here][-AROUND:]
         after = [event for event in events if event.revision > here][:AROUND]
         shown.changes.show([*before, *after])
@@ -315,6 +325,11 @@ class TimePane(TimeDeeds):
         event = self.changes.current
         if event is not None and self.changes.changes.before_of(event) is None:
             self.aside(self._read_before, group="before", exclusive=True)
+
+    def masked(self) -> None:
+        """The details."""
+        self.show_change()
+        self._show_gone()
 
     def show_change(self) -> None:
         """What the change under the cursor did."""
