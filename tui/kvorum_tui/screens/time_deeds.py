@@ -42,6 +42,7 @@ FORMS = {".json": "JSON", ".txt": "text", ".sh": "etcdctl script"}
 class TimeDeeds(TimeScrub):
     """Actions of the Time tab that change something, and those that write files."""
 
+    planning = False
     view: str
     gone: GoneList
     compare: CompareView
@@ -80,7 +81,11 @@ class TimeDeeds(TimeScrub):
         self, work: Coroutine[Any, Any, Planned], title: str, verb: str, kv: Workspace, **more: Any
     ) -> None:
         """Make a plan, come back to now, run it; back to the past when it is not wanted."""
-        made = await work
+        self.planning = True
+        try:
+            made = await work
+        finally:
+            self.planning = False
         if not made.steps:
             whys = sorted({left.why for left in made.left})
             self.kv.tell(f"nothing to do: {'; '.join(whys[:3]) or 'all is as it was'}", "warning")
@@ -110,7 +115,7 @@ class TimeDeeds(TimeScrub):
         )
 
     def _planning(self, done: int) -> None:
-        self.line_box.border_subtitle = f"planning: {done:,} keys looked at"
+        self.line_box.border_subtitle = f"planning: {done:,} keys looked at · esc stops"
 
     async def do_time_roll_back(self) -> None:
         """A prefix as it was here."""

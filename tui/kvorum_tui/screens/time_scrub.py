@@ -71,14 +71,17 @@ class TimeScrub(Pane):
         """The line shows another stretch."""
 
     async def ask_oldest(self) -> None:
-        """For the header, whatever tab is in front: how far one can look back."""
+        """For the header, whatever tab is in front: how far one can look back, and to when."""
+        past, header = self.kv.session.past, self.kv.header
         try:
-            oldest = await self.kv.session.past.oldest()
+            oldest = await past.oldest()
+            if oldest == header.oldest:
+                return
+            header.oldest, header.oldest_at_ms = oldest, 0
+            if past.status.source == "nodes":
+                header.oldest_at_ms = (await past.bounds()).oldest_at_ms
         except SessionError:
             return  # Members that do not answer are told of everywhere else.
-        header = self.kv.header
-        if oldest != header.oldest:
-            header.oldest, header.oldest_at_ms = oldest, 0
 
     # --- how far the past goes --------------------------------------------------------------------
 
@@ -154,6 +157,7 @@ class TimeScrub(Pane):
             self.error = error.message
             if error.code == "PERMISSION_DENIED":
                 self.error += ": the past is for who may read every key"
+            self.kv.time_known()
             self._told()
             raise
         self.kv.time_known()
