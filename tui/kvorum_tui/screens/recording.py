@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 STEP_MS = 10_000
 REFRESH_S = 0.25
-BAR_FROM = 60  # Cells beside the bar.
+WIDE = 110  # From here on there is room for all keys.
+TITLE = 28
 
 
 class RecordingLine(Painted):
@@ -239,12 +240,14 @@ class RecordingLine(Painted):
             return line.add(f"{when}  rev {moment.revision:,}  nothing can be written", "dim")
         sign, ink = ("▶", "good") if moment.playing else ("‖", "text")
         line.add(f"{sign} {clock_text(moment.at_ms)} {speed_text(moment.speed):<5}", ink)
-        bar = max(8, width - line.width - BAR_FROM)
+        place_text = f" rev {moment.revision:,}/{head.revision:,}"
+        hint = "  f10 play  alt+←→ ∓10s  alt+↑ speed  ^g to" if width >= WIDE else "  f10 play"
+        bar = max(8, width - line.width - len(place_text) - len(hint) - 4)
         at = place(moment, bar)
         line.add("├" + "─" * at, "primary").add("●", "accent")
         line.add("─" * (bar - at - 1) + "┤", "faint")
-        line.add(f" rev {moment.revision:,}/{head.revision:,}", "text")
-        return line.add("  f10 play  alt+←→ ∓10s  alt+↑ speed  ^g to", "dim")
+        line.add(place_text, "text")
+        return line.add(hint, "dim")
 
     def on_click(self, event: events.Click) -> None:
         """A click on the bar goes there."""
@@ -313,4 +316,4 @@ def _is_file(text: str) -> str:
 
 def title_of(path: Path) -> str:
     """What the header calls a file."""
-    return path.name
+    return path.name if len(path.name) <= TITLE else path.name[: TITLE - 1] + "…"
