@@ -28,8 +28,8 @@ from kvorum_tui.session import ReadOnly, SessionError
 from support.clusters import ClusterHandle
 from support.programs import need_program
 from textual.pilot import Pilot
+from tui.admin_parts import fill
 from tui.frames import frame, shows, until
-from tui.test_admin_tab import fill
 from unit.client.fakes import bound_socket
 
 Launch = Callable[..., ClusterHandle]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -15,26 +16,17 @@ from kvorum_tui.model.access_matrix import (
     ROOT,
     Grant,
     holders,
-    parse_range,
     range_text,
-    range_words,
     reaches_of,
 )
 from kvorum_tui.screens.admin_auth import auth_off, auth_on, new_password
+from kvorum_tui.screens.admin_permit import give_permission
 from kvorum_tui.screens.admin_view import AdminView, Column, Row, Table, box
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Rich
 
 if TYPE_CHECKING:
     from kvorum_tui.screens.admin import AdminPane
 
-KINDS = {
-    "r": "READ",
-    "read": "READ",
-    "w": "WRITE",
-    "write": "WRITE",
-    "rw": "READWRITE",
-    "readwrite": "READWRITE",
-}
 LETTERS = {"READ": "R", "WRITE": "W", "READWRITE": "RW"}
 
 
@@ -253,11 +245,11 @@ class AccessView(AdminView):
         await self.pane.changed(work, f"user {name} added{more}; g gives it a role")
         self.users.goto(name)
 
-    async def _ask_name(self, title: str, label: str, taken: object) -> str:
+    async def _ask_name(self, title: str, label: str, taken: Iterable[str]) -> str:
         def check(text: str) -> str:
             if not text.strip():
                 return "it needs a name"
-            return f"{text.strip()} exists" if text.strip() in list(taken) else ""  # type: ignore[call-overload]
+            return f"{text.strip()} exists" if text.strip() in taken else ""
 
         values = await self.kv.push_screen_wait(
             Form(title, [Field("name", label, check=check)], "Add")
@@ -315,7 +307,8 @@ class AccessView(AdminView):
     async def do_admin_grant(self) -> None:
         """A role for a user, or a permission for a role."""
         if self.at_roles:
-            await self._permit()
+            at = self.grants.key if self.grants.has_focus else None
+            await give_permission(self.pane, self.role, at if isinstance(at, Grant) else None)
             return
         picture, user = self.facts.picture, self.user
         free = [role for role in (*picture.roles, ROOT) if role not in picture.users[user]]
@@ -330,56 +323,6 @@ class AccessView(AdminView):
             role = values["role"].strip()
             work = self.kv.session.admin.grant_role(user, role)
             await self.pane.changed(work, f"{user} has the role {role}")
-
-    async def _permit(self) -> None:
-        role = self.role
-        at = self.grants.key
-        grant = at if isinstance(at, Grant) and self.grants.has_focus else None
-
-        def kind(text: str) -> str:
-            return "" if text.strip().lower() in KINDS else "read, write or readwrite"
-
-        def keys(text: str) -> str:
-            try:
-                parse_range(text)
-            except ValueError as error:
-                return str(error)
-            return ""
-
-        fields = [
-            Field(
-                "kind",
-                "May (read, write, readwrite)",
-                grant.kind.lower() if grant else "read",
-                check=kind,
-            ),
-            Field(
-                "keys",
-                "Keys: /a/* a prefix, /a one key, a .. c a range, * all",
-                range_text(grant.key, grant.end) if grant else "",
-                check=keys,
-            ),
-        ]
-        values = await self.kv.push_screen_wait(Form(f"A permission for {role}", fields, "Give"))
-        if values is None:
-            return
-        key, end = parse_range(values["keys"])
-        word = KINDS[values["kind"].strip().lower()]
-        who = holders(self.facts.picture, role)
-        lines: Rich = [
-            [(f"{role} may {word.lower()} {range_words(key, end)}", "text")],
-            [
-                (
-                    f"{words.plural(len(who), 'user')}: {', '.join(who[:5]) or 'none has it yet'}",
-                    "dim",
-                )
-            ],
-        ]
-        if await self.kv.push_screen_wait(
-            Confirm("Give this permission?", lines, "Give", danger=False)
-        ):
-            work = self.kv.session.admin.permit(role, word, key, end)
-            await self.pane.changed(work, f"{role}: {word.lower()} {range_words(key, end)}")
 
     async def do_admin_revoke(self) -> None:
         """A permission of a role, or a role of a user."""

@@ -17,6 +17,7 @@ from kvorum_tui.model.access_matrix import (
     touch,
     who_can_touch,
 )
+from kvorum_tui.screens.admin_permit import wrong_range
 from kvorum_tui.screens.admin_view import AdminView, Column, Row, Table, box
 from kvorum_tui.widgets.dialogs import Field, Form, Rich
 from kvorum_tui.widgets.paint import TextLines
@@ -109,17 +110,9 @@ class WhoView(AdminView):
 
     async def do_admin_whose(self) -> None:
         """Ask."""
-
-        def check(text: str) -> str:
-            try:
-                parse_range(text)
-            except ValueError as error:
-                return str(error)
-            return ""
-
         value = range_text(*self.asked) if self.asked else ""
         label = "Key /a, prefix /a/*, range a .. c, or * for all"
-        field = Field("keys", label, value, check=check)
+        field = Field("keys", label, value, check=wrong_range)
         values = await self.kv.push_screen_wait(Form("Who can touch …", [field], "Ask"))
         if values is not None:
             self.asked = parse_range(values["keys"])
