@@ -12,3 +12,4 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state file and a mirror for this test alone."""
     monkeypatch.setenv("KVORUM_STATE", str(tmp_path / "terminal.json"))
     monkeypatch.setenv("KVORUM_MIRROR", str(tmp_path / "mirrors"))
+    monkeypatch.setenv("KVORUM_SETTINGS", str(tmp_path / "settings.toml"))

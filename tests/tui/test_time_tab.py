@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from kvorum_tui.app import KvorumApp
+from kvorum_tui.model import mask
 from kvorum_tui.screens.time import TimePane
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import PastStatus
@@ -273,6 +274,24 @@ def test_heat_by_prefix_in_colours_and_letters(tmp_path: Path) -> None:
         await shows(pilot, "Changes around")
 
     on_tab("time", body, shop())
+
+
+def test_ascii_and_hidden_values() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "Changes around now", ".port 149 → 1", "█")
+        app.do("mask")
+        seen = await shows(pilot, "••••••")
+        assert "149" not in seen
+        app.do("ascii")
+        await until(pilot, lambda: "*@@*" in frame(app), "bars as letters")
+        await pilot.press("h")
+        seen = await shows(pilot, "/app/", "/tmp/", "****")
+        assert seen.isascii()
+
+    try:
+        on_tab("time", body, shop())
+    finally:
+        mask.hide(False)
 
 
 def test_errors_and_a_mirror_that_fills_are_told() -> None:

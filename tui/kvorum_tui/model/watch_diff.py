@@ -173,7 +173,9 @@ def _words(old: str, new: str) -> Parts | None:
 
 
 def whole_paths(old: bytes | None, new: bytes | None) -> list[Parts]:
-    """Every path that differs, a line each; empty when either is no JSON."""
+    """Every path that differs, a line each; empty when either is no JSON, or values are hidden."""
+    if hidden():
+        return []
     before = as_json(old) if old else None
     after = as_json(new) if new else None
     if before is None or after is None:

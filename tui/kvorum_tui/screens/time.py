@@ -330,6 +330,7 @@ class TimePane(TimeDeeds):
         """The details."""
         self.show_change()
         self._show_gone()
+        self.compare.show_chosen()
 
     def show_change(self) -> None:
         """What the change under the cursor did."""

@@ -42,7 +42,7 @@ class HeatList(LineList):
     def __init__(self, model: HeatMap, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.model = model
-        self.letters = letters_only()
+        self.letters = False
         self.here = 0
         self.note: list[tuple[str, str]] = []
         self._hottest: dict[int, int] = {}
@@ -90,12 +90,13 @@ class HeatList(LineList):
         if len(name) > names - 1:
             name = "…" + name[2 - names :]
         line = self.line().cell(" " + name, names, "text")
-        fine = room if self.letters else 2 * room
+        letters = self.letters or letters_only(self)
+        fine = room if letters else 2 * room
         if fine not in self._hottest:
             self._hottest[fine] = model.hottest(fine)
         hottest = self._hottest[fine]
         weights = model.weights(number, fine)
-        if self.letters:
+        if letters:
             top = len(STEPS) - 1
             line.add("".join(STEPS[heat(weight, hottest, top)] for weight in weights), "primary")
         else:

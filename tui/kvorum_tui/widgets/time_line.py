@@ -4,10 +4,9 @@ the Time tab, one line above every tab while one looks at the past.
 
 from __future__ import annotations
 
-import os
-
 from textual import events
 from textual.message import Message
+from textual.widget import Widget
 
 from kvorum_tui.model import words
 from kvorum_tui.model.time_line import KINDS, LEVELS, TimeLine
@@ -19,9 +18,10 @@ LETTERS = " .:-=+*#@"
 HEIGHT = 4
 
 
-def letters_only() -> bool:
-    """Whether bars are to be letters: ``KVORUM_ASCII`` is set."""
-    return bool(os.environ.get("KVORUM_ASCII"))
+def letters_only(widget: Widget) -> bool:
+    """Whether bars are to be letters: the app draws with ASCII alone."""
+    settings = getattr(widget.app, "settings", None)
+    return settings is not None and bool(settings.ascii)
 
 
 class TimeStrip(Painted):
@@ -58,9 +58,9 @@ class TimeStrip(Painted):
 
     def _bars(self, y: int, width: int, low: bool) -> Line:
         line = self.line()
-        bars = LETTERS if letters_only() else BARS
+        bars = LETTERS if letters_only(self) else BARS
         levels = self.model.levels(width)
-        if low or letters_only():
+        if low or letters_only(self):
             if y == 0:
                 return line
             return line.add("".join(bars[level] for level in levels), "primary")
@@ -76,7 +76,7 @@ class TimeStrip(Painted):
         signs = self.model.signs(width)
         marks = {self.model.column(r, width): name for name, r in self.model.marks.items()}
         here = min(width - 1, max(0, self.model.column(self.model.here, width)))
-        dash = "-" if letters_only() else "─"
+        dash = "-" if letters_only(self) else "─"
         for cell in range(width):
             if cell == here:
                 line.add("^", "mark" if self.model.place else "good")
@@ -184,7 +184,7 @@ class TimeBanner(Painted):
         text = f" {place_text(self.model, self.at_ms)} · writes off · "
         strip = min(40, width - line.width - len(text) - 8)
         if strip >= 8:
-            bars = LETTERS if letters_only() else BARS
+            bars = LETTERS if letters_only(self) else BARS
             here = min(strip - 1, max(0, self.model.column(self.model.here, strip)))
             for cell, level in enumerate(self.model.levels(strip)):
                 on_here = cell == here
