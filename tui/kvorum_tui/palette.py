@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +18,7 @@ from kvorum_tui.model.places import Place
 from kvorum_tui.screens.drills import DrillsPane
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.sql import SqlPane
+from kvorum_tui.screens.txn import TxnPane
 from kvorum_tui.widgets.member_table import MemberTable
 
 if TYPE_CHECKING:
@@ -88,38 +89,8 @@ class KvorumCommands(Provider):
                     text=text,
                     help=f"{key_label(command.key) if command.key else ''}  {command.text}",
                 )
-        drills = self.kv.pane_of(DrillsPane).list_view
-        for scenario in drills.scenarios:
-            score = matcher.match(f"drill {scenario.name}")
-            if score > 0:
-                yield Hit(
-                    score,
-                    Content(f"drill {scenario.name}"),
-                    partial(self._goto_drill, scenario),
-                    text=f"drill {scenario.name}",
-                    help=scenario.title,
-                )
-        queries = self.kv.pane_of(SqlPane)
-        for saved in queries.saved:
-            score = matcher.match(f"query {saved.name}")
-            if score > 0:
-                yield Hit(
-                    score,
-                    Content(f"query {saved.name}"),
-                    partial(queries.open_saved, saved),
-                    text=f"query {saved.name}",
-                    help=saved.about or "a saved query",
-                )
-        for number, member in enumerate(self.kv.cluster.rows()):
-            score = matcher.match(member.name)
-            if score > 0:
-                yield Hit(
-                    score,
-                    Content(f"member {member.name}"),
-                    partial(self._goto_member, number),
-                    text=f"member {member.name}",
-                    help=member.endpoint,
-                )
+        for hit in self._named(matcher):
+            yield hit
         for hit in self._places(matcher):
             yield hit
         for key in self._keys(query):
@@ -130,6 +101,30 @@ class KvorumCommands(Provider):
                 text=printable(key),
                 help="key",
             )
+
+    def _named(self, matcher: Matcher) -> Iterator[Hit]:
+        """Drills, saved queries, templates of transactions, members."""
+        queries, txns = self.kv.pane_of(SqlPane), self.kv.pane_of(TxnPane)
+        found: list[tuple[str, Callable[[], object], str]] = [
+            (f"drill {scenario.name}", partial(self._goto_drill, scenario), scenario.title)
+            for scenario in self.kv.pane_of(DrillsPane).list_view.scenarios
+        ]
+        found += [
+            (f"query {saved.name}", partial(queries.open_saved, saved), saved.about)
+            for saved in queries.saved
+        ]
+        found += [
+            (f"transaction {saved.name}", partial(txns.open_saved, saved), saved.about)
+            for saved in txns.saved
+        ]
+        found += [
+            (f"member {member.name}", partial(self._goto_member, number), member.endpoint)
+            for number, member in enumerate(self.kv.cluster.rows())
+        ]
+        for text, deed, about in found:
+            score = matcher.match(text)
+            if score > 0:
+                yield Hit(score, Content(text), deed, text=text, help=about)
 
     def _places(self, matcher: Matcher) -> Iterator[Hit]:
         """Bookmarks and keys looked at lately."""

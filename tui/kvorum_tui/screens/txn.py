@@ -348,6 +348,11 @@ class TxnPane(TxnDeeds):
         """Nothing in it."""
         self.show_txn(Txn())
 
+    def open_saved(self, saved: Saved) -> None:
+        """Bring a template to the front and fill it in."""
+        self.kv.show_tab("txn")
+        self.aside(lambda: self.take(saved))
+
     async def reload(self) -> None:
         """Read the templates."""
         self.saved, wrong = await asyncio.to_thread(TRANSACTIONS.load)
