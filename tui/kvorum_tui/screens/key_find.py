@@ -113,6 +113,8 @@ class KeyFinding(KeysView):
             if not shown or keys or after is None:
                 shown = True
                 self.key_tree.show_index(found)
+            of = len(source)
+            self.busy(f"{self.looked_at:,} of {of:,} keys compared" if after is not None else "")
             self.retitle()
             if after is None:
                 return
@@ -298,7 +300,7 @@ class KeyFinding(KeysView):
             return ""
         of = len(self.tree_index)
         if self.looked_at >= 0:
-            return f"{here:,} that {self.filter.words} · {min(self.looked_at, of):,} of {of:,}…"
+            return f"{here:,} so far {self.filter.words}"
         return f"{here:,} of {of:,} {self.filter.words}"
 
 
