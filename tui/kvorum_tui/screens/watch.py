@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -18,16 +17,13 @@ from textual.widgets import Input, Static
 from kvorum_tui import keymap
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model import words
-from kvorum_tui.model.decode import key_from_text, key_to_text
+from kvorum_tui.model.decode import key_to_text
 from kvorum_tui.model.watch_buffer import COALESCE
-from kvorum_tui.model.watch_layout import PANES_MAX, Layout, PaneSpec, Tiling, tiling
+from kvorum_tui.model.watch_layout import PANES_MAX, PaneSpec, Tiling, tiling
 from kvorum_tui.screens import watch_forms as forms
-from kvorum_tui.screens.pane import Pane
 from kvorum_tui.screens.watch_box import Box, MembersBox, WatchBox
-from kvorum_tui.session import SessionError
-from kvorum_tui.watch_files import EventFile, load_layout, save_layout, write_events
-from kvorum_tui.watch_hooks import Commands, Hook, command_words
-from kvorum_tui.widgets.dialogs import Choice, Field, Form, Reader
+from kvorum_tui.screens.watch_keeping import WatchKeeping
+from kvorum_tui.widgets.dialogs import Field, Form, Reader
 from kvorum_tui.widgets.event_log import Followed
 from kvorum_tui.widgets.paint import Line, Painted
 
@@ -65,7 +61,7 @@ class BoxStrip(Painted):
         self.pane.show_pane(number)
 
 
-class WatchPane(Pane, can_focus=True):
+class WatchPane(WatchKeeping, can_focus=True):
     """Live panes, tiled."""
 
     tab = "watch"
@@ -88,11 +84,9 @@ class WatchPane(Pane, can_focus=True):
 
     def __init__(self, kv: Workspace) -> None:
         super().__init__(kv)
-        self.commands = Commands(self._command_told, lambda: not kv.session.read_only)
         self.zoomed = False
         self._number = 0
         self._looked = False
-        self._kept: Layout | None = None
         self._tiling = Tiling(1, (), ())
         self.strip = BoxStrip(self)
         self.pulse = Pulse(self._paint, FRAME_S)
@@ -110,8 +104,8 @@ class WatchPane(Pane, can_focus=True):
             "No watch is open.\n\na  adds one; or press w on a key or branch in the Keys tab (1)."
         )
         text += "\nm  watches a prefix through every member at once."
-        if self._kept is not None and self._kept.panes:
-            panes = words.plural(len(self._kept.panes), "pane")
+        if self.kept is not None and self.kept.panes:
+            panes = words.plural(len(self.kept.panes), "pane")
             text += f"\nL  opens the {panes} kept for this cluster."
         return text
 
@@ -168,7 +162,7 @@ class WatchPane(Pane, can_focus=True):
                 self.news(box)
         if not self._looked and any(m.report is not None for m in self.kv.cluster.rows()):
             self._looked = True
-            self.aside(self._look_for_layout, "layout")
+            self.aside(self.look_for_layout, "layout")
 
     def why_not(self, name: str) -> str:
         """Most need a pane, some an event or a watch of its own."""
@@ -178,7 +172,7 @@ class WatchPane(Pane, can_focus=True):
             full = len(self.boxes) >= PANES_MAX
             return f"{PANES_MAX} panes are open; x closes one" if full else ""
         if name == "watch_layout":
-            return "" if self._kept is not None else "no layout is kept; S keeps one"
+            return "" if self.kept is not None else "no layout is kept; S keeps one"
         box = self.current
         if box is None:
             return "no pane is open; a adds one"
@@ -267,7 +261,7 @@ class WatchPane(Pane, can_focus=True):
         """Ask for a key."""
         values = await self.app.push_screen_wait(forms.add_form())
         if values is not None:
-            key, prefix = _key_and_prefix(values["key"])
+            key, prefix = forms.key_and_prefix(values["key"])
             start = int(values["start"].replace(",", "").strip() or 0)
             self.add_pane(key, prefix, start, values["name"].strip())
 
@@ -280,7 +274,7 @@ class WatchPane(Pane, can_focus=True):
         field = Field("key", text, start, check=forms.needs_text)
         values = await self.app.push_screen_wait(Form("Watch through every member", [field], "Go"))
         if values is not None:
-            key, prefix = _key_and_prefix(values["key"])
+            key, prefix = forms.key_and_prefix(values["key"])
             self.open_pane(PaneSpec(key, prefix, members=True))
 
     async def do_watch_close(self) -> None:
@@ -395,111 +389,6 @@ class WatchPane(Pane, can_focus=True):
             box.travelled(revision)
             box.subtitle()
 
-    # --- files, hooks, layouts --------------------------------------------------------------------
-
-    async def do_watch_save(self) -> None:
-        """To a file, once or from now on."""
-        box = self.watching
-        if box is None:
-            return
-        if box.file is not None:
-            await self._stop_file(box)
-            return
-        values = await self.app.push_screen_wait(forms.save_form(box.named or box.what))
-        if values is None:
-            return
-        path = forms.file_of(values["file"])
-        entries = list(box.log_view.buffer.entries)
-        size = await asyncio.to_thread(write_events, path, entries)
-        if forms.said_yes(values["on"]):
-            box.file = EventFile(path)
-            self.kv.tell(f"{path.name}: {len(entries):,} rows, and every event from now on")
-        else:
-            self.kv.tell(f"{path.name}: {words.plural(len(entries), 'row')}, {words.size(size)}")
-        box.subtitle()
-
-    async def _stop_file(self, box: WatchBox) -> None:
-        file = box.file
-        if file is None:
-            return
-        text = f"{words.plural(file.events, 'event')} since {file.path.name} was begun"
-        choices = [("on", "Go on"), ("stop", "Stop writing")]
-        question = Choice("Writing events", [[(text, "text")], [(file.error, "bad")]], choices)
-        if await self.app.push_screen_wait(question) == "stop":
-            await box.stop_file()
-            self.kv.tell(f"{file.path.name}: closed after {words.size(file.bytes)}")
-        box.subtitle()
-
-    async def do_watch_hook(self) -> None:
-        """Bell, note, command; a command is shown as it will run, and confirmed."""
-        box = self.watching
-        if box is None:
-            return
-        read_only = self.kv.session.read_only
-        values = await self.app.push_screen_wait(forms.hook_form(box.hooks.hook, read_only))
-        if values is None:
-            return
-        command = command_words(values["command"])
-        if command and command != box.hooks.hook.command:
-            question = forms.command_question(command, box.what, box.buffer.filter.text)
-            if not await self.app.push_screen_wait(question):
-                return
-        bell, toast = forms.said_yes(values["bell"]), forms.said_yes(values["toast"])
-        box.hooks.hook = Hook(bell, toast, command)
-        box.subtitle()
-
-    def ring(self) -> None:
-        """The bell."""
-        self.app.bell()
-
-    def _command_told(self, command: str, text: str) -> None:
-        """What a hook's command printed is kept with the errors, without a note."""
-        self.kv.errors.append((time.time(), SessionError(text, rpc=f"hook {command}")))
-
-    async def do_watch_record(self) -> None:
-        """Record the cluster, or stop."""
-        await self.kv.recording.record()
-
-    @property
-    def cluster_name(self) -> str:
-        """What this cluster's layout is kept under: its id, where it is known."""
-        for state in self.kv.cluster.rows():
-            if state.report is not None and state.report.cluster_id:
-                return f"{state.report.cluster_id:x}"
-        return self.kv.cluster_title
-
-    async def _look_for_layout(self) -> None:
-        try:
-            self._kept = await asyncio.to_thread(load_layout, self.cluster_name)
-        except (ValueError, OSError) as error:
-            self.kv.tell(f"the layout kept for this cluster cannot be read: {error}", "warning")
-            return
-        if self._kept is not None and self._kept.at_start and not self.boxes:
-            self._open_kept(self._kept)
-        elif not self.boxes:
-            self.tile()
-        self.kv.refresh_actions()
-
-    def _open_kept(self, layout: Layout) -> None:
-        for spec in layout.panes[: PANES_MAX - len(self.boxes)]:
-            self.open_pane(spec)
-
-    async def do_watch_keep(self) -> None:
-        """Keep these panes."""
-        specs = tuple(box.spec() for box in self.boxes)
-        text = f"Open these {words.plural(len(specs), 'pane')} at the next start? (y/n)"
-        field = Field("start", text, "y", check=forms.yes_or_no)
-        values = await self.app.push_screen_wait(Form("Keep this layout", [field], "Keep"))
-        if values is not None:
-            self._kept = Layout(specs, forms.said_yes(values["start"]))
-            path = await asyncio.to_thread(save_layout, self.cluster_name, self._kept)
-            self.kv.tell(f"kept in {path}; hooks and files are not part of it")
-
-    def do_watch_layout(self) -> None:
-        """Open what was kept."""
-        if self._kept is not None:
-            self._open_kept(self._kept)
-
     def back(self) -> bool:
         """Escape clears the filter, then leaves the zoom."""
         box = self.watching
@@ -509,8 +398,3 @@ class WatchPane(Pane, can_focus=True):
             self.do_watch_zoom()
             return True
         return False
-
-
-def _key_and_prefix(text: str) -> tuple[bytes, bool]:
-    prefix = text.endswith("*")
-    return key_from_text(text[:-1] if prefix else text), prefix

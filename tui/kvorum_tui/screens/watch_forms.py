@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from kvorum_tui.model import words
-from kvorum_tui.model.decode import key_to_text, printable
+from kvorum_tui.model.decode import key_from_text, key_to_text, printable
 from kvorum_tui.model.diff import diff_values
 from kvorum_tui.model.watch_buffer import Entry, Gap, Merged
 from kvorum_tui.model.watch_diff import whole_paths
@@ -14,6 +14,12 @@ from kvorum_tui.watch_hooks import AT_ONCE, PER_SECOND, Hook, command_words
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Rich, diff_rich
 
 YES = ("y", "yes")
+
+
+def key_and_prefix(text: str) -> tuple[bytes, bool]:
+    """What was typed as a key, or as a prefix with * at its end."""
+    prefix = text.endswith("*")
+    return key_from_text(text[:-1] if prefix else text), prefix
 
 
 def needs_text(text: str) -> str:
