@@ -29,7 +29,7 @@ def on_tab(
         async with running(fake, size, tab, deeds) as pilot:
             app = pilot.app
             assert isinstance(app, KvorumApp)
-            await shows(pilot, "3/3 up")
+            await shows(pilot, f"{len(fake.nodes)}/{len(fake.nodes)} up")
             await body(pilot, fake, app)
 
     asyncio.run(run())

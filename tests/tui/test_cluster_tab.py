@@ -72,7 +72,7 @@ def test_a_screen_of_eighty_columns_shows_one_view_a_large_one_all() -> None:
         await pilot.press("down", "right")
         await shows(pilot, "n1 → n2: p50 0.30 ms", "so p999 is the highest")
         await pilot.press("s")
-        await shows(pilot, "p99 from")
+        await shows(pilot, "p99, ms", "Round trips, p99")
         await pilot.press("g")
         await shows(pilot, "client round trip", "trails by", "scale 0 to")
         await pilot.press("v")
@@ -87,6 +87,23 @@ def test_a_screen_of_eighty_columns_shows_one_view_a_large_one_all() -> None:
 
     on_tab("cluster", small, logged(), size=(80, 24))
     on_tab("cluster", large, logged())
+
+
+def test_five_members_fit_the_smallest_screen() -> None:
+    fake = FakeSession({b"a": b"1"}, members=5)
+
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        fake.nodes[1].error = "connection refused"
+        fake.report()
+        await shows(pilot, "n2 is lost")
+        text = await shows(pilot, "n1         AAAAAAAAAA", "n5         AAAAAAAAAA", "z more room")
+        assert "What happened" not in text
+        await pilot.press("n")
+        await shows(pilot, "→ n5", "here → n1: p50")
+        await pilot.press("l", "z")
+        await shows(pilot, "n5         AAAAAAAAAA", "=>")
+
+    on_tab("cluster", body, fake, size=(80, 24))
 
 
 def test_a_figure_as_a_chart_with_axes() -> None:

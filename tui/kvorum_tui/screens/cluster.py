@@ -42,6 +42,7 @@ VIEWS = {
     "events": "v events",
 }
 NO_LOG = "etcd keeps its raft log to itself; kvorum nodes show it"
+EVENTS_ROWS = 6
 OLDER_ENTRIES = 200
 OLDER_MAX = 5_000  # Entries of each member that are kept beside those it reports.
 
@@ -132,7 +133,8 @@ class ClusterPane(Pane):
         if self.kv.at:
             text = f"other tabs show revision {self.kv.at:,}; members tell of now and nothing else"
             said.append(Remark("dim", text))
-        self.remarks.show(said)
+        if self.remarks.show(said):
+            self._lay_out()
         if self.boxes and self.boxes["log"].display:
             self.strips.refresh_at(now)
         if self.boxes and self.boxes["latency"].display:
@@ -163,8 +165,8 @@ class ClusterPane(Pane):
         every = screen.width >= ALL_FROM[0] and screen.height >= ALL_FROM[1] and not self.zoomed
         self.member_box.display = not self.zoomed
         shown = set(VIEWS) if every else {self.view}
-        if self.view == "log" and not self.zoomed:
-            shown.add("events")  # Logs are short, and something is left.
+        if self._room_for_logs(every) and self.view == "log" and not self.zoomed:
+            shown.add("events")
         for name, box in self.boxes.items():
             box.display = name in shown
         self.pair.display = bool(shown & {"latency", "figures"})
@@ -178,6 +180,19 @@ class ClusterPane(Pane):
         self._title("latency", f"Round trips, {self.latency.shown} (s: another){hint}")
         self._title("figures", "Figures (enter: chart)" + hint)
         self._events_title(hint if "log" not in shown else "")
+
+    def _room_for_logs(self, every: bool) -> bool:
+        """Whether something is left beside them. Where they do not fit with the lines of marks they
+        go without.
+        """
+        members = len(self.kv.cluster.order)
+        room = (self.size.height or self.app.size.height - 4) - self.remarks.lines
+        if not self.zoomed:
+            room -= members + 3
+        if every:
+            room -= max(10, members + 7) + EVENTS_ROWS
+        self.strips.compact = room < 2 * members + 4
+        return room - members * (1 if self.strips.compact else 2) - 4 >= EVENTS_ROWS - 2
 
     def _events_title(self, hint: str = "") -> None:
         told = self.ribbon.filtered

@@ -15,8 +15,8 @@ from kvorum_tui.model.cluster_model import ClusterModel, MemberState
 from kvorum_tui.model.latency import HERE, Spread, deviation, mark
 from kvorum_tui.widgets.paint import Line, Painted, inks_for
 
-NAME_CELLS = 12
-CELL = 10
+NAME_CELLS = 10
+CELL_MAX, CELL_MIN = 10, 5
 SHOWN = ("newest", "p50", "p99", "p999")
 NOT_TOLD = "etcd tells round trips between members only by /metrics, which does not answer here"
 
@@ -70,19 +70,24 @@ class LatencyMatrix(Painted, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor under the mouse."""
-        row, column = event.y - 1, (event.x - NAME_CELLS - 1) // (CELL + 1)
+        row, column = event.y - 1, (event.x - NAME_CELLS - 1) // (self._cells() + 1)
         size = len(self.model.order)
         if 0 <= row <= size and 0 <= column < size:
             self.row, self.column = row, column
 
+    def _cells(self) -> int:
+        """How wide a column is, so that all fit."""
+        room = (self.content_size.width or CELL_MAX) - NAME_CELLS - 1
+        return max(CELL_MIN, min(CELL_MAX, room // max(1, len(self.model.order)) - 1))
+
     def paint(self, y: int, width: int) -> Line:
         """Line ``y``: heading, a row from here, a row a member, what the cursor's way was like."""
         line = self.line()
-        members = self.model.rows()
+        members, cells = self.model.rows(), self._cells()
         if y == 0:
-            line.cell(f"{self.shown} from ↓", NAME_CELLS, "head")
+            line.cell(f"{self.shown}, ms", NAME_CELLS, "head")
             for member in members:
-                line.cell(f"to {member.name}", CELL, "bold")
+                line.cell(f"→ {member.name}", cells, "bold")
             return line
         number = y - 1
         if number > len(members):
@@ -98,9 +103,9 @@ class LatencyMatrix(Painted, can_focus=True):
             text, ink = self._cell(source, target, usual)
             if (number, place) == (self.row, self.column):
                 style = inks_for(self)["cursor" if self.has_focus else "cursor-off"]
-                line.styled(f"{text:<{CELL}}", style).add(" ")
+                line.styled(f"{text:<{cells}}", style).add(" ")
             else:
-                line.cell(text, CELL, ink)
+                line.cell(text, cells, ink)
         return line
 
     def _value(self, source: int, target: int) -> float | None:
@@ -123,15 +128,15 @@ class LatencyMatrix(Painted, can_focus=True):
         if source is target:
             return "—", "faint"
         if source is not None and source.report is not None and source.report.peers is None:
-            return "not told", "faint"
+            return "–", "faint"
         value = self._value(source.id if source is not None else HERE, target.id)
         if value is None:
             return "?", "faint"
         sign, ink = mark(deviation(value, usual[source is not None]))
         ends = [target] if source is None else [source, target]
         if not all(end.fresh(self.now) for end in ends):
-            return f"{words.millis(value)} x", "stale"
-        return f"{words.millis(value)} {sign}".rstrip(), ink
+            return f"{_short(value)} x", "stale"
+        return f"{_short(value)} {sign}".rstrip(), ink
 
     def _tell(self, line: Line, number: int, width: int) -> Line:
         members = self.model.rows()
@@ -153,6 +158,11 @@ class LatencyMatrix(Painted, can_focus=True):
             return line.add(f"p99 {words.millis(spread.p99)} p999 {words.millis(spread.p999)}")
         if number == 1:
             few = ", so p999 is the highest" if spread.samples < 1_000 else ""
-            text = f"{words.plural(spread.samples, 'sample')} in {words.span(self.now - spread.since)}{few}"
+            since = words.span(self.now - spread.since)
+            text = f"{words.plural(spread.samples, 'sample')} in {since}{few}"
             return line.cell(f"{text} · ! ‼ high for this cluster, ↓ low", width - 1, "dim")
         return line
+
+
+def _short(ms: float) -> str:
+    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 100 else f"{ms:.0f}"

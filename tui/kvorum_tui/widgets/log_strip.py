@@ -59,6 +59,7 @@ class LogStrips(Painted, can_focus=True):
         self._rows: list[LogRow] = []
         self._end = 0
         self._height = 0
+        self.compact = False  # without the lines of marks
 
     def refresh_at(self, now: float) -> None:
         """Show the picture of this moment."""
@@ -71,12 +72,16 @@ class LogStrips(Painted, can_focus=True):
         told = any(row.cells for row in rows)
         if not told:
             rows = rows[:1]  # One line says why there is no log.
-        height = 1 + 2 * len(rows) + 1 if told else 1
+        height = 2 + len(rows) * self._lines_each if told else 1
         if height != self._height:
             self._height = height
             self.styles.height = height
         self._rows = rows
         self.refresh()
+
+    @property
+    def _lines_each(self) -> int:
+        return 1 if self.compact else 2
 
     @property
     def index(self) -> int:
@@ -121,19 +126,17 @@ class LogStrips(Painted, can_focus=True):
             return line.add(self._rows[0].reason if self._rows and y == 0 else "", "dim")
         if y == 0:
             return self._scale(line, width)
-        if y == 1 + 2 * len(self._rows):
+        if y == 1 + len(self._rows) * self._lines_each:
             return self._under_cursor(line)
-        member = (y - 1) // 2
+        member, marks = divmod(y - 1, self._lines_each)
         if member >= len(self._rows):
             return line
         row = self._rows[member]
         if row.reason:
-            return (
-                line.cell(row.member.name, NAME_CELLS, "text").add(row.reason, "faint")
-                if y % 2
-                else line
-            )
-        return self._strip(line, row) if y % 2 else self._marks(line, row)
+            if marks:
+                return line
+            return line.cell(row.member.name, NAME_CELLS, "text").add(row.reason, "faint")
+        return self._marks(line, row) if marks else self._strip(line, row)
 
     def _scale(self, line: Line, width: int) -> Line:
         line.cell("raft log", NAME_CELLS, "head")
@@ -188,9 +191,8 @@ class LogStrips(Painted, can_focus=True):
 
     def _under_cursor(self, line: Line) -> Line:
         if not self.has_focus:
-            return line.add("LETTER term, committed · letter not yet · ", "dim").add(
-                "= match  > next  c commit  a applied", "dim"
-            )
+            marks = "z more room" if self.compact else "= match  > next  c commit  a applied"
+            return line.add(f"LETTER term, committed · letter not yet · {marks}", "dim")
         line.add(f"index {self.index}: ", "head")
         seen: dict[tuple[int, str], list[str]] = {}
         for row in self._rows:

@@ -17,15 +17,22 @@ class Remarks(Painted):
         self._shown: list[Remark] = []
         self._more = 0
 
-    def show(self, remarks: list[Remark]) -> None:
-        """Show these, as many as fit."""
+    def show(self, remarks: list[Remark]) -> bool:
+        """Show these, as many as fit; says whether that takes another height."""
         kept = remarks if len(remarks) <= self.most else remarks[: self.most - 1]
         if kept == self._shown and len(remarks) - len(kept) == self._more:
-            return
+            return False
+        before = len(self._shown) + bool(self._more)
         self._shown, self._more = kept, len(remarks) - len(kept)
         self.display = bool(kept)
         self.styles.height = len(kept) + bool(self._more)
         self.refresh(layout=True)
+        return before != len(kept) + bool(self._more)
+
+    @property
+    def lines(self) -> int:
+        """How many lines it takes."""
+        return len(self._shown) + bool(self._more)
 
     def paint(self, y: int, width: int) -> Line:
         """One remark."""
