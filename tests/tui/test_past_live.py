@@ -187,6 +187,7 @@ def test_a_mirror_tells_of_etcd(kvorum_cluster: Launch, tmp_path: Path) -> None:
             assert mode_of(path.with_name(path.name + ".wal")) == 0o600
             second = LiveSession(cluster.endpoints)
             await second.open()
+            assert await second.past.oldest() == 4 and not second.past.status.rows
             life = await session.past.history(b"/p/a")
             private = await second.past.history(b"/p/a")
             assert list(map(told, private.events)) == list(map(told, life.events))

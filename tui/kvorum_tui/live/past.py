@@ -145,7 +145,7 @@ class LivePast(PastFigures):
             if nodes:
                 async for told in self._of_any(_statistics_once):
                     return max(1, told.compact_revision)
-            if self.keeper.is_open or await self.keeper.kept():
+            if await self.keeper.resume():
                 return max(1, (await self.keeper.opened()).loaded.oldest)
             try:
                 await self._client.get(ALL, revision=1)

@@ -80,21 +80,28 @@ class MirrorKeeper:
             self._words(),
         )
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a mirror already."""
-        return self._mirror is not None
-
     def _words(self) -> str:
         return str(self._error) if self._error is not None else ""
 
-    async def kept(self) -> bool:
-        """Whether there is a file of an earlier run. Raises ClientError."""
+    async def resume(self) -> bool:
+        """Go on with the mirror that an earlier run has kept, unless another terminal does; whether
+        there is one now. Raises as :meth:`ready`.
+        """
+        from kvorum.client.living_mirror import Claim
+
         where = folder()
-        if where is None:
-            return False
-        head = (await self._client.range(b"\0", b"\0", limit=1, keys_only=True)).header
-        return (where / file_name(head.cluster_id, self._user)).exists()
+        async with self._turn:
+            if self._mirror is not None:
+                return True
+            if where is None:
+                return False
+            head = (await self._client.range(b"\0", b"\0", limit=1, keys_only=True)).header
+            path = where / file_name(head.cluster_id, self._user)
+            if await asyncio.to_thread(path.exists):
+                self._claim = self._claim or await asyncio.to_thread(Claim.on, path)
+        if self._claim is not None:
+            await self.opened()
+        return self._mirror is not None
 
     async def ready(self) -> LivingMirror:
         """The mirror, with everything that was written before this call. Raises ClientError,
@@ -146,7 +153,7 @@ class MirrorKeeper:
             self._note = "KVORUM_MIRROR=off: nothing is kept"
         else:
             try:
-                self._claim = Claim.on(where / name)
+                self._claim = self._claim or Claim.on(where / name)
             except OSError as error:
                 self._note = f"{where} cannot be written: {error.strerror}"
             else:
