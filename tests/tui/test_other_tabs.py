@@ -9,6 +9,7 @@ from kvorum_tui.screens.leases import LeasesPane
 from kvorum_tui.theme import LIGHT
 from kvorum_tui.widgets.dialogs import Form, Reader
 from kvorum_tui.widgets.log_strip import LogStrips
+from kvorum_tui.widgets.paint import TextLines
 from textual.command import CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -148,7 +149,9 @@ def test_number_keys_change_tabs_and_help_explains() -> None:
             await pilot.press("escape")
             await until(pilot, lambda: len(app.screen_stack) == 1)
             await pilot.press("question_mark")
-            await shows(pilot, f"In {title}", "Everywhere")
+            await shows(pilot, f"In {title}")
+            texts = app.screen.query_one(TextLines).plain()
+            assert "Everywhere" in texts and "go from part to part" in texts
             await pilot.press("escape")
             await until(pilot, lambda: len(app.screen_stack) == 1)
 
