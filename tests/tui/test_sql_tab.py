@@ -10,6 +10,7 @@ import pytest
 from kvorum import limits
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.screens import sql as screen
+from kvorum_tui.screens import sql_run
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.sql import SqlPane
 from kvorum_tui.session import SessionError
@@ -45,10 +46,10 @@ async def write(pilot: Pilot[None], app: KvorumApp, text: str) -> SqlPane:
 
 
 def test_what_the_tab_says_of_bounds_is_true() -> None:
-    assert screen.ROWS_MAX == limits.QUERY_ROWS_TOLD
-    assert screen.BYTES_MAX == limits.QUERY_BYTES_TOLD
-    assert screen.TIME_S == limits.QUERY_TIMEOUT_S
-    assert screen.MEMORY_MB == limits.QUERY_MEMORY_MB
+    assert sql_run.ROWS_MAX == limits.QUERY_ROWS_TOLD
+    assert sql_run.BYTES_MAX == limits.QUERY_BYTES_TOLD
+    assert sql_run.TIME_S == limits.QUERY_TIMEOUT_S
+    assert sql_run.MEMORY_MB == limits.QUERY_MEMORY_MB
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

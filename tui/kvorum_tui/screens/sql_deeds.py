@@ -40,11 +40,9 @@ class SqlDeeds(Pane):
 
     def retitle(self) -> None:
         """Say anew what the answer is, and what is done with it."""
-        raise NotImplementedError
 
     def write(self, text: str) -> None:
         """Put another query into the editor."""
-        raise NotImplementedError
 
     # --- cells ------------------------------------------------------------------------------------
 

@@ -44,19 +44,16 @@ class TxnDeeds(Pane):
 
     def show_txn(self, txn: Txn, place: Place | None = None) -> None:
         """Show another transaction."""
-        raise NotImplementedError
 
     async def look(self) -> None:
         """Ask what stands in the keys that are compared."""
-        raise NotImplementedError
 
     async def reload(self) -> None:
         """Read the templates."""
-        raise NotImplementedError
 
     def item_here(self) -> Compare | Op | None:
         """The condition or operation under the cursor."""
-        raise NotImplementedError
+        return None
 
     # --- running ----------------------------------------------------------------------------------
 
