@@ -1,5 +1,7 @@
 """A cluster in memory, behind the terminal's Session protocol: revisions, watches, leases, members,
 faults.
+
+Long because every call of a session is answered here, side by side.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import click
 
 from kvorum.cli.members import size
 from kvorum.cli.options import Duration, Line, connected, tls_of, verb
-from kvorum.cli.output import Failed, InvalidInput, say
+from kvorum.cli.output import Failed, InvalidInput, Unreachable, say
 
 if TYPE_CHECKING:
     from kvorum_tui.recording.recorder import Recorder
@@ -58,8 +58,11 @@ async def record(line: Line, file: Path, for_s: float | None, whole: bool) -> No
         await session.close()
         _clear()
         say(_summary(recorder))
-    if recorder.state.stage == "failed":
-        raise Failed(recorder.state.error)
+    state = recorder.state
+    if state.stage == "failed":
+        raise Failed(state.error)
+    if not state.written.revision:
+        raise Unreachable(f"nothing was recorded: {state.error or 'no member answered'}")
 
 
 def _require_absent(file: Path) -> None:
