@@ -235,6 +235,15 @@ def test_a_comparison_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "".join(text for text, _ in counts_text(found.counts)) == "+25 "
 
 
+def test_a_branch_of_many_shows_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "LEAVES_SHOWN", 3)
+    found = compared({}, {b"a/%d" % n: 1 for n in range(9)})
+    found.open_first()
+    found.rebuild()
+    assert [row.path for row in found.rows] == [b"a/", b"a/0", b"a/1", b"a/2", b""]
+    assert found.rows[-1].more == 6 and len(found.under(b"a/")) == 9
+
+
 def test_sides_are_read_as_the_command_line_does() -> None:
     marks = {"A": 7}
     clusters = ["prod", "old"]

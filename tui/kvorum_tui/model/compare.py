@@ -14,6 +14,7 @@ from kvorum_tui.model.decode import key_from_text
 from kvorum_tui.model.records import KeyRecord
 
 DIFFERENCES_MAX = 100_000  # Keys that are kept; more are counted only.
+LEAVES_SHOWN = 2_000  # Keys of one branch that have a line; marking the branch takes them all.
 BRANCHES_MAX = 20_000  # Branches that have counts of their own; deeper ones count for their parent.
 KINDS = ("added", "removed", "changed", "same")
 SIGNS = {"added": "+", "removed": "−", "changed": "~", "same": "="}
@@ -89,19 +90,21 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class TreeRow:
-    """A line of the tree: a branch, or a key that differs."""
+    """A line of the tree: a branch, a key that differs, or how many ``more`` keys of a branch are
+    not shown.
+    """
 
     depth: int
     branch: Branch | None = None
     leaf: Difference | None = None
+    more: int = 0
 
     @property
     def path(self) -> bytes:
         """Whose line it is, without the sides' prefixes."""
         if self.branch is not None:
             return self.branch.path
-        assert self.leaf is not None, "a row is one or the other"
-        return self.leaf.key
+        return self.leaf.key if self.leaf is not None else b""
 
 
 class Comparison:
@@ -163,11 +166,15 @@ class Comparison:
             if everything or child.differing
         ]
         at = len(branch.path)
-        parts += [(leaf.key[at:], TreeRow(depth, leaf=leaf)) for leaf in branch.leaves]
+        # They came in order, so that these are the first ones.
+        shown = branch.leaves[:LEAVES_SHOWN]
+        parts += [(leaf.key[at:], TreeRow(depth, leaf=leaf)) for leaf in shown]
         for _, row in sorted(parts, key=lambda part: part[0]):
             yield row
             if row.branch is not None and row.branch.path in self.open:
                 yield from self._under(row.branch, depth + 1, everything)
+        if len(branch.leaves) > LEAVES_SHOWN:
+            yield TreeRow(depth, more=len(branch.leaves) - LEAVES_SHOWN)
 
     def open_first(self, most: int = 40) -> None:
         """Open branches from the top as long as the tree stays within ``most`` rows."""

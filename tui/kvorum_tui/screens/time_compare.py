@@ -79,7 +79,9 @@ class CompareTree(LineList):
             row = self.current
             if row is None:
                 return []
-            return [row.leaf] if row.leaf is not None else comparison.under(row.path)
+            if row.branch is not None:
+                return comparison.under(row.path)
+            return [row.leaf] if row.leaf is not None else []
         found = {d.key: d for path in paths for d in comparison.under(path)}
         return [found[key] for key in sorted(found)]
 
@@ -87,7 +89,8 @@ class CompareTree(LineList):
         """Mark or unmark, and go on."""
         row = self.current
         if row is not None:
-            self.marked ^= {row.path}
+            if not row.more:
+                self.marked ^= {row.path}
             self.action_move(1)
             self.refresh()
 
@@ -116,7 +119,9 @@ class CompareTree(LineList):
             for text, ink in counts_text(row.branch.counts):
                 line.add(text, ink)
             return line
-        assert row.leaf is not None, "a row is one or the other"
+        if row.leaf is None:
+            text = f"… {row.more:,} more keys differ here; marking the branch takes them all"
+            return line.add(text, "warn")
         sign, ink = SIGN_INKS[row.leaf.kind]
         line.add(f"{sign} ", ink)
         parent = row.leaf.key.rfind(self.comparison.separator, 0, -1) + 1 if row.depth else 0
