@@ -382,6 +382,8 @@ def test_a_recording_opens_like_a_cluster_and_all_tabs_follow(tmp_path: Path) ->
             await shows(pilot, "rev 3/4")
             await pilot.press("f12")
             await shows(pilot, "record: this is a recording already")
+            app.do("key_new")
+            await shows(pilot, "new: this is a recording")
 
     asyncio.run(run())
 

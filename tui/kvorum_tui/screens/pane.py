@@ -46,7 +46,7 @@ class Pane(Container):
     def reason(self, action: Action) -> str:
         """The same, with what holds for all tabs."""
         if action.changes and self.kv.session.read_only:
-            return READ_ONLY
+            return self.kv.session.why_read_only or READ_ONLY
         if action.changes and self.kv.at:
             return PAST.format(self.kv.at)
         return self.why_not(action.name)
