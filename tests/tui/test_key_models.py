@@ -4,14 +4,22 @@ branches in the order of a measure.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shlex
 import subprocess
+from bisect import bisect_left
 from pathlib import Path
+from typing import cast
 
 import pytest
+from kvorum.client import Client, ClientError, KeyValue, RangeResult
+from kvorum.client.types import Header
+from kvorum.errors import Code
 from kvorum_tui import kept
+from kvorum_tui.live import ranges as ranges_module
+from kvorum_tui.live.ranges import FIRST_PAGE, KEYS_PAGE_MAX, VALUES_BYTES, LiveRanges
 from kvorum_tui.model import copy_as
 from kvorum_tui.model.key_filter import parse
 from kvorum_tui.model.key_index import KeyIndex
@@ -19,7 +27,7 @@ from kvorum_tui.model.key_rates import Rates
 from kvorum_tui.model.key_sizes import Sizes
 from kvorum_tui.model.marks import Marks, end_of
 from kvorum_tui.model.places import RECENT_MAX, Place, Places
-from kvorum_tui.model.records import KeyEvent, KeyRecord
+from kvorum_tui.model.records import KeyEvent, KeyPage, KeyRecord
 from kvorum_tui.session.ranges import EVERYTHING, holds, joined, span_of
 
 
@@ -272,3 +280,58 @@ def test_a_scan_goes_on_while_keys_come_and_go() -> None:
     assert last is None
     assert index.flat
     assert index.row_count == 100
+
+
+# --- ranges by pages ------------------------------------------------------------------------------
+
+
+class Server:
+    """A client whose server gives ``most`` keys at once and refuses more."""
+
+    def __init__(self, keys: int, most: int) -> None:
+        self.all = [b"%06d" % n for n in range(keys)]
+        self.most = most
+        self.asked: list[int] = []
+
+    async def range(
+        self, low: bytes, high: bytes | None, *, limit: int, keys_only: bool, **_: object
+    ) -> RangeResult:
+        self.asked.append(limit)
+        if limit > self.most:
+            raise ClientError("too large", code=Code.RESOURCE_EXHAUSTED)
+        left = self.all[bisect_left(self.all, low) :]
+        value = b"" if keys_only else b"x" * 10_000
+        kvs = tuple(KeyValue(key, value, 1, 1, 1, 0) for key in left[:limit])
+        return RangeResult(Header(revision=9), kvs, len(left) > limit, len(left))
+
+
+def read_all(server: Server, values: bool) -> list[bytes]:
+    """Every key by pages."""
+
+    async def run() -> list[bytes]:
+        ranges = LiveRanges(lambda: cast(Client, server), None)
+        stream = ranges.values(EVERYTHING) if values else ranges.keys(EVERYTHING)
+        found = []
+        async for page in stream:
+            assert page.total == len(server.all)
+            found += page.keys if isinstance(page, KeyPage) else [r.key for r in page.records]
+        return found
+
+    return asyncio.run(run())
+
+
+def test_pages_shrink_where_a_server_refuses_and_grow_where_it_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refusing = Server(3_000, 150)
+    assert read_all(refusing, values=False) == refusing.all
+    assert refusing.asked[:3] == [FIRST_PAGE, 100, 100]
+    assert set(refusing.asked[1:]) == {100}
+    large = Server(1_000, 10_000)
+    assert read_all(large, values=True) == large.all
+    assert max(large.asked[1:]) * 10_000 <= VALUES_BYTES
+    monkeypatch.setattr(ranges_module, "SLOW_S", -1.0)
+    slow = Server(60_000, 100_000)
+    assert read_all(slow, values=False) == slow.all
+    assert slow.asked[:4] == [FIRST_PAGE, 800, 1_600, 3_200]
+    assert max(slow.asked) <= KEYS_PAGE_MAX
