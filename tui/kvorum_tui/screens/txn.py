@@ -242,7 +242,11 @@ class TxnPane(TxnDeeds):
         age = ""
         if self.txn.compares and self.verdicts and self._looked:
             age = f"looked at revision {self.looked_at:,}, "
-            age += words.age(max(0.0, self.kv.clock() - self._looked))
+            newest = self.kv.cluster.newest(self.kv.clock())
+            if newest is not None and newest.revision <= self.looked_at:
+                age += "nothing has changed since"
+            else:
+                age += words.age(max(0.0, self.kv.clock() - self._looked))
         self.form_box.border_subtitle = Content(age)
         self.text_box.border_title = Content(
             "Text · there is none" if self.text_missing else "Text · as etcdctl txn reads it"
