@@ -90,9 +90,9 @@ def test_a_query_runs_and_its_rows_are_read(size: tuple[int, int]) -> None:
     on_tab("sql", body, FakeSession({b"/app/a": b"x", b"/app/b": b"y"}), size=size)
 
 
-def test_digits_reach_other_tabs_once_the_editor_is_left() -> None:
+def test_digits_reach_other_tabs_unless_one_writes_a_query() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await pilot.press("5")
+        await pilot.press("e", "5")
         assert "5" in app.pane_of(SqlPane).area.text
         await pilot.press("escape", "1")
         await shows(pilot, "[1 Keys]")

@@ -124,8 +124,8 @@ class SqlPane(SqlRuns):
         self.side.display = self.app.size.width >= WIDE if wanted is None else wanted
 
     def first_focus(self) -> Widget:
-        """Where one types, until there is something to look at."""
-        return self.table if self.table.result.count else self.area
+        """The answer: in the editor, digits and ? would be typed instead of leading elsewhere."""
+        return self.table
 
     def back(self) -> bool:
         """Escape: the list of candidates, the query that runs, watching, the editor."""

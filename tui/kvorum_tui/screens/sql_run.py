@@ -146,7 +146,7 @@ class SqlRuns(SqlDeeds):
             [
                 ("f5 runs the query", "text"),
                 ("f3 has saved ones: hottest keys, biggest values, churn, keys by lease …", "dim"),
-                ("esc leaves the editor, e comes back; :query finds saved ones by name", "dim"),
+                ("e writes a query, esc leaves the editor; :query finds saved ones by name", "dim"),
             ],
         )
 
