@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlsplit
 
 from kvorum_tui.model.cluster_model import ClusterModel
-from kvorum_tui.model.key_index import KeyIndex
-from kvorum_tui.model.records import KeyEvent, MemberIdentity
+from kvorum_tui.model.records import MemberIdentity
 from kvorum_tui.session import Session, SessionError
 
 PULSE_S = 0.05
@@ -21,7 +20,6 @@ RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 2.0
 DISCOVER_S = 5.0
 NAMES_S = 0.5
-EXTEND_CHUNK = 1_000  # Keys put into the index in one turn of the event loop.
 
 Clock = Callable[[], float]
 
@@ -156,78 +154,6 @@ class ClusterFeed:
         just asking.
         """
         return all(m.report is not None or m.error for m in self.model.rows())
-
-
-class KeysFeed:
-    """Reads all keys page by page at one revision, then follows every change from there on."""
-
-    def __init__(self, session: Session, index: KeyIndex, tell: Callable[[], object]) -> None:
-        self.session = session
-        self.index = index
-        self.pulse = Pulse(tell)
-        self.loading = True
-        self.total = 0
-        self.revision = 0
-        self.error: SessionError | None = None
-        self.touched: dict[bytes, KeyEvent] = {}
-        self.live = False
-
-    async def run(self) -> None:
-        """Until cancelled."""
-
-        async def step() -> None:
-            if self.loading:
-                await self._load()
-            await self._follow()
-
-        def failed(error: SessionError) -> None:
-            self.error, self.live = error, False
-            self.pulse.mark()
-
-        await forever(step, failed)
-
-    def take_touched(self) -> dict[bytes, KeyEvent]:
-        """The newest event of each key that changed since the last call."""
-        touched, self.touched = self.touched, {}
-        return touched
-
-    async def _load(self) -> None:
-        fresh = not len(self.index)
-        seen: set[bytes] = set()
-        async for page in self.session.pages():
-            self.revision, self.total, self.error = page.revision, page.total, None
-            for start in range(0, len(page.keys), EXTEND_CHUNK):
-                chunk = page.keys[start : start + EXTEND_CHUNK]
-                self.index.extend(chunk)
-                if not fresh:
-                    seen.update(chunk)
-                self.pulse.mark()
-                await asyncio.sleep(0)
-        if not fresh:
-            for number, key in enumerate([key for key in self.index.keys if key not in seen]):
-                self.index.delete(key)
-                if number % EXTEND_CHUNK == 0:
-                    await asyncio.sleep(0)
-        self.loading = False
-        self.pulse.mark()
-
-    async def _follow(self) -> None:
-        async for batch in self.session.watch(b"", True, self.revision + 1, previous=False):
-            self.live, self.error = True, None
-            if batch.gap_to:
-                self.loading = True
-                return
-            for event in batch.events:
-                if event.kind == "put":
-                    self.index.insert(event.key)
-                else:
-                    self.index.delete(event.key)
-                self.touched[event.key] = event
-            if batch.events:
-                self.revision = max(self.revision, batch.events[-1].revision)
-                self.total = len(self.index)
-            self.pulse.mark()
-            await asyncio.sleep(0)
 
 
 def endpoints_from(texts: Iterable[str]) -> tuple[str, ...]:
