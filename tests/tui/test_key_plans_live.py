@@ -163,6 +163,37 @@ async def what_is_compacted(pilot: Pilot[None], app: KvorumApp, client: Client) 
     await shows(pilot, "this cannot be taken back", "is compacted away")
 
 
+async def restricted(client: Client, endpoints: list[str]) -> None:
+    """Somebody who may touch one branch only plans and takes back within it."""
+    await client.put("/team/a", "1")
+    auth = client.auth
+    await auth.user_add("root", "r")
+    await auth.role_add("root")
+    await auth.grant_role("root", "root")
+    await auth.user_add("u", "p")
+    await auth.role_add("team")
+    await auth.grant_permission("team", "READWRITE", "/team/", prefix=True)
+    await auth.grant_role("u", "team")
+    await auth.enable()
+    session = LiveSession(endpoints, user="u", password="p")
+    await session.open()
+    try:
+        found = await session.plans.read(prefixes=[b"/team/"])
+        assert found.cluster == await session.plans.cluster()
+        made = relocating(found.records, lambda key: b"/team/b", {}, move=True)
+        outcome = await session.plans.carry_out(
+            made.steps, lambda done: None, lambda steps, revision: None, lambda: False
+        )
+        assert outcome.done == 2
+        deeds = await session.plans.recent(b"/team/", True, 3)
+        assert {(deed.key, deed.after is None) for deed in deeds[:2]} == {
+            (b"/team/a", True),
+            (b"/team/b", False),
+        }
+    finally:
+        await session.close()
+
+
 @pytest.mark.parametrize("program", ["kvorum", "etcd"])
 def test_plans_on_a_real_cluster(
     program: str, kvorum_cluster: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -189,6 +220,7 @@ def test_plans_on_a_real_cluster(
                     if len(app.screen_stack) > 1:
                         await pilot.press("escape")
                     await until(pilot, lambda: len(app.screen_stack) == 1, "no dialog")
+            await restricted(client, list(cluster.endpoints))
 
     asyncio.run(run())
 

@@ -140,6 +140,9 @@ class FakePlans:
             return Found((), fake.revision, CLUSTER, True)
         return Found(records, fake.revision, CLUSTER)
 
+    async def cluster(self) -> int:
+        return CLUSTER
+
     async def now(self, keys: Sequence[bytes]) -> dict[bytes, KeyValue]:
         return await as_they_are(self.client, keys)
 

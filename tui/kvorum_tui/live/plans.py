@@ -32,7 +32,10 @@ class LivePlans:
         client = self._client()
         found: dict[bytes, KeyValue] = {}
         with translated():
-            head = (await client.range(b"\0", limit=1, keys_only=True)).header
+            # Asked of what will be read: somebody may be allowed to read nothing else.
+            one = next(iter((*prefixes, *keys)), b"")
+            whole = not one or one in prefixes
+            head = (await client.range(one, prefix=whole, limit=1, keys_only=True)).header
             for prefix in sorted(prefixes, key=len):
                 pages = client.pages(
                     prefix, prefix=True, keys_only=not values, revision=head.revision
@@ -48,6 +51,11 @@ class LivePlans:
         return Found(
             records, head.revision, head.cluster_id, more=bool(limit and len(records) > limit)
         )
+
+    async def cluster(self) -> int:
+        """The member table's head tells."""
+        with translated():
+            return (await self._client().cluster.members(linearizable=False)).header.cluster_id
 
     async def now(self, keys: Sequence[bytes]) -> dict[bytes, KeyValue]:
         """A hundred at once."""

@@ -125,9 +125,9 @@ class KeyKept(KeyWork):
     async def remind(self) -> None:
         """Say that plans for this cluster wait."""
         kept = await asyncio.to_thread(PlanStore().all)
-        if not kept:
+        if not kept or self.kv.session.read_only:
             return
-        here = (await self.kv.session.plans.read()).cluster
+        here = await self.kv.session.plans.cluster()
         count = sum(1 for plan in kept if plan.cluster == here)
         if count:
             self.kv.tell(f"{words.plural(count, 'plan')} of this cluster unfinished: P in Keys")
@@ -163,7 +163,7 @@ class KeyKept(KeyWork):
 
     async def _is_here(self, plan: KeptPlan) -> bool:
         """Keys of one cluster must not be written to another."""
-        here = (await self.kv.session.plans.read()).cluster
+        here = await self.kv.session.plans.cluster()
         if plan.cluster in (0, here):
             return True
         self.kv.tell(f"this plan is for another cluster: {plan.where}", "warning")

@@ -25,6 +25,7 @@ from kvorum_tui.model.plan import MAX_BYTES, MAX_KEYS, Options, Plan, kv_of, pla
 from kvorum_tui.model.transfer import FORMATS, read_file, typed, written
 from kvorum_tui.screens.key_plan import run_plan
 from kvorum_tui.screens.key_work import KeyWork, Target
+from kvorum_tui.session import ReadOnly
 from kvorum_tui.widgets.dialogs import Confirm, Dialog, Field, Form
 
 ENDINGS = ", ".join(FORMATS)
@@ -137,10 +138,16 @@ class KeyTransfer(KeyWork):
     async def _all_of(self, target: Target) -> tuple[list[KeyValue], int] | None:
         """The keys as one looks at them: now, or at the revision that all tabs look at."""
         if not self.kv.at:
-            found = await self.read(target)
-            return None if found is None else (list(found.records), found.revision)
+            try:
+                found = await self.read(target)
+            except ReadOnly:
+                pass  # A recording, which has no plans: its past knows the keys.
+            else:
+                return None if found is None else (list(found.records), found.revision)
         records: list[KeyValue] = []
+        revision = self.kv.at
         async for page in self.kv.session.past.state(target.place, self.kv.at):
+            revision = page.revision
             for record in page.records:
                 kv = kv_of(record)
                 if kv is not None and (target.prefix is not None or kv.key in target.keys):
@@ -148,7 +155,7 @@ class KeyTransfer(KeyWork):
             if len(records) > MAX_KEYS:
                 self.kv.tell(f"more than {MAX_KEYS:,} keys; use kvorum dump", "warning")
                 return None
-        return records, self.kv.at
+        return records, revision
 
     # --- import -----------------------------------------------------------------------------------
 
@@ -198,7 +205,7 @@ class KeyTransfer(KeyWork):
         present = await plans.now(sorted({entry.key for entry in entries}))
         leases = {entry.lease for entry in entries if entry.lease}
         living = await plans.living(leases) if leases else frozenset()
-        cluster = (await plans.read()).cluster
+        cluster = await plans.cluster()
         lost = sum(1 for entry in entries if entry.lease and entry.lease not in living)
         notes = (
             (f"{words.plural(lost, 'key')} on leases that are gone come without",) if lost else ()

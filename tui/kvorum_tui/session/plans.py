@@ -46,6 +46,9 @@ class Plans(Protocol):
         ``limit``: stop when there are more (0: never). ``told`` hears how many were read.
         """
 
+    async def cluster(self) -> int:
+        """Which cluster this is, by its id."""
+
     async def now(self, keys: Sequence[bytes]) -> dict[bytes, KeyValue]:
         """Those of the keys that there are."""
 
