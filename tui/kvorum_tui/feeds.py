@@ -25,7 +25,7 @@ Clock = Callable[[], float]
 
 
 class Pulse:
-    """Calls ``tell`` soon after :meth:`mark`, and never more often than every ``every_s`` seconds."""
+    """Calls ``tell`` soon after :meth:`mark`, and never more often than every ``every_s``."""
 
     def __init__(self, tell: Callable[[], object], every_s: float = PULSE_S) -> None:
         self._tell = tell
