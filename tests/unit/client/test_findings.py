@@ -7,6 +7,9 @@ import time
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
+from kvorum.cli import cli
+from kvorum.cli.output import UNREACHABLE
 from kvorum.client import Client
 from kvorum.client.checkup import _flags, _read_metrics, _unchunked, checkup
 from kvorum.client.cluster import Member, MemberRow
@@ -134,3 +137,13 @@ def test_a_cluster_that_does_not_answer_is_no_failure_of_the_look() -> None:
         assert found.kinds == ()
 
     asyncio.run(scenario())
+
+
+def test_the_command_says_what_is_wrong_and_leaves_with_its_code() -> None:
+    where = ["doctor", "--endpoints", unused_endpoint(), "--dial-timeout", "0.5"]
+    done = CliRunner().invoke(cli, where)
+    assert done.exit_code == UNREACHABLE
+    assert "BAD  quorum" in done.output
+    assert "What does not work, or not fully, on this cluster (unknown):" in done.output
+    told = CliRunner().invoke(cli, [*where, "-w", "json"])
+    assert '"worst": "bad"' in told.output or '"worst":"bad"' in told.output
