@@ -146,7 +146,7 @@ class Tape:
             return await asyncio.to_thread(run)
         except asyncio.CancelledError:
             for cursor in running:
-                cursor.interrupt()
+                _interrupt(cursor)
             raise
         except (duckdb.Error, HistoryError) as error:
             raise SessionError(str(error), self.opened.shown.name, "file") from error
@@ -192,12 +192,20 @@ class Tape:
         with self._turn:
             self._closed = True
             for cursor in self._uses:
-                cursor.interrupt()
+                _interrupt(cursor)
             self._turn.wait_for(lambda: not self._uses, CLOSE_S)
         self._runner.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._connection.close()
         self.opened.close()
+
+
+def _interrupt(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Stop what runs on a connection, unless it has ended this moment."""
+    try:
+        cursor.interrupt()
+    except duckdb.ConnectionException:
+        return
 
 
 class _Linked:
