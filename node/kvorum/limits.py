@@ -262,6 +262,10 @@ HTTP2_BACKLOG_BYTES = 64 * 1024
 # unpack. Real etcd takes 16 MiB, which nobody needs.
 HTTP2_HEADER_LIST_BYTES = 256 * 1024
 HTTP2_HEADER_TABLE_BYTES = 4_096  # HTTP/2's default; the few headers that are sent fit.
+# Blocks of headers that are remembered whole, a connection and direction: as many as there are
+# kinds of calls to make in a busy minute, and no longer ones than calls have without a token.
+HTTP2_CACHED_BLOCKS = 32
+HTTP2_CACHED_BLOCK_BYTES = 512
 # Ended streams remembered for frames under way to them: more than a mass of cancelled watches.
 HTTP2_CLOSED_STREAMS = 10_000
 HTTP2_OUTBOUND_FRAME_BYTES = 64 * 1024
