@@ -197,10 +197,17 @@ def test_forms_are_chosen_and_types_remembered(tmp_path: Path) -> None:
     file.write_bytes(descriptors())
     value = struct_pb2.Value(string_value="hello").SerializeToString()
     fake = shop()
+    fake.write(b"/long", "wörter ".encode() * 20_000)
     fake.write(b"/proto/a", value)
     fake.write(b"/proto/b", value)
 
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        pane = app.pane_of(KeysPane)
+        await go(pilot, app, b"/long")
+        await shows(pilot, "text · cut, O shows all")
+        assert len(pane.value_view.shown_lines) > 100  # Folded, not one endless line.
+        await pilot.press("O")
+        await until(pilot, lambda: "O shows all" not in frame(app), "all of it")
         await go(pilot, app, b"/zip")
         await shows(pilot, "gzip › json", '"inner": "needle"')
         await pilot.press("o")

@@ -298,7 +298,7 @@ class KeyFinding(KeysView):
             return f"{words.plural(here, 'value')} with {search.text}"
         if self.filter is None:
             return ""
-        of = len(self.tree_index)
+        of = len(self.tree_index) - (len(self.gone) if self.past_index is None else 0)
         if self.looked_at >= 0:
             return f"{here:,} so far {self.filter.words}"
         return f"{here:,} of {of:,} {self.filter.words}"

@@ -21,7 +21,6 @@ from kvorum_tui.screens.key_view import lit_rich, meta_rich, value_rich
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.choose import Choose, Item
 from kvorum_tui.widgets.dialogs import Field, Form
-from kvorum_tui.widgets.paint import TextLines
 
 REST_S = 0.03  # A cursor that moves on sooner reads nothing.
 SMALL = 8 * 1024  # Values up to here are decoded at once.
@@ -98,6 +97,7 @@ class KeyForms(KeysView):
             self.foot.update("")
             return
         form = decoded.title + (" (chosen)" if self.form else "")
+        form += " · cut, O shows all" if decoded.cut else ""
         lease = f" · lease {record.lease:x}" if record.lease else ""
         size = words.size(len(record.value))
         text = f"rev {record.mod_revision:,} · version {record.version:,} · {size} · {form}{lease}"
@@ -113,7 +113,7 @@ class KeyForms(KeysView):
             read = max(self._read_revision, record.mod_revision)
             self.value_view.show(meta_rich(record, read, decoded))
         elif self.view == "value":
-            rich = value_rich(decoded)
+            rich = value_rich(decoded, self.value_view.scrollable_content_region.width)
             if self.lit():
                 rich = lit_rich(rich, re.compile(self.lit(), re.IGNORECASE))
             self.value_view.show(rich)
@@ -208,11 +208,9 @@ class KeyForms(KeysView):
         row = self.row
         if row is None:
             return
-        view: TextLines = self.value_view
         record = self.record if not row.branch else None
-        ways = copies(
-            row.path, row.branch, record, view.plain(), self.kv.session.endpoints[0], self.kv.at
-        )
+        shown = "\n".join(self.decoded.lines) if self.decoded is not None else ""
+        ways = copies(row.path, row.branch, record, shown, self.kv.session.endpoints[0], self.kv.at)
         if len(self.marks):
             text = "\n".join(map(key_to_text, self.marks.all()))
             ways.insert(0, Copy("marked", f"{len(self.marks):,} marked keys, a line each", text))

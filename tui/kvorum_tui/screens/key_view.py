@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rich.cells import cell_len, chop_cells
+
 from kvorum_tui.key_feed import KeysFeed
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import Decoded, config_tokens, json_tokens, printable
@@ -19,8 +21,10 @@ from kvorum_tui.widgets.dialogs import Rich
 _PROTO = re.compile(r"(?P<key>^\s*[\w.]+(?=[:{ ]))|(?P<string>\"(?:[^\"\\]|\\.)*\")")
 
 
-def value_rich(decoded: Decoded) -> Rich:
-    """A decoded value to paint, in the colours of its syntax."""
+def value_rich(decoded: Decoded, width: int = 0) -> Rich:
+    """A decoded value to paint, in the colours of its syntax. Plain text is folded at ``width``
+    cells, where that is given.
+    """
     if decoded.kind == "empty":
         return [[("(an empty value)", "dim")]]
     if hidden():
@@ -38,13 +42,20 @@ def value_rich(decoded: Decoded) -> Rich:
             for line in decoded.lines
         ]
     else:
-        lines = [[(line, "text")] for line in decoded.lines]
+        lines = [[(part, "text")] for line in decoded.lines for part in _parts(line, width)]
     if decoded.note:
         lines.append([(f"({decoded.note})", "dim")])
     if decoded.cut:
         text = f"… {words.size(decoded.cut)} more are not shown: O shows all"
         lines.append([(text, "warn")])
     return lines
+
+
+def _parts(line: str, width: int) -> list[str]:
+    """A line in parts that fit; wide characters count twice."""
+    if not width or cell_len(line) <= width:
+        return [line]
+    return chop_cells(line, width)
 
 
 def _proto_tokens(line: str) -> list[tuple[int, int, str]]:
