@@ -89,12 +89,13 @@ def test_from_a_key_to_its_lease() -> None:
 
 def test_a_renewal_by_somebody_else_is_seen() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await shows(pilot, "Leases · 6", "none seen")
-        fake.lease_table[0xB2] = LeaseInfo(0xB2, 60, 60)
+        await shows(pilot, "Leases · 6")
         pane = app.pane_of(LeasesPane)
-        await until(pilot, lambda: pane.table.get(0xB2).renewals == 1, "a renewal")
+        before = pane.table.get(0xB2).renewals
+        fake.lease_table[0xB2] = LeaseInfo(0xB2, 60, 60)
+        await until(pilot, lambda: pane.table.get(0xB2).renewals > before, "a renewal")
         pane.show_lease(0xB2)
-        await shows(pilot, "renewed 1 seen")
+        await shows(pilot, "renewed ", " seen")
 
     on_tab("leases", body, leased())
 

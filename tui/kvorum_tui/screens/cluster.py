@@ -43,6 +43,7 @@ VIEWS = {
 }
 NO_LOG = "etcd keeps its raft log to itself; kvorum nodes show it"
 EVENTS_ROWS = 6
+PAINT_S = 0.15
 OLDER_ENTRIES = 200
 OLDER_MAX = 5_000  # Entries of each member that are kept beside those it reports.
 
@@ -88,10 +89,10 @@ class ClusterPane(Pane):
         self.ribbon = RibbonList(model.ribbon, id="cluster-ribbon")
         self.strip = RibbonStrip(model.ribbon)
         self.view = "log"
-        self.zoomed = False
-        self.charting = False
+        self.zoomed = self.charting = False
         self.boxes: dict[str, Vertical] = {}
         self._members_laid_out = 0
+        self._painted_at = -1.0
 
     def compose(self) -> ComposeResult:
         """Members and remarks, then the views."""
@@ -125,7 +126,10 @@ class ClusterPane(Pane):
         return self._widget() if self.zoomed else self.members
 
     def refresh_at(self, now: float) -> None:
-        """Everything here is the present."""
+        """Everything here is the present. Members report far more often than anybody reads."""
+        if abs(now - self._painted_at) < PAINT_S:
+            return
+        self._painted_at = now
         self.members.refresh_at(now)
         if self._members_laid_out != len(self.kv.cluster.order):
             self._lay_out()
@@ -179,7 +183,8 @@ class ClusterPane(Pane):
         self._title("log", "Raft logs, aligned by index" + hint * ("log" in shown))
         self._title("latency", f"Round trips, {self.latency.shown} (s: another){hint}")
         self._title("figures", "Figures (enter: chart)" + hint)
-        self._events_title(hint if "log" not in shown else "")
+        told = f" · only {self.ribbon.filtered}" if self.ribbon.filtered else ""
+        self._title("events", f"What happened{told}" + hint * ("log" not in shown))
 
     def _room_for_logs(self, every: bool) -> bool:
         """Whether something is left beside them. Where they do not fit with the lines of marks they
@@ -194,16 +199,13 @@ class ClusterPane(Pane):
         self.strips.compact = room < 2 * members + 4
         return room - members * (1 if self.strips.compact else 2) - 4 >= EVENTS_ROWS - 2
 
-    def _events_title(self, hint: str = "") -> None:
-        told = self.ribbon.filtered
-        self._title("events", "What happened" + (f" · only {told}" if told else "") + hint)
-
     def _title(self, view: str, text: str) -> None:
         self.boxes[view].border_title = Content(text)
 
     def _front(self, view: str) -> None:
         self.view = view
         self._lay_out()
+        self._painted_at = -1.0
         self.refresh_at(self.kv.clock())
         self._widget().focus()
 
@@ -218,11 +220,10 @@ class ClusterPane(Pane):
         elif self.ribbon.filtered:
             self.ribbon.filter("all", "")
             self.strip.group = "all"
-        elif self.view != "log" and not self.members.has_focus:
-            self.view = "log"
-            self._lay_out()
-            return False
         else:
+            if self.view != "log":
+                self.view = "log"
+                self._lay_out()
             return False
         self._front(self.view)
         return True
@@ -320,9 +321,9 @@ class ClusterPane(Pane):
         event = self.ribbon.current
         if event is None:
             return
-        named = [m.endpoint for m in self.kv.cluster.rows() if m.name == event.member]
-        if named:
-            self.members.goto(named[0])
+        for state in self.kv.cluster.rows():
+            if state.name == event.member:
+                self.members.goto(state.endpoint)
         if self.kv.at == event.revision:
             self.kv.travel(0)
             self.kv.tell("all tabs show now")
@@ -377,8 +378,8 @@ class ClusterPane(Pane):
     async def do_cluster_remarks(self) -> None:
         """Everything that stands out."""
         inks = [[(f"{r.sign} {r.text}", r.ink)] for r in self.members.remarks]
-        nothing = [[("nothing: every member answers, and all agree", "good")]]
-        await self.app.push_screen_wait(Reader("What stands out", inks or nothing))
+        none = [[("nothing: every member answers, and all agree", "good")]]
+        await self.app.push_screen_wait(Reader("What stands out", inks or none))
 
     async def do_cluster_transfer(self) -> None:
         """Leadership to the chosen member."""
@@ -389,10 +390,7 @@ class ClusterPane(Pane):
         """HashKV of all, and where they differ."""
         rows = self.kv.cluster.rows()
         names = [state.name for state in rows]
-        members = {
-            state.name if names.count(state.name) == 1 else state.endpoint: state.endpoint
-            for state in rows
-        }
+        members = {(s.name if names.count(s.name) == 1 else s.endpoint): s.endpoint for s in rows}
         revision = max((s.report.revision for s in rows if s.report is not None), default=0)
         if not revision:
             raise SessionError("no member has told its revision yet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from abc import abstractmethod
 
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import printable
@@ -30,17 +31,17 @@ class LeaseDeeds(Pane):
         """The leases that there are now."""
         return self.feed.table
 
+    @abstractmethod
     def chosen_lease(self) -> int:
         """The id of the lease under the cursor, 0 without one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_lease(self, lease_id: int) -> None:
         """Put the cursor on a lease."""
-        raise NotImplementedError
 
+    @abstractmethod
     def suggested_lock(self) -> str:
         """The name of the lock or election under the cursor."""
-        raise NotImplementedError
 
     async def _row(self) -> LeaseRow | None:
         """The chosen lease as it is this moment; None when there is none any more."""

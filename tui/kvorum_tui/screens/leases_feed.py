@@ -75,6 +75,7 @@ class LeaseFeed:
         """One round: the list if it is time, some leases, some queues. ``at_once``: the list in
         any case.
         """
+        held = self.table.held()
         now = self.kv.clock()
         every = LIST_S if len(self.table) <= MANY else LIST_MANY_S
         if at_once or now - self._listed_at >= every:
@@ -88,6 +89,9 @@ class LeaseFeed:
             now = self.kv.clock()
             self.table.update(told, now, complete=False, took_s=now - asked)
         self.error = None
+        for lease_id in held:
+            if self.table.get(lease_id) is None:
+                self._lost(lease_id)
         self._find_queues()
         for name in self.book.to_read(time.time(), QUEUES_AT_ONCE, QUEUE_S):
             await self.read_queue(name)
@@ -183,16 +187,20 @@ class LeaseFeed:
         except SessionError as error:
             if error.code == "NOT_FOUND":
                 self.table.remove(lease_id)
-                self._renew_at.pop(lease_id, None)
-                text = f"lease {lease_id:x}, which this terminal kept alive, is gone with its keys"
-                self.kv.tell(text, "warning")
-                self.pulse.mark()
+                self._lost(lease_id)
                 return
             self.kv.show_error(error)
             self._renew_at[lease_id] = self.kv.clock() + 1.0
             return
         self.table.renewed(lease_id, left, self.kv.clock())
         self._renew_at[lease_id] = self.kv.clock() + max(0.5, left / HOLD_EVERY)
+
+    def _lost(self, lease_id: int) -> None:
+        """A held lease is gone: somebody revoked it, or it could not be renewed in time."""
+        self._renew_at.pop(lease_id, None)
+        text = f"lease {lease_id:x}, which this terminal kept alive, is gone with its keys"
+        self.kv.tell(text, "warning")
+        self.pulse.mark()
 
     # --- the past ---------------------------------------------------------------------------------
 
