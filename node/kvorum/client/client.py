@@ -139,6 +139,11 @@ class Client(Session):
         """Whether calls go out with a token: somebody has logged in, and auth was on then."""
         return self._pool.token is not None
 
+    @property
+    def needs_no_login(self) -> bool:
+        """Whether credentials were tried and the server said that auth is off."""
+        return self._pool.may_login and self._pool.login_done and not self.has_token
+
     def observe(self, listener: Listener) -> Callable[[], None]:
         """Tell ``listener`` of every try of every call from now on, its members' included, with
         what was sent and answered; see :mod:`kvorum.client.observe`. Returns what ends that.

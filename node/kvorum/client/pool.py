@@ -123,6 +123,11 @@ class Pool:
                     raise
             self._login_needed = False
 
+    @property
+    def login_done(self) -> bool:
+        """Whether the credentials were tried, with or without a token to show for it."""
+        return not self._login_needed
+
     def forget_token(self, token: str | None) -> None:
         """The server did not accept this token: get another before the next call."""
         if self._token == token:

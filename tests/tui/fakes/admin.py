@@ -1,4 +1,4 @@
-"""Looking after the cluster in memory: users, roles, sizes, alarms, members are plain attributes."""
+"""Looking after the cluster in memory: users, roles, sizes, alarms are plain attributes."""
 
 from __future__ import annotations
 
@@ -212,9 +212,11 @@ class FakeAdmin:
         return SnapshotSaved(str(file), self.pieces * 512, found)
 
     async def snapshot_status(self, file: Path) -> SnapshotFile:
-        if not file.exists():
-            raise SessionError(f"cannot read {file}: No such file or directory")
-        return SnapshotFile(0xABCD, 17, 5, file.stat().st_size)
+        try:
+            found = await asyncio.to_thread(file.stat)
+        except OSError:
+            raise SessionError(f"cannot read {file}: No such file or directory") from None
+        return SnapshotFile(0xABCD, 17, 5, found.st_size)
 
     # --- members ----------------------------------------------------------------------------------
 
