@@ -6,13 +6,13 @@ import asyncio
 import json
 from pathlib import Path
 
-import pytest
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.model import mask
 from kvorum_tui.screens.time import TimePane
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import PastStatus
 from textual.pilot import Pilot
+from textual.widgets import Input
 from tui.fake_session import FakeSession
 from tui.fakes.past import EPOCH_MS
 from tui.frames import frame, shows, until
@@ -42,6 +42,14 @@ def pane_of(app: KvorumApp) -> TimePane:
 async def at(pilot: Pilot[None], app: KvorumApp, revision: int) -> None:
     """Wait until all tabs look there."""
     await until(pilot, lambda: app.front.at == revision, f"revision {revision}")
+
+
+async def fill(pilot: Pilot[None], app: KvorumApp, *texts: str) -> None:
+    """Wait for a form, write these into its lines, enter in each."""
+    await until(pilot, lambda: len(app.screen_stack) == 2, "a form")
+    for field, text in zip(app.screen.query(Input), texts, strict=True):
+        field.value = text
+    await pilot.press(*["enter"] * len(texts))
 
 
 def test_scrubbing_takes_all_tabs_along() -> None:
@@ -79,13 +87,13 @@ def test_going_to_a_revision_a_clock_and_a_click() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await shows(pilot, "Changes around now")
         await pilot.press("g")
-        await answer(pilot, app, *"nowhere", "enter")
+        await fill(pilot, app, "nowhere")
         await shows(pilot, "a clock as 14:02")
-        await pilot.press(*["backspace"] * 7, *"42", "enter")
+        await fill(pilot, app, "42")
         await at(pilot, app, 42)
         await shows(pilot, "/app/web  .port 136 → 137")
         await pilot.press("g")
-        await answer(pilot, app, *"-2", "enter")
+        await fill(pilot, app, "-2")
         await at(pilot, app, 40)
         await pane_of(app)._go_clock(EPOCH_MS + 55_500)
         await at(pilot, app, 55)
@@ -124,7 +132,7 @@ def test_only_a_prefix_and_marks_on_the_line() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await shows(pilot, "Changes around now")
         await pilot.press("/")
-        await answer(pilot, app, *"/tmp/", "enter")
+        await fill(pilot, app, "/tmp/")
         await shows(pilot, "only /tmp/")
         await until(pilot, lambda: len(pane_of(app).changes.changes.events) == 6, "six changes")
         assert {e.key[:5] for e in pane_of(app).changes.changes.events} == {b"/tmp/"}
@@ -172,7 +180,7 @@ def test_compacted_keys_say_why_they_cannot_come_back() -> None:
         await pilot.press("u")
         await shows(pilot, "its last value is compacted away")
         await pilot.press("g")
-        await answer(pilot, app, *"3", "enter")
+        await fill(pilot, app, "3")
         await shows(pilot, "compacted: nothing is kept before revision 58")
         await at(pilot, app, 58)
 
@@ -183,7 +191,7 @@ def test_comparing_two_revisions_and_restoring_a_branch() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await shows(pilot, "Changes around now")
         await pilot.press("g")
-        await answer(pilot, app, *"54", "enter")
+        await fill(pilot, app, "54")
         await at(pilot, app, 54)
         await pilot.press("A")
         await shows(pilot, "A is revision 54")
@@ -213,12 +221,12 @@ def test_a_prefix_is_rolled_back_from_the_past() -> None:
         pane_of(app).go(57)
         await at(pilot, app, 57)
         await pilot.press("R")
-        await answer(pilot, app, *"/tmp/", "enter")
+        await fill(pilot, app, "/tmp/")
         await shows(pilot, "Make /tmp/ as at revision 57", "restore-prefix")
         await pilot.press("escape")
         await at(pilot, app, 57)
         await pilot.press("R")
-        await answer(pilot, app, *"/tmp/", "enter")
+        await fill(pilot, app, "/tmp/")
         await shows(pilot, "Make /tmp/ as at revision 57")
         await pilot.press("enter")
         await until(pilot, lambda: b"/tmp/2" in fake.store, "rolled back")
@@ -236,13 +244,11 @@ def test_a_comparison_is_written_to_files(tmp_path: Path) -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await shows(pilot, "Changes around now")
         await pilot.press("c")
-        await answer(pilot, app, *["backspace"] * 9, *"/tmp/@57", "enter", *"/tmp/", "enter")
+        await fill(pilot, app, "/tmp/@57", "/tmp/")
         await shows(pilot, "A /tmp/ at 57 → B /tmp/ now: −3", "kvorum diff '/tmp/@57' '/tmp/'")
         for name in ("diff.json", "diff.txt", "diff.sh"):
             await pilot.press("ctrl+s")
-            await until(pilot, lambda: len(app.screen_stack) == 2, "a form")
-            app.screen.query_one("Input").value = str(tmp_path / name)  # type: ignore[attr-defined]  # it is an Input
-            await pilot.press("enter")
+            await fill(pilot, app, str(tmp_path / name))
             await until(pilot, lambda name=name: (tmp_path / name).exists(), name)
         document = json.loads((tmp_path / "diff.json").read_text())
         assert [key["kind"] for key in document["keys"]] == ["removed"] * 3
@@ -265,9 +271,7 @@ def test_heat_by_prefix_in_colours_and_letters(tmp_path: Path) -> None:
         await pilot.press("enter")
         await shows(pilot, "/app/web", "/app/db", "under /app/")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: len(app.screen_stack) == 2, "a form")
-        app.screen.query_one("Input").value = str(tmp_path / "heat.svg")  # type: ignore[attr-defined]  # it is an Input
-        await pilot.press("enter")
+        await fill(pilot, app, str(tmp_path / "heat.svg"))
         await until(pilot, lambda: (tmp_path / "heat.svg").exists(), "written")
         assert "/app/web" in (tmp_path / "heat.svg").read_text()
         await pilot.press("escape", "escape")
@@ -312,16 +316,15 @@ def test_errors_and_a_mirror_that_fills_are_told() -> None:
     on_tab("time", body, fake)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-def test_there_is_room_for_all_of_it(size: tuple[int, int]) -> None:
+def test_there_is_room_for_all_of_it_at_80_by_24() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await shows(pilot, "Changes around now", "61", "g go to", ".port 149 → 1")
         for key, text in (("x", "Deleted keys · 3"), ("h", "writes by prefix"), ("v", "previous")):
             await pilot.press(key)
             seen = await shows(pilot, text, "now", "^q quit")
-            assert len(seen.split("\n")) == size[1]
+            assert len(seen.split("\n")) == 24
 
-    on_tab("time", body, shop(), size=size)
+    on_tab("time", body, shop(), size=(80, 24))
 
 
 def test_another_cluster_is_compared_and_written_to() -> None:
@@ -333,7 +336,7 @@ def test_another_cluster_is_compared_and_written_to() -> None:
         app.front.show_tab("time")
         await shows(pilot, "spare", "Changes around now")
         await pilot.press("c")
-        await answer(pilot, app, *["backspace"] * 3, *"test#/app/", "enter", *"/app/", "enter")
+        await fill(pilot, app, "test#/app/", "/app/")
         await shows(pilot, "A test /app/ now → B spare /app/ now: −1 ~1 =1")
         await pilot.press("*", "U")
         await shows(pilot, "Make 2 keys as in A (test /app/ now)")
