@@ -3,6 +3,8 @@
 Errors of the client become :class:`SessionError`; messages and results become the records of
 ``model.records``. What kind of server a member is shows by itself: kvorum nodes stream their
 statistics, a real etcd does not know that service and is polled instead.
+
+Long because every call of the session's core is answered here, side by side.
 """
 
 from __future__ import annotations
