@@ -52,7 +52,7 @@ class WelcomeApp(App[Answer]):
 
     TITLE = "kvorum"
     ENABLE_COMMAND_PALETTE = False
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (30, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  # as the base class has it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "quit", "leave"),
         Binding("ctrl+q", "quit", "leave"),

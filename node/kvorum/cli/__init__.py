@@ -65,6 +65,15 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "doctor",
         "What goes wrong quietly, and what this kind of server cannot do.",
     ),
+    "compaction": (
+        "kvorum.cli.upkeep",
+        "compaction",
+        "Forget what stood before a revision.",
+    ),
+    "defrag": ("kvorum.cli.upkeep", "defrag", "Give forgotten room back, the leader last."),
+    "alarm": ("kvorum.cli.upkeep", "alarm", "List alarms, and lift them."),
+    "hashkv": ("kvorum.cli.upkeep", "hashkv", "Whether all members hold the same data."),
+    "move-leader": ("kvorum.cli.upkeep", "move_leader", "Hand leadership to a member."),
     "load": (
         "kvorum.cli.transfer",
         "load",

@@ -32,18 +32,19 @@ def _exit_codes() -> dict[str, str]:
 
 
 def _commands(group: click.Group, context: click.Context) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         inner = click.Context(command, info_name=name, parent=context)
-        found[name] = {
+        told: dict[str, Any] = {
             "help": command.get_short_help_str(limit=200),
             "usage": command.get_usage(inner).removeprefix("Usage: "),
             "parameters": [_parameter(each, inner) for each in command.get_params(inner)],
         }
         if isinstance(command, click.Group):
-            found[name]["commands"] = _commands(command, inner)
+            told["commands"] = _commands(command, inner)
+        found[name] = told
     return found
 
 
