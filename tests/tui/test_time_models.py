@@ -61,9 +61,9 @@ def test_wrong_clocks_say_why() -> None:
     assert clock_text(NOW, NOW + 86_400_000) == "03-05 14:30"
 
 
-def line_of(buckets: tuple[Bucket, ...] = (), **more: object) -> TimeLine:
+def line_of(buckets: tuple[Bucket, ...] = ()) -> TimeLine:
     """A line from revision 101 to 1,100."""
-    return TimeLine(Bounds(101, 1_100), buckets, **more)  # type: ignore[arg-type]
+    return TimeLine(Bounds(101, 1_100), buckets)
 
 
 def test_the_place_stays_within_what_is_kept() -> None:

@@ -56,8 +56,8 @@ class HeatMap:
         return sum(self.weight(cell) for cell in self.grid[self.rows[row]].values())
 
     def weights(self, row: int, width: int) -> list[int]:
-        """A row's numbers, on ``width`` cells; those of a stretch that is wider than a cell stand in
-        all its cells.
+        """A row's numbers, on ``width`` cells; those of a stretch that is wider than a cell stand
+        in all its cells.
         """
         out = [0] * width
         for column, cell in self.grid[self.rows[row]].items():

@@ -126,8 +126,8 @@ class Past(Protocol):
         """How far back one can look."""
 
     async def oldest(self) -> int:
-        """The oldest revision at which the store can be looked at; cheap. Begins no mirror, but goes
-        on with one that an earlier run has kept.
+        """The oldest revision at which the store can be looked at; cheap. Begins no mirror, but
+        goes on with one that an earlier run has kept.
         """
 
     async def history(
