@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.screens.key_plan import PlanPreview
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.widgets.dialogs import Form
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Button, Input
 from tui.fake_session import FakeSession
 from tui.frames import until
@@ -37,9 +39,18 @@ async def on_branch(pilot: Pilot[None], app: KvorumApp, path: bytes) -> None:
     await until(pilot, lambda: pane.row is not None and pane.row.path == path, "the cursor on it")
 
 
+async def ready(pilot: Pilot[None], app: KvorumApp, kind: type[Screen[Any]]) -> None:
+    """Wait until a screen of this kind takes keys."""
+    await until(
+        pilot,
+        lambda: isinstance(app.screen, kind) and app.screen.focused is not None,
+        f"{kind.__name__} with the focus in it",
+    )
+
+
 async def fill(pilot: Pilot[None], app: KvorumApp, **values: str) -> None:
     """Fill in a form and go on."""
-    await until(pilot, lambda: isinstance(app.screen, Form), "a form")
+    await ready(pilot, app, Form)
     for name, value in values.items():
         app.screen.query_one(f"#in-{name}", Input).value = value
     app.screen.query_one("#yes", Button).press()
@@ -48,7 +59,7 @@ async def fill(pilot: Pilot[None], app: KvorumApp, **values: str) -> None:
 
 async def begin(pilot: Pilot[None], app: KvorumApp, *keys: str) -> None:
     """Wait for a plan's preview and press keys in it."""
-    await until(pilot, lambda: isinstance(app.screen, PlanPreview), "a preview")
+    await ready(pilot, app, PlanPreview)
     await pilot.press(*keys)
 
 

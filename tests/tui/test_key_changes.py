@@ -18,13 +18,14 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 from tui.fake_session import FakeSession
 from tui.frames import shows, until
+from tui.key_parts import ready
 from tui.tabs import go, on_keys
 
 
 async def edit(pilot: Pilot[None], app: KvorumApp, text: str) -> None:
     """Open the editor, put a text in, ask to save."""
     await pilot.press("e")
-    await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor")
+    await ready(pilot, app, EditScreen)
     app.screen.query_one(JsonArea).text = text
     await pilot.press("ctrl+s")
 
@@ -34,7 +35,7 @@ def test_edit_shows_the_difference_and_saves_by_compare_and_swap() -> None:
         await go(pilot, app, b"/app/web/cfg")
         revision = fake.store[b"/app/web/cfg"].mod_revision
         await edit(pilot, app, '{"port": 81}')
-        await until(pilot, lambda: isinstance(app.screen, Choice), "the difference")
+        await ready(pilot, app, Choice)
         await shows(pilot, '−   "port": 80', '+   "port": 81', f"at revision {revision}")
         await pilot.press("enter")
         await shows(pilot, '"port": 81', "version 2")
@@ -63,7 +64,7 @@ def test_a_conflict_shows_both_and_can_overwrite() -> None:
         await go(pilot, app, b"/app/web/name")
         fake.before_save = lambda: fake.write(b"/app/web/name", b"theirs") and None
         await edit(pilot, app, "mine")
-        await until(pilot, lambda: isinstance(app.screen, Choice), "the difference")
+        await ready(pilot, app, Choice)
         await pilot.press("enter")
         await shows(
             pilot, "Somebody else changed", "+ theirs", "+ mine", "Take theirs", "Overwrite"
@@ -80,14 +81,14 @@ def test_a_conflict_can_be_edited_again_or_given_up() -> None:
         await go(pilot, app, b"/app/web/name")
         fake.before_save = lambda: fake.remove(b"/app/web/name")
         await edit(pilot, app, "mine")
-        await until(pilot, lambda: isinstance(app.screen, Choice), "the difference")
+        await ready(pilot, app, Choice)
         await pilot.press("enter")
         await shows(pilot, "by deleting the key")
         app.screen.query_one("#again", Button).press()
-        await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor again")
+        await ready(pilot, app, EditScreen)
         assert app.screen.query_one(JsonArea).text == "mine"
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, Choice), "the difference")
+        await ready(pilot, app, Choice)
         await shows(pilot, "still absent")
         app.screen.query_one("#cancel", Button).press()
         await until(pilot, lambda: len(app.screen_stack) == 1)
@@ -102,9 +103,9 @@ def test_new_key_below_the_branch() -> None:
         await pilot.press("n")
         await shows(pilot, "New key", "/app/web/")
         await pilot.press(*"port", "enter", "enter")
-        await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor")
+        await ready(pilot, app, EditScreen)
         await pilot.press(*"8080", "ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, Choice), "the difference")
+        await ready(pilot, app, Choice)
         await pilot.press("enter")
         await until(pilot, lambda: b"/app/web/port" in fake.store, "written")
         await shows(pilot, "8080", "port")
@@ -122,7 +123,7 @@ def test_delete_one_key_after_a_look() -> None:
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert b"loose" in fake.store
         await pilot.press("d")
-        await until(pilot, lambda: isinstance(app.screen, PlanPreview))
+        await ready(pilot, app, PlanPreview)
         await pilot.press("enter")
         await until(pilot, lambda: b"loose" not in fake.store, "deleted")
 
@@ -164,7 +165,7 @@ def test_the_editor_has_the_parts_of_textual_it_leans_on() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await go(pilot, app, b"/app/web/cfg")
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor")
+        await ready(pilot, app, EditScreen)
         area = app.screen.query_one(JsonArea)
         assert [kind for _, _, kind in area._highlights[1]] == ["key", "punct", "number"]
 
@@ -175,12 +176,12 @@ def test_leaving_with_an_unsaved_edit_asks() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await go(pilot, app, b"/app/web/name")
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor")
+        await ready(pilot, app, EditScreen)
         app.screen.query_one(JsonArea).text = "typed"
         await pilot.press("ctrl+q")
         await shows(pilot, "Leave?", "What you typed in the editor is not saved")
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor again")
+        await ready(pilot, app, EditScreen)
 
     on_keys(body)
 
@@ -194,7 +195,7 @@ def test_changes_at_different_paths_are_put_together() -> None:
         theirs = CONFIG.replace(b"false", b"true")
         fake.before_save = lambda: fake.write(b"/cfg", theirs) and None
         await edit(pilot, app, CONFIG.decode().replace("80", "81"))
-        await until(pilot, lambda: isinstance(app.screen, Choice), "the difference")
+        await ready(pilot, app, Choice)
         await pilot.press("enter")
         await shows(pilot, "both together, nothing collides", "Save both", '+   "tls": true')
         await pilot.press("enter")
@@ -211,7 +212,7 @@ def test_what_both_changed_is_resolved_in_the_editor() -> None:
         theirs = CONFIG.replace(b"80", b"443").replace(b"false", b"true")
         fake.before_save = lambda: fake.write(b"/cfg", theirs) and None
         await edit(pilot, app, CONFIG.decode().replace("80", "81"))
-        await until(pilot, lambda: isinstance(app.screen, Choice), "the difference")
+        await ready(pilot, app, Choice)
         await pilot.press("enter")
         await shows(pilot, "both of you changed 1 place", "Resolve in the editor")
         await pilot.press("enter")
@@ -276,14 +277,14 @@ def test_a_lease_is_kept_or_changed() -> None:
         fake.write(b"k", b"v", lease.id)
         await go(pilot, app, b"k")
         await edit(pilot, app, "w")
-        await until(pilot, lambda: isinstance(app.screen, Choice), "the difference")
+        await ready(pilot, app, Choice)
         await pilot.press("enter")
         await until(pilot, lambda: fake.store[b"k"].value == b"w", "saved")
         assert fake.store[b"k"].lease == lease.id
         await until(pilot, lambda: len(app.screen_stack) == 1)
         await go(pilot, app, b"k")
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, EditScreen), "the editor")
+        await ready(pilot, app, EditScreen)
         app.screen.query_one("#lease", Input).value = "dead"
         await pilot.press("ctrl+s")
         await shows(pilot, f"{lease.id:x} → dead")

@@ -23,6 +23,7 @@ from support.clusters import ClusterHandle
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 from tui.frames import shows, until
+from tui.key_parts import ready
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +48,7 @@ async def to(pilot: Pilot[None], app: KvorumApp, place: str) -> None:
     await until(pilot, lambda: bool(app.screen.query("#in-to")), "a form")
     app.screen.query_one("#in-to", Input).value = place
     app.screen.query_one("#yes", Button).press()
-    await until(pilot, lambda: isinstance(app.screen, PlanPreview), "the preview")
+    await ready(pilot, app, PlanPreview)
 
 
 async def conflict_in_the_middle(pilot: Pilot[None], app: KvorumApp, client: Client) -> None:

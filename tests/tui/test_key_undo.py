@@ -17,7 +17,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 from tui.fake_session import FakeSession
 from tui.frames import shows, until
-from tui.key_parts import begin, fill, on_branch, over, state, tree
+from tui.key_parts import begin, fill, on_branch, over, ready, state, tree
 from tui.tabs import go, on_keys
 
 
@@ -54,7 +54,7 @@ def test_why_something_cannot_be_undone() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         await go(pilot, app, b"k")
         await pilot.press("u")
-        await until(pilot, lambda: isinstance(app.screen, UndoChooser), "the chooser")
+        await ready(pilot, app, UndoChooser)
         await pilot.press("down", "enter")
         await shows(pilot, "this cannot be taken back", "changed since, at revision 4")
         await pilot.press("escape")
@@ -78,7 +78,7 @@ def test_a_key_whose_lease_is_gone_comes_back_without_it_if_one_wants() -> None:
         del fake.lease_table[lease.id]
         fake.remove(b"k", b"other")
         await pilot.press("u")
-        await until(pilot, lambda: isinstance(app.screen, UndoChooser), "the chooser")
+        await ready(pilot, app, UndoChooser)
         await pilot.press("enter")
         await shows(pilot, "some keys hung on a lease that is gone", f"its lease {lease.id:x}")
         app.screen.query_one("#without", Button).press()
