@@ -26,8 +26,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register our one marker; nothing of a test reads or writes what this user has kept."""
     home = tempfile.mkdtemp(prefix="kvorum-tests-")
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
-    for kind in ("CONFIG", "STATE", "DATA", "CACHE"):
-        os.environ[f"XDG_{kind}_HOME"] = str(Path(home, kind.lower()))
+    for place in ("CONFIG", "STATE", "DATA", "CACHE"):
+        os.environ[f"XDG_{place}_HOME"] = str(Path(home, place.lower()))
+    # KVORUM_TEST_HTTP2=own runs any test on the HTTP/2 engine of our own, in this process and in
+    # the nodes it starts.
+    kind = os.environ.get("KVORUM_TEST_HTTP2")
+    if kind:
+        from kvorum.http2 import choice
+
+        choice.use(kind)
+        os.environ["ETCD_HTTP2"] = kind
     config.addinivalue_line(
         "markers", "slow: takes more than some seconds; left out by tests/check.py --quick"
     )

@@ -111,6 +111,8 @@ class NodeConfig:
     slow_apply_s: float = 0.1
     slow_request_s: float = 0.3
     reuse_port: bool = False
+    # What speaks HTTP/2 in this process (kvorum.http2.choice).
+    http2: str = "h2"
     log: LogConfig = _PLAIN_LOG
     enable_faults: bool = False
     # Armed from the start.
@@ -212,6 +214,7 @@ def _plain(s: Settings) -> NodeConfig:
         slow_apply_s=s.seconds("warning-apply-duration"),
         slow_request_s=s.seconds("warning-unary-request-duration"),
         reuse_port=s.boolean("socket-reuse-port"),
+        http2=s.text("http2"),
         log=read_log(s),
         enable_faults=s.boolean("enable-faults"),
         wal_segment_bytes=max(WAL_SEGMENT_BYTES_MIN, s.integer("wal-segment-bytes")),

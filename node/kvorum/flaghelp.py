@@ -36,7 +36,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "grpc-keepalive-interval", "grpc-keepalive-timeout", "enable-grpc-gateway",
             "socket-reuse-port", "watch-progress-notify-interval", "max-snapshots", "max-wals",
             "compaction-batch-limit", "compaction-sleep-interval",
-            "bootstrap-defrag-threshold-megabytes", "config-file",
+            "bootstrap-defrag-threshold-megabytes", "http2", "config-file",
         ),
     ),
     (

@@ -311,6 +311,13 @@ _TABLE = (
         str(WAL_SEGMENT_BYTES),
         "Size of a file of the log; the log is cut in whole files.",
     ),
+    Flag(
+        "http2",
+        _TEXT,
+        "h2",
+        "HTTP/2 below gRPC: the h2 library, or our own.",
+        choices=("h2", "own"),
+    ),
 )
 
 FLAGS: dict[str, Flag] = {flag.name: flag for flag in _TABLE}

@@ -261,6 +261,8 @@ HTTP2_BACKLOG_BYTES = 64 * 1024
 # A block of headers, packed or not: tokens of 8 KiB and a lot of metadata fit; it takes 20 ms to
 # unpack. Real etcd takes 16 MiB, which nobody needs.
 HTTP2_HEADER_LIST_BYTES = 256 * 1024
+# Pieces of such a block: 16 full frames hold it.
+HTTP2_CONTINUATIONS = 64
 HTTP2_HEADER_TABLE_BYTES = 4_096  # HTTP/2's default; the few headers that are sent fit.
 # Blocks of headers that are remembered whole, a connection and direction: as many as there are
 # kinds of calls to make in a busy minute, and no longer ones than calls have without a token.

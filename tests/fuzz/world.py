@@ -41,8 +41,11 @@ TRANSIENT = (
     "Connection",
     "Inbox",
     "KvorumProtocol",
+    "LaneCall",
+    "OwnConnection",
     "Pipe",
     "RequestHandler",
+    "StreamState",
 )
 """Classes whose objects live as long as a connection or a call."""
 

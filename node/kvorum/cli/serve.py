@@ -83,9 +83,11 @@ def version_text() -> str:
 
 def run(config: NodeConfig) -> int:
     """Run a node until it is told to stop; returns the exit code."""
+    from kvorum.http2 import choice
     from kvorum.server import logs
     from kvorum.server.crash import Exit, FatalError
 
+    choice.use(config.http2)
     try:
         logs.set_up(config.log)
     except OSError as exc:

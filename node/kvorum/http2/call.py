@@ -33,7 +33,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _TIMEOUT = re.compile(r"([+-]?[0-9]{1,8})([HMSmun])").fullmatch
 _TIMEOUT_CHARACTERS = 9
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_NO_METADATA = frozenset({"te", "content-type", "user-agent"})
+_NO_METADATA = frozenset({"te", "content-type", "content-length", "user-agent"})
 _PREFIX_BYTES = 5
 _UNARY_WORDS, _STREAM_WORDS = (
     "grpc: error unmarshalling request: ",

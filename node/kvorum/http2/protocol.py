@@ -27,15 +27,14 @@ from grpclib.protocol import Connection as GrpclibConnection
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.events import Event, StreamReset, WindowUpdated
-from h2.settings import SettingCodes, Settings
 
+from kvorum.http2 import choice
 from kvorum.http2.bounds import Inbox, Patience
 from kvorum.http2.connection import Connection, TooMuch
 from kvorum.http2.transport import GatheringTransport
 from kvorum.limits import (
     HTTP2_BACKLOG_BYTES,
     HTTP2_FRAME_CREDIT,
-    HTTP2_HEADER_LIST_BYTES,
     HTTP2_HELD_BYTES,
     HTTP2_HELD_CALLS,
     HTTP2_RESETS,
@@ -324,20 +323,7 @@ class KvorumProtocol(H2Protocol):
         self.transport = GatheringTransport(
             cast(asyncio.Transport, transport), asyncio.get_running_loop()
         )
-        h2_connection = Connection(self.h2_config)
-        h2_connection.local_settings = Settings(
-            client=bool(self.h2_config.client_side),
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: self._max_streams,
-                SettingCodes.INITIAL_WINDOW_SIZE: self.config.http2_stream_window_size,
-                SettingCodes.MAX_HEADER_LIST_SIZE: HTTP2_HEADER_LIST_BYTES,
-            },
-        )
-        h2_connection.initiate_connection()
-        # The connection's own window starts at 64 KiB, whatever the settings say.
-        h2_connection.increment_flow_control_window(
-            self.config.http2_connection_window_size - 65_535
-        )
+        h2_connection = choice.connection(self.config, self.h2_config, self._max_streams)
         self.connection = CheckedConnection(
             h2_connection,
             self.transport,

@@ -29,7 +29,7 @@ from kvorum.http2.engine.decoder import Decoder, HeaderListError, HpackError
 from kvorum.http2.engine.encoder import Encoder
 from kvorum.http2.engine.frames import ACK, END_HEADERS, END_STREAM, PADDED, Broken, Frame
 from kvorum.http2.engine.streams import InboundWindow, StreamState, widened
-from kvorum.limits import HTTP2_CLOSED_STREAMS, HTTP2_HEADER_LIST_BYTES
+from kvorum.limits import HTTP2_CLOSED_STREAMS, HTTP2_CONTINUATIONS, HTTP2_HEADER_LIST_BYTES
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FIRST_WINDOW = 65_535
@@ -75,9 +75,10 @@ class Inbound:
         self._reader = frames.FrameReader()
         self._preface = b"" if is_client else PREFACE
         self._greeted = False
-        # A block of headers that is not whole yet: its stream, its flags, its pieces.
+        # A block of headers that is not whole yet: its stream, its flags, its pieces so far.
         self._block_stream = 0
         self._block_flags = 0
+        self._block_frames = 0
         self._block = bytearray()
 
     def receive_data(self, data: bytes) -> list[Event]:
@@ -163,7 +164,7 @@ class Inbound:
         if flags & END_HEADERS:
             self._headers(stream_id, flags, block, events)
         else:
-            self._block_stream, self._block_flags = stream_id, flags
+            self._block_stream, self._block_flags, self._block_frames = stream_id, flags, 0
             self._block += block
 
     def _take_continuation(self, frame: Frame, events: list[Event]) -> None:
@@ -171,7 +172,8 @@ class Inbound:
             raise Broken("a continuation of nothing")
         self._spend(1)
         self._block += frame.payload
-        if len(self._block) > HTTP2_HEADER_LIST_BYTES:
+        self._block_frames += 1
+        if len(self._block) > HTTP2_HEADER_LIST_BYTES or self._block_frames > HTTP2_CONTINUATIONS:
             raise Calm("a block of headers is too large")
         if frame.flags & END_HEADERS:
             block = bytes(self._block)
