@@ -232,10 +232,11 @@ class LeasesPane(LeaseDeeds):
         return action.shown and self.here(action)
 
     def reason(self, action: Action) -> str:
-        """An action of the other view says so."""
-        if not self.here(action):
+        """What holds for all tabs; an action of the other view says so."""
+        why = super().reason(action)
+        if not self.here(action) and why in ("", self.why_not(action.name)):
             return f"this belongs to the {action.views}; l changes between both"
-        return super().reason(action)
+        return why
 
     def back(self) -> bool:
         """Escape: the filter, then the other view."""
