@@ -26,7 +26,7 @@ def test_fonts_from_elsewhere_are_left_out() -> None:
     assert own_fonts(svg).startswith("<style>.a { font-family: Fira Code, DejaVu")
 
 
-@pytest.mark.parametrize("name", ["cluster.svg", "keys.svg", "drills.svg"])
+@pytest.mark.parametrize("name", ["cluster.svg", "keys.svg", "drills.svg", "time.svg", "sql.svg"])
 def test_the_pictures_committed_are_whole(name: str) -> None:
     path = Path(__file__).parents[2] / "tui" / name
     root = ElementTree.parse(path).getroot()

@@ -190,10 +190,20 @@ class Tour:
 
     def words(self, text: str) -> str:
         """A step's text about this cluster."""
+        return self._about(self.now, text)
+
+    @property
+    def told(self) -> str:
+        """The step's text, about the cluster as it was when the step began: whom it cuts off is
+        not whoever leads afterwards.
+        """
+        return self._about(self.before if self.before.leader else self.now, self.step.text)
+
+    def _about(self, facts: Facts, text: str) -> str:
         return text.format(
-            voters=self.now.voters,
-            spare=max(0, (self.now.voters - 1) // 2),
-            leader=self.now.leader or "nobody",
-            term=self.now.term,
+            voters=facts.voters,
+            spare=max(0, (facts.voters - 1) // 2),
+            leader=facts.leader or "nobody",
+            term=facts.term,
             lease=LEASE_S,
         )

@@ -1,5 +1,7 @@
 """The Cluster tab: members, raft logs side by side, round trips, figures over time, and what
 happened.
+
+Long because it lays out five views in the room there is, and each has its keys.
 """
 
 from __future__ import annotations
@@ -288,6 +290,11 @@ class ClusterPane(Pane):
         self.zoomed = not self.zoomed
         self.charting = self.charting and self.zoomed
         self._front(self.view)
+
+    def only_logs(self, alone: bool) -> None:
+        """The raft logs in front; ``alone`` without the members above them."""
+        self.zoomed, self.charting = alone, False
+        self._front("log")
 
     def do_latency_figure(self) -> None:
         """Another figure of the round trips."""

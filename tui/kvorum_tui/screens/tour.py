@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from kvorum_tui.model.tour import ALIVE, HELLO, LEASE_S, PREFIX, STEPS, Facts, Tour
+from kvorum_tui.screens.cluster import ClusterPane
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import SessionError
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
 CUT_MS = 120_000  # Ends by itself if the user walks away.
-LINES = 6
+LINES_MAX = 9
+"""Of a step's text; the longest takes 8 at 80 columns."""
+LOW = 34
+"""Below so many rows a step about the logs shows nothing else above its text."""
 WRITES = 5
 
 
@@ -41,7 +45,7 @@ class TourPanel(Vertical):
     DEFAULT_CSS = """
     TourPanel { height: auto; border: round $accent; border-title-color: $accent;
         border-subtitle-color: $text-muted; background: $surface; padding: 0 1; }
-    TourPanel TextLines { height: 6; }
+    TourPanel TextLines { height: 4; }
     """
 
     def __init__(self, kv: Workspace) -> None:
@@ -59,7 +63,7 @@ class TourPanel(Vertical):
 
     def on_mount(self) -> None:
         """The first step."""
-        self.kv.show_tab(self.tour.step.tab)
+        self._stand()
         self.tick()
 
     def on_resize(self) -> None:
@@ -92,9 +96,9 @@ class TourPanel(Vertical):
 
     def tick(self) -> None:
         """The clock moved on."""
-        done = self.tour.done
+        before = (self.tour.done, self.tour.told)
         self.tour.see(self.facts())
-        if self.tour.done != done or not self.shown.shown_lines:
+        if (self.tour.done, self.tour.told) != before or not self.shown.shown_lines:
             self._paint()
 
     def _paint(self) -> None:
@@ -102,7 +106,7 @@ class TourPanel(Vertical):
             return
         tour, step = self.tour, self.tour.step
         self.border_title = f"Tour {tour.number + 1} of {len(STEPS)} · {step.title}"
-        lines: Rich = [[(tour.words(step.text), "text")]]
+        lines: Rich = [[(tour.told, "text")]]
         if tour.done and step.after:
             lines.append([("✓ done. ", "good"), (tour.words(step.after), "text")])
         elif not tour.done and tour.asked:
@@ -113,18 +117,29 @@ class TourPanel(Vertical):
         ahead = "^y ends the tour" if tour.last else "F6 goes on" if tour.done else "F6 does it"
         self.border_subtitle = f"{ahead} · F7 back · ^y ends"
         width = max(20, self.shown.size.width or self.kv.size.width - 4)
-        self.shown.show(folded(lines, width)[:LINES])
+        shown = folded(lines, width)[:LINES_MAX]
+        self.shown.styles.height = max(4, len(shown))
+        self.shown.show(shown)
+
+    def _stand(self) -> None:
+        """Where the step is seen; where there is little room, the logs alone."""
+        step = self.tour.step
+        self.kv.show_tab(step.tab)
+        if step.tab == "cluster":
+            low = self.app.size.height < LOW
+            self.kv.pane_of(ClusterPane).only_logs(low and step.name != "quorum")
 
     # --- keys -------------------------------------------------------------------------------------
 
     async def forward(self) -> None:
         """Do the step, or go on when it is done."""
-        if not self.tour.done:
+        deed = self._deeds().get(self.tour.step.name)
+        if deed is not None and not self.tour.done:
             if not self.tour.asked:
                 self.tour.asked = True
                 self._paint()
                 try:
-                    await self._deeds()[self.tour.step.name]()
+                    await deed()
                 except SessionError:
                     self.tour.asked = False
                     self._paint()
@@ -140,7 +155,7 @@ class TourPanel(Vertical):
     def _go(self, by: int) -> None:
         self.tour.go(by)
         self.told -= {"watched", "alive"}
-        self.kv.show_tab(self.tour.step.tab)
+        self._stand()
         self._paint()
 
     async def leave(self) -> None:

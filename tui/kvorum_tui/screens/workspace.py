@@ -284,6 +284,11 @@ class Workspace(Container):
         self.errors.append((time.time(), error))
         now = self.clock()
         text = str(error)
+        up, voters = len(self.cluster.up(now)), len(self.cluster.voters())
+        if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED") and up < self.cluster.quorum:
+            text += (
+                f"\nNo quorum: {up} of {voters} members answer, {self.cluster.quorum} are needed."
+            )
         if error.unknown_outcome:
             text += "\nThis write may or may not have taken effect: look before doing it again."
         if now - self._notified.get(text, -QUIET_S) >= QUIET_S:

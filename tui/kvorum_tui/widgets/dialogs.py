@@ -54,12 +54,18 @@ def folded(lines: Rich, width: int) -> Rich:
         for text, ink in parts:
             for piece in re.findall(r"\s*\S+\s*|\s+", text):
                 if used + cell_len(piece.rstrip()) > width and used > indent:
-                    out.append(row)
+                    out.append(_trimmed(row))
                     row, used, piece = [(" " * indent, "text")], indent, piece.lstrip()
                 row.append((piece, ink))
                 used += cell_len(piece)
-        out.append(row)
+        out.append(_trimmed(row))
     return out
+
+
+def _trimmed(row: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Without the blank at its end, which would be a cell too many."""
+    text, ink = row[-1]
+    return [*row[:-1], (text.rstrip(), ink)]
 
 
 class Dialog(ModalScreen[Result]):

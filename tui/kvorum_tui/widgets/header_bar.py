@@ -4,6 +4,10 @@ age.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from rich.cells import cell_len
+
 from kvorum_tui.model import words
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.model.time_place import clock_text
@@ -59,30 +63,40 @@ class HeaderBar(Painted):
         else:
             line.add(f" {len(up)}/{len(voters)} NO QUORUM", "bad")
         self._leader(line)
+        for part in self._store(width):
+            if line.width + sum(cell_len(text) for text, _ in part) <= width:
+                for text, ink in part:
+                    line.add(text, ink)
+        return line
+
+    def _store(self, width: int) -> Iterator[list[tuple[str, str]]]:
+        """Where the store stands: parts of (text, ink), each shown whole or not at all. How old it
+        is comes before what is only good to know.
+        """
+        alarms = self.model.alarms()
+        if alarms:
+            yield [("  ALARM " + " ".join(alarms), "bad")]
         newest = self.model.newest(self.now)
         if newest is None:
-            return line
+            return
         state = self.model.members[newest.endpoint]
         fresh = state.fresh(self.now)
         ink = "text" if fresh else "stale"
-        line.add("  rev ", "dim").add(words.count(newest.revision), ink)
+        yield [("  rev ", "dim"), (words.count(newest.revision), ink)]
+        if not fresh:
+            yield [(f", {words.age(state.age(self.now))}", "warn")]
         oldest = self.oldest
         if newest.compact_revision is not None:
             oldest = max(1, newest.compact_revision)
         if oldest:
             clock = f" of {clock_text(self.oldest_at_ms)}" if width >= WIDE else ""
-            line.add(f" (oldest {words.count(oldest)}{clock if self.oldest_at_ms else ''})", "dim")
-        line.add("  db ", "dim").add(words.size(newest.db_bytes), ink)
+            told = f" (oldest {words.count(oldest)}{clock if self.oldest_at_ms else ''})"
+            yield [(told, "dim")]
+        yield [("  db ", "dim"), (words.size(newest.db_bytes), ink)]
         if newest.keys is not None:
-            line.add("  keys ", "dim").add(words.count(newest.keys), ink)
-        if not fresh:
-            line.add(f"  {words.age(state.age(self.now))}", "warn")
-        alarms = self.model.alarms()
-        if alarms:
-            line.add("  ALARM " + " ".join(alarms), "bad")
-        elif width >= 110:
-            line.add("  no alarm", "dim")
-        return line
+            yield [("  keys ", "dim"), (words.count(newest.keys), ink)]
+        if not alarms and width >= WIDE:
+            yield [("  no alarm", "dim")]
 
     def _leader(self, line: Line) -> None:
         leader = self.model.leader(self.now)
