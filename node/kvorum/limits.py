@@ -268,6 +268,7 @@ HTTP2_HEADER_TABLE_BYTES = 4_096  # HTTP/2's default; the few headers that are s
 # kinds of calls to make in a busy minute, and no longer ones than calls have without a token.
 HTTP2_CACHED_BLOCKS = 32
 HTTP2_CACHED_BLOCK_BYTES = 512
+HTTP2_CACHED_HEAD_BYTES = 2_048  # ... and of what they mean: 64 KB a connection.
 # Ended streams remembered for frames under way to them: more than a mass of cancelled watches.
 HTTP2_CLOSED_STREAMS = 10_000
 HTTP2_OUTBOUND_FRAME_BYTES = 64 * 1024

@@ -185,7 +185,7 @@ class CheckedConnection(GrpclibConnection):
         max_message_bytes: int,
     ) -> None:
         super().__init__(connection, transport, config=config)
-        self._max_message_bytes = max_message_bytes
+        self.max_message_bytes = max_message_bytes
         self.resets = Patience(HTTP2_RESETS, HTTP2_RESETS_PER_S, time.monotonic)
         # Bytes, and calls, that wait to be sent.
         self._held_bytes = 0
@@ -201,7 +201,7 @@ class CheckedConnection(GrpclibConnection):
         stream = CheckedStream(
             self, self._connection, self._transport, stream_id=stream_id, wrapper=wrapper
         )
-        stream.max_message_bytes = self._max_message_bytes
+        stream.max_message_bytes = self.max_message_bytes
         return stream
 
     def flush(self) -> None:
@@ -284,8 +284,17 @@ class Events(EventsProcessor):
         stream = self.streams.get(event.stream_id)
         wasted = isinstance(stream, CheckedStream) and not stream.answered
         super().process_stream_reset(event)
-        if wasted and event.remote_reset and not self.connection.resets.spend():
-            raise TooMuch("calls are started and given up without end")
+        if wasted and event.remote_reset:
+            spend_reset(self.connection)
+
+    def settle(self) -> None:
+        """All events of a turn were told."""
+
+
+def spend_reset(connection: CheckedConnection) -> None:
+    """A call was given up that nobody has answered. TooMuch when it was one too many."""
+    if not connection.resets.spend():
+        raise TooMuch("calls are started and given up without end")
 
 
 class KvorumProtocol(H2Protocol):
@@ -295,10 +304,12 @@ class KvorumProtocol(H2Protocol):
         max_streams: concurrent streams offered to the other side.
         max_message_bytes: largest message taken; 0 is no limit.
         on_lost: called once with this protocol when the connection is gone.
+        events: makes what handles the connection's events.
     """
 
     transport: GatheringTransport
     connection: CheckedConnection
+    processor: Events
 
     def __init__(
         self,
@@ -310,8 +321,10 @@ class KvorumProtocol(H2Protocol):
         max_message_bytes: int,
         on_made: Callable[[KvorumProtocol], None] | None = None,
         on_lost: Callable[[KvorumProtocol], None] | None = None,
+        events: Callable[[Any, CheckedConnection], Events] = Events,
     ) -> None:
         super().__init__(handler, config, h2_config)
+        self._events = events
         self._max_streams = max_streams
         self._max_message_bytes = max_message_bytes
         self._on_made = on_made
@@ -332,7 +345,7 @@ class KvorumProtocol(H2Protocol):
         )
         self.connection.flush()
         self.connection.initialize()
-        self.processor = Events(self.handler, self.connection)
+        self.processor = self._events(self.handler, self.connection)
         if self._on_made is not None:
             self._on_made(self)
 
@@ -350,6 +363,7 @@ class KvorumProtocol(H2Protocol):
             self.connection.flush()
             for event in events:
                 self.processor.process(event)
+            self.processor.settle()
             if not self.connection.is_closing():
                 self.connection.flush()
                 if self.connection.is_deaf:

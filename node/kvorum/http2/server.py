@@ -22,6 +22,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 from kvorum_proto.codec import ServerCodec
 
+from kvorum.http2 import choice
 from kvorum.http2.call import (
     Call,
     MalformedError,
@@ -30,7 +31,14 @@ from kvorum.http2.call import (
     metadata_of,
     serve,
 )
-from kvorum.http2.protocol import CheckedStream, Headers, KvorumProtocol, not_installed
+from kvorum.http2.lane import LaneCall, LaneEvents
+from kvorum.http2.protocol import (
+    CheckedStream,
+    Events,
+    Headers,
+    KvorumProtocol,
+    not_installed,
+)
 from kvorum.limits import (
     CLIENT_MESSAGE_BYTES,
     GRPC_OVERHEAD_BYTES,
@@ -62,6 +70,12 @@ class CallHandler(Handler):
         self._open = 0
         # Calls that end by themselves: a stopping server waits for these, not for streams.
         self.unary: set[asyncio.Task[None]] = set()
+        self._lane: dict[LaneCall, asyncio.Task[None]] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """A connection may have no more calls than these."""
+        return self._open >= self._max_streams
 
     def accept(
         self, stream: ProtocolStream, headers: Headers, release_stream: Callable[[], Any]
@@ -69,7 +83,7 @@ class CallHandler(Handler):
         """A request's headers are here."""
         assert isinstance(stream, CheckedStream)
         self.__gc_step__()
-        if self._open >= self._max_streams or stream.connection.is_clogged:
+        if self.is_full or stream.connection.is_clogged:
             _reset(stream, ErrorCodes.REFUSED_STREAM, release_stream)
             return
         try:
@@ -119,11 +133,30 @@ class CallHandler(Handler):
             # Not by the task itself: one that is cancelled before its first step does nothing.
             self._open -= 1
             release_stream()
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("a call failed", exc_info=error)
+            _tell_failure(task)
 
         task.add_done_callback(ended)
         return task
+
+    def began(self, call: LaneCall, task: asyncio.Task[None]) -> None:
+        """A call has taken the lane."""
+        self._open += 1
+        self._lane[call] = task
+        self.unary.add(task)
+
+    def ended(self, call: LaneCall, task: asyncio.Task[None]) -> None:
+        """A call of the lane has ended."""
+        self._open -= 1
+        del self._lane[call]
+        self.unary.discard(task)
+        _tell_failure(task)
+
+    def close(self) -> None:
+        """The connection is over: so are its calls."""
+        for task in self._lane.values():
+            task.cancel()
+        self._cancelled.update(self._lane.values())
+        super().close()
 
     def cancel(self, stream: ProtocolStream) -> None:
         """The client has given a stream up. It may have been answered already."""
@@ -139,6 +172,11 @@ class CallHandler(Handler):
         if encoding not in ("", "identity"):
             return Status.UNIMPLEMENTED, not_installed(encoding)
         return None
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a call failed", exc_info=error)
 
 
 def unknown_method(path: str, known: Collection[str]) -> tuple[Status, str]:
@@ -235,6 +273,7 @@ class KvorumServer(Server):
             max_message_bytes=self._max_message_bytes,
             on_made=self._made,
             on_lost=self._connections.discard,
+            events=LaneEvents if choice.used() == choice.OWN else Events,
         )
 
     def _made(self, connection: KvorumProtocol) -> None:

@@ -85,6 +85,13 @@ class OwnConnection(Inbound):
         """What may be sent on a stream now. StreamClosedError."""
         return min(self.outbound_flow_control_window, self._stream(stream_id).outbound)
 
+    def fits(self, stream_id: int, size: int) -> bool:
+        """Whether so much can be sent now in one frame; so it seems of a stream that is gone."""
+        stream = self.streams.get(stream_id)
+        return size <= self.outbound_frame_bytes and (
+            stream is None or size <= min(stream.outbound, self.outbound_flow_control_window)
+        )
+
     def get_next_available_stream_id(self) -> int:
         """The number of the stream that this client opens next. NoAvailableStreamIDError."""
         found = self._highest + 2 if self._highest else 1

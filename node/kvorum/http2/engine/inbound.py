@@ -153,9 +153,10 @@ class Inbound:
         if self._is_client and not stream.answered:
             raise Broken("data before headers")
         stream.inbound.take(size)
-        events.append(DataReceived(stream_id=stream_id, data=data, flow_controlled_length=size))
+        told = DataReceived(stream_id=stream_id, data=data, flow_controlled_length=size)
+        events.append(told)
         if ended:
-            self._end_remote(stream_id, stream, events)
+            told.stream_ended = self._end_remote(stream_id, stream, events)
 
     def _take_headers(self, frame: Frame, events: list[Event]) -> None:
         _, flags, stream_id, block = frame
@@ -227,11 +228,13 @@ class Inbound:
             raise Broken("trailers that do not end their stream")
         return True
 
-    def _end_remote(self, stream_id: int, stream: StreamState, events: list[Event]) -> None:
+    def _end_remote(self, stream_id: int, stream: StreamState, events: list[Event]) -> StreamEnded:
         stream.remote_closed = True
         if stream.local_closed:
             del self.streams[stream_id]
-        events.append(StreamEnded(stream_id=stream_id))
+        told = StreamEnded(stream_id=stream_id)
+        events.append(told)
+        return told
 
     def _refuse_late(self, stream_id: int) -> None:
         """A frame for a stream that takes none; let pass when this side has reset it."""
