@@ -59,6 +59,18 @@ def test_steps_follow_one_another() -> None:
     assert tour.last and tour.done
 
 
+def test_a_step_tells_of_the_cluster_as_it_was_when_the_step_began() -> None:
+    tour = Tour(2)
+    tour.see(HEALTHY)
+    tour.see(replace(HEALTHY, leader="n2", term=3))
+    assert "n1 is cut off" in tour.told
+    assert "n2 leads term 3" in tour.words(tour.step.after)
+    early = Tour()
+    early.see(Facts(voters=3))
+    early.see(HEALTHY)
+    assert "n1 leads term 2" in early.told, "who leads was not known at first"
+
+
 def test_where_it_cannot_be_given_it_says_why() -> None:
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
         app.do("tour")

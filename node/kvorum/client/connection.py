@@ -16,6 +16,8 @@ The node's own channel does the work, with its bounds on what the other side may
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -218,7 +220,7 @@ class Connection:
         except TimeoutError:
             text = f"no connection within {timeout_s:.3g} s"
         except (OSError, ssl.SSLError) as error:
-            text = f"cannot connect: {error}"
+            text = f"cannot connect: {_why(error)}"
         else:
             return
         raise Failure(Code.UNAVAILABLE, text, sent=False, lost=True)
@@ -318,6 +320,17 @@ class Duplex:
             self._entered = False
             error = asyncio.CancelledError()
             await self._stream.__aexit__(asyncio.CancelledError, error, None)
+
+
+def _why(error: OSError) -> str:
+    """Why no connection was made, in words where the system's would say a number."""
+    text = str(error)
+    if isinstance(error, socket.gaierror):
+        return f"no address is known for this name ({error.strerror})"
+    # Several addresses of one name are told as one text.
+    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:
+        return "connection refused, nothing listens there"
+    return text
 
 
 def _failure(error: Exception, sent: bool) -> Failure:
