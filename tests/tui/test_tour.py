@@ -113,6 +113,8 @@ def test_the_whole_tour_on_a_cluster(kvorum_cluster: Launch) -> None:
                 if not panel.tour.done:
                     await pilot.press("f6")
                 await until(pilot, lambda p=panel: p.tour.done, step.name)
+                if step.name == "versions":
+                    await shows(pilot, "History")
                 if step.name == "watch":
                     await shows(pilot, "hello")
                     assert app.pane_of(WatchPane).boxes

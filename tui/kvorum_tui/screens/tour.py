@@ -114,8 +114,8 @@ class TourPanel(Vertical):
         elif not tour.done:
             by_hand = f", or by hand: {step.by_hand}" if step.by_hand else ""
             lines.append([("F6 does it", "accent"), (by_hand, "dim")])
-        ahead = "^y ends the tour" if tour.last else "F6 goes on" if tour.done else "F6 does it"
-        self.border_subtitle = f"{ahead} · F7 back · ^y ends"
+        ahead = "" if tour.last else "F6 goes on · " if tour.done else "F6 does it · "
+        self.border_subtitle = f"{ahead}F7 back · ^y ends{' the tour' * tour.last}"
         width = max(20, self.shown.size.width or self.kv.size.width - 4)
         shown = folded(lines, width)[:LINES_MAX]
         self.shown.styles.height = max(4, len(shown))
@@ -215,7 +215,8 @@ class TourPanel(Vertical):
         for value in (b"one", b"two", b"three"):
             await self.kv.session.save(HELLO, value, -1)
         self.kv.goto_key(HELLO)
-        self.kv.do("key_history")
+        # The tree tells the tab where its cursor stands by a message.
+        self.kv.pane_of(KeysPane).call_after_refresh(self.kv.do, "key_history")
 
     async def _watch(self) -> None:
         start = self.first_revision or max(1, self.tour.now.revision - 3)
@@ -228,4 +229,5 @@ class TourPanel(Vertical):
     async def _lease(self) -> None:
         lease = await self.kv.session.grant(LEASE_S)
         await self.kv.session.save(ALIVE, b"as long as the lease", -1, lease.id)
+        self.kv.goto_lease(lease.id)
         self.told.add("alive")
