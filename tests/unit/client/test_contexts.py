@@ -1,4 +1,4 @@
-"""Contexts: what the file may say, what is refused by name, and that it survives being rewritten."""
+"""Contexts: what the file may say, what is refused by name, and that it survives a new edition."""
 
 from __future__ import annotations
 
