@@ -73,7 +73,7 @@ def test_a_lost_member_and_the_most_urgent_first() -> None:
     model.report(report(1, "leader"), 40.0)
     model.report(report(3, version="3.6", leader=0), 40.0)
     found = remarks(model, 40.0)
-    assert "n2 is lost: what stands in its row is 40 s old (connection refused)" in [
+    assert "n2 is lost: its row is 40 s old (connection refused)" in [
         remark.text for remark in found
     ]
     assert [remark.ink for remark in found] == sorted(

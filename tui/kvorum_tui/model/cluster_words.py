@@ -122,8 +122,9 @@ def _lost(model: ClusterModel, now: float) -> list[Remark]:
     for member in model.rows():
         if member.report is not None and not member.fresh(now):
             age = words.span(member.age(now))
-            why = f" ({member.error})" if member.error else ""
-            text = f"{member.name} is lost: what stands in its row is {age} old{why}"
+            error = member.error.removeprefix("UNAVAILABLE ").removeprefix("cannot connect: ")
+            why = f" ({error})" if error else ""
+            text = f"{member.name} is lost: its row is {age} old{why}"
             found.append(Remark("warn", text, (member.name,)))
     return found
 

@@ -93,7 +93,7 @@ class ClusterPane(Pane):
         self.view = "log"
         self.zoomed = self.charting = False
         self.boxes: dict[str, Vertical] = {}
-        self._members_laid_out = 0
+        self._laid_out = (0, False)
         self._painted_at = -1.0
 
     def compose(self) -> ComposeResult:
@@ -133,7 +133,7 @@ class ClusterPane(Pane):
             return
         self._painted_at = now
         self.members.refresh_at(now)
-        if self._members_laid_out != len(self.kv.cluster.order):
+        if self._laid_out != self._to_lay_out():
             self._lay_out()
         said = list(self.members.remarks)
         if self.kv.at:
@@ -178,7 +178,7 @@ class ClusterPane(Pane):
         self.pair.display = bool(shown & {"latency", "figures"})
         # A round trip's row a member, and what stands around them.
         self.pair.styles.height = max(10, len(self.kv.cluster.order) + 7) if every else "1fr"
-        self._members_laid_out = len(self.kv.cluster.order)
+        self._laid_out = self._to_lay_out()
         self.figures.display, self.chart.display = not self.charting, self.charting
         hidden = [text for name, text in VIEWS.items() if name not in shown]
         hint = f" · {' · '.join(hidden)}" if hidden else ""
@@ -188,9 +188,14 @@ class ClusterPane(Pane):
         told = f" · only {self.ribbon.filtered}" if self.ribbon.filtered else ""
         self._title("events", f"What happened{told}" + hint * ("log" not in shown))
 
+    def _to_lay_out(self) -> tuple[int, bool]:
+        """How many members there are, and whether any of them shows its log."""
+        rows = self.kv.cluster.rows()
+        return len(rows), any(m.report and m.report.log for m in rows)
+
     def _room_for_logs(self, every: bool) -> bool:
-        """Whether something is left beside them. Where they do not fit with the lines of marks they
-        go without.
+        """Whether something is left beside them. The lines of marks go first, so that what happened
+        stays in sight.
         """
         members = len(self.kv.cluster.order)
         room = (self.size.height or self.app.size.height - 4) - self.remarks.lines
@@ -198,7 +203,10 @@ class ClusterPane(Pane):
             room -= members + 3
         if every:
             room -= max(10, members + 7) + EVENTS_ROWS
-        self.strips.compact = room < 2 * members + 4
+        if not self._to_lay_out()[1]:
+            return room - 3 >= EVENTS_ROWS - 2  # One line says why there is none.
+        beside = 0 if self.zoomed else EVENTS_ROWS - 2
+        self.strips.compact = room < 2 * members + 4 + beside
         return room - members * (1 if self.strips.compact else 2) - 4 >= EVENTS_ROWS - 2
 
     def _title(self, view: str, text: str) -> None:

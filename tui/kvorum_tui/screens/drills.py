@@ -35,7 +35,7 @@ DURATIONS_S = (5, 10, 15, 30, 60, 120, 300, 600)
 NO_FAULTS_ETCD = (
     "etcd has no fault service; kvorum nodes have one (start them with --enable-faults)"
 )
-NO_CONTROL = "this terminal does not run the nodes; kvorum demo and kvorum up do"
+NO_CONTROL = "this terminal does not run the nodes; that of kvorum demo does"
 
 
 class DrillsPane(DrillRuns):
@@ -162,7 +162,9 @@ class DrillsPane(DrillRuns):
         reason = self._no_faults(self.kv.cluster.rows()[0]) if self.kv.cluster.rows() else ""
         if reason:
             reason += ". Drills (d) can break clusters of their own."
-            lines += [[(part, "dim")] for part in textwrap.wrap(reason, 38, break_on_hyphens=False)]
+            room = max(20, self.now_lines.size.width or 38)
+            parts = textwrap.wrap(reason, room, break_on_hyphens=False)
+            lines += [[(part, "dim")] for part in parts]
         for state, fault, left in faults:
             text = self.kv.cluster.fault_text(fault)
             lines.append([(f"{left / 1000:>4.0f} s ", "warn"), (f"{state.name}: {text}", "text")])

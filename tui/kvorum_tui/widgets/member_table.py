@@ -129,8 +129,6 @@ class MemberTable(LineList):
             elif odd.get(name, "dim") != "dim":
                 text, ink = f"!{text}", odd[name]
             line.cell(text, WIDTHS[name], ink, right=name not in LEFT)
-        if not fresh:
-            line.add(state.error, "dim")
         return line
 
     def _values(self, state: MemberState) -> dict[str, tuple[str, str]]:
