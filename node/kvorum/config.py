@@ -2,9 +2,8 @@
 words.
 
 :func:`load` reads a command line and an environment (through :mod:`kvorum.flags`),
-:func:`verify_bootstrap` holds the checks
-that only a first start makes: a node with data ignores every ``--initial-*`` flag (contract page
-"server", sections 2, 5).
+:func:`verify_bootstrap` holds the checks that only a first start makes: a node with data ignores
+every ``--initial-*`` flag (contract page "server", sections 2, 5).
 """
 
 from __future__ import annotations
@@ -111,8 +110,7 @@ class NodeConfig:
     slow_apply_s: float = 0.1
     slow_request_s: float = 0.3
     reuse_port: bool = False
-    # What speaks HTTP/2 in this process (kvorum.http2.choice).
-    http2: str = "h2"
+    http2: str = "h2"  # What speaks HTTP/2 in this process.
     log: LogConfig = _PLAIN_LOG
     enable_faults: bool = False
     # Armed from the start.

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from grpclib.const import Cardinality, Handler
 from kvorum.http2 import choice
@@ -38,10 +39,10 @@ class Echo:
     def __mapping__(self) -> dict[str, Handler]:
         return {ECHO: Handler(self.put, Cardinality.UNARY_UNARY, PutRequest, bytes)}
 
-    async def put(self, stream: object) -> None:
+    async def put(self, stream: Any) -> None:
         """As a handler of the node."""
-        await stream.recv_message()  # type: ignore[attr-defined]  # Any lane's stream.
-        await stream.send_message(b"\x0a" + bytes([28]) + bytes(28))  # type: ignore[attr-defined]
+        await stream.recv_message()
+        await stream.send_message(b"\x0a" + bytes([28]) + bytes(28))
 
 
 class _Codec(ServerCodec):

@@ -1,5 +1,8 @@
 """The engine beside h2, frame by frame: random frames, valid and not, and random answers give the
 same events and windows, or a stricter error that is named here.
+
+Long because a server and a client are compared, with the same frames and the same list of
+differences.
 """
 
 from __future__ import annotations
