@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -152,7 +153,13 @@ def make_spec(
     keys: Path | None = None,
     restart: str = "never",
 ) -> ClusterSpec:
-    """A cluster file's value without the file."""
+    """A cluster file's value without the file.
+
+    ``KVORUM_TEST_HTTP2`` chooses what speaks HTTP/2 in nodes of ours.
+    """
+    kind = os.environ.get("KVORUM_TEST_HTTP2")
+    if kind and program == "kvorum":
+        flags = (*flags, f"--http2={kind}")
     return ClusterSpec(
         path=directory / "cluster.toml",
         name="test",
