@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 import textual.app
+from kvorum_tui.app import KvorumApp
+from kvorum_tui.model.cluster_model import STALE_AFTER_S
 from textual._wait import wait_for_idle
 from textual.pilot import Pilot
-from tui.frames import settled
+from tui.fake_session import FakeSession
+from tui.frames import PATIENCE_S, settled
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +49,25 @@ def steady_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(textual.app, "wait_for_idle", _yield)
     monkeypatch.setattr(Pilot, "press", _press)
+
+
+@pytest.fixture(autouse=True)
+def time_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a cluster in memory members fall silent when a test says so, and notes stay until somebody
+    looks: never the other way because this process had to wait for a processor.
+    """
+    run_test, notify = KvorumApp.run_test, KvorumApp.notify
+
+    def stays(self: KvorumApp, *words: Any, **options: Any) -> None:
+        if isinstance(self.session, FakeSession):
+            options["timeout"] = PATIENCE_S
+        notify(self, *words, **options)
+
+    def patient(self: KvorumApp, **options: Any) -> Any:
+        if isinstance(self.session, FakeSession):
+            for kind in STALE_AFTER_S:
+                monkeypatch.setitem(STALE_AFTER_S, kind, PATIENCE_S)
+        return run_test(self, **options)
+
+    monkeypatch.setattr(KvorumApp, "run_test", patient)
+    monkeypatch.setattr(KvorumApp, "notify", stays)

@@ -7,11 +7,9 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import patch
 
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.control import NodeControl
-from kvorum_tui.model.cluster_model import STALE_AFTER_S
 from textual.app import App
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
@@ -83,10 +81,7 @@ async def running(
     tab: str = "keys",
     control: NodeControl | None = None,
 ) -> AsyncIterator[Pilot[None]]:
-    """The app on a session, headless. Members of a cluster in memory fall silent when a test says
-    so, never because this process had to wait for a processor.
-    """
+    """The app on a session, headless."""
     app = KvorumApp(session, "test", control=control, first_tab=tab)
-    with patch.dict(STALE_AFTER_S, dict.fromkeys(STALE_AFTER_S, PATIENCE_S)):
-        async with app.run_test(size=size, notifications=True) as pilot:
-            yield pilot
+    async with app.run_test(size=size, notifications=True) as pilot:
+        yield pilot
