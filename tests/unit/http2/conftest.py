@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from kvorum.http2 import choice
 
-_ABOVE = ("test_calls", "test_server", "test_lane")
+_ABOVE = ("test_calls", "test_server", "test_lane", "test_tools")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
