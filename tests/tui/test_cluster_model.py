@@ -241,3 +241,11 @@ def test_neighbouring_terms_look_different() -> None:
     for term in range(1, 60):
         assert term_letter(term) != term_letter(term + 1)
         assert term_ink(term) != term_ink(term + 1)
+
+
+def test_a_log_that_is_withheld_says_so() -> None:
+    model = ClusterModel()
+    model.report(report(1, "leader", 3, commit=5, log=()), 0.0)
+    model.report(MemberReport("http://e", "etcd", 9, term=3), 0.0)
+    reasons = [row.reason for row in strips(model, 8, 7, 0.0)]
+    assert "only root" in reasons[0] and "etcd keeps" in reasons[1]

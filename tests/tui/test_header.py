@@ -11,7 +11,7 @@ from kvorum_tui.widgets.paint import Line
 from rich.style import Style
 from tui.test_cluster_model import report
 
-PARTS = ("rev 1,234,567", "(oldest 12)", "db 789 KiB", "keys 757", "no alarm")
+PARTS = ("rev 1,234,567", "(oldest 12)", "(from 12)", "db 789 KiB", "keys 757", "no alarm")
 
 
 def told(now: float, width: int, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -45,3 +45,14 @@ def test_how_old_it_is_stands_before_what_is_only_good_to_know(
 ) -> None:
     assert "NO QUORUM" in told(34.0, 80, monkeypatch)
     assert "rev 1,234,567, 34 s old" in told(34.0, 80, monkeypatch)
+
+
+def test_of_an_endpoint_that_never_answered_no_quorum_is_claimed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = ClusterModel()
+    model.failed("http://nowhere:1", "connection refused, nothing listens there", 0.5)
+    bar = HeaderBar(model, "nowhere", read_only=False)
+    monkeypatch.setattr(bar, "line", lambda: Line(defaultdict(Style)))
+    text = "".join(segment.text for segment in bar.paint(0, 80).segments)
+    assert "not connected yet" in text and "QUORUM" not in text

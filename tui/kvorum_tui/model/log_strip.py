@@ -18,6 +18,10 @@ MARKS = {"=": "match", ">": "next", "c": "commit", "a": "applied"}
 Older = Mapping[str, Mapping[int, LogEntryView]]
 
 
+ETCD_LOG = "etcd keeps its raft log to itself; kvorum nodes show it"
+WITHHELD_LOG = "the raft logs name keys: with auth on only root sees them"
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One entry of one member's log as painted; ``·`` stands where the member told of none."""
@@ -80,12 +84,10 @@ def strips(
         if report is None:
             rows.append(LogRow(member, reason=member.error or "no answer yet"))
             continue
-        if report.log is None:
-            rows.append(
-                LogRow(member, reason="etcd keeps its raft log to itself; kvorum nodes show it")
-            )
-            continue
         entries = dict((older or {}).get(report.endpoint, {}))
+        if report.log is None or (not report.log and not entries and report.commit):
+            rows.append(LogRow(member, reason=ETCD_LOG if report.log is None else WITHHELD_LOG))
+            continue
         entries.update((entry.index, entry) for entry in report.log)
         peer = peers.get(member.id)
         cells = []

@@ -62,8 +62,9 @@ class Table(LineList):
     def show(self, rows: list[Row], empty: Sequence[Cell] = ()) -> None:
         """Show these rows."""
         at = self.key
-        if empty:
+        if empty and list(empty) != self.note:
             self.note = list(empty)
+            self.refresh()
         if rows == self.rows:
             return
         self.rows = rows

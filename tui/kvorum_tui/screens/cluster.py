@@ -17,7 +17,7 @@ from textual.widget import Widget
 
 from kvorum_tui import keymap
 from kvorum_tui.model.cluster_words import Remark
-from kvorum_tui.model.log_strip import oldest_index
+from kvorum_tui.model.log_strip import ETCD_LOG, WITHHELD_LOG, oldest_index
 from kvorum_tui.screens.cluster_compare import CompareScreen
 from kvorum_tui.screens.cluster_detail import certificate_lines, entry_lines, member_lines
 from kvorum_tui.screens.drill_deeds import transfer_leader, why_no_transfer
@@ -43,7 +43,6 @@ VIEWS = {
     "figures": "g figures",
     "events": "v events",
 }
-NO_LOG = "etcd keeps its raft log to itself; kvorum nodes show it"
 EVENTS_ROWS = 6
 PAINT_S = 0.15
 OLDER_ENTRIES = 200
@@ -248,7 +247,8 @@ class ClusterPane(Pane):
         if name in ("log_focus", "log_entry") and not any(
             m.report and m.report.log for m in self.kv.cluster.rows()
         ):
-            return NO_LOG
+            told = any(m.report and m.report.log is not None for m in self.kv.cluster.rows())
+            return WITHHELD_LOG if told else ETCD_LOG
         if name == "cluster_transfer":
             return why_no_transfer(self.kv, state)
         if name == "cluster_compare" and not self.kv.cluster.source():

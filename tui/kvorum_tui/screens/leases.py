@@ -156,6 +156,8 @@ class LeasesPane(LeaseDeeds):
         self.list_box.border_title = Content(title)
         if table.loaded and len(table) and not self.list.shown:
             self.list.note = [("no lease is like that", "text"), ("esc shows all", "dim")]
+        elif not table.loaded and self.feed.error is not None:
+            self.list.note = [("the leases cannot be listed, see above", "warn")]
         elif table.loaded:
             self.list.note = [("there is no lease", "text"), ("g grants one", "dim")]
 

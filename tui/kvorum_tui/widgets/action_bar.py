@@ -7,6 +7,13 @@ from __future__ import annotations
 from kvorum_tui.actions import Action
 from kvorum_tui.widgets.paint import Line, Painted
 
+ALWAYS = ("help_keys", "quit")
+"""What everything else can be found through has its place, however much a tab can do."""
+
+
+def _cells(action: Action, able: bool) -> int:
+    return len(action.label) + len(action.text) + 3 + (0 if able else 2)
+
 
 class ActionBar(Painted):
     """Actions of the tab in front, then those of the app; two lines on a narrow screen."""
@@ -35,13 +42,16 @@ class ActionBar(Painted):
             return
         self._key = key
         lines = [self.line().add(" ")]
+        kept = sum(_cells(action, True) for action, _ in self._items if action.name in ALWAYS)
         for action, able in self._items:
             label, text = action.label, action.text
-            cells = len(label) + len(text) + 3 + (0 if able else 2)
-            if lines[-1].width + cells > width:
-                if len(lines) == 2:
-                    continue
+            cells = _cells(action, able)
+            if len(lines) == 1 and lines[-1].width + cells > width:
                 lines.append(self.line().add(" "))
+            if action.name in ALWAYS:
+                kept -= cells
+            if len(lines) == 2 and lines[-1].width + cells + kept > width:
+                continue
             click = {"@click": f"app.do('{action.name}')"}
             if able:
                 lines[-1].add(label, "accent", click).add(f" {text}  ", "text", click)

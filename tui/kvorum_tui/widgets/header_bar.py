@@ -58,45 +58,52 @@ class HeaderBar(Painted):
         need = self.model.quorum
         if not any(m.report is not None or m.error for m in voters):
             return line.add(" connecting…", "dim")
+        if not any(m.report is not None for m in voters):
+            # How many there are, and whether they are a quorum, nobody has told.
+            return line.add(" not connected yet; 3 says why", "bad")
         if len(up) >= need:
             line.add(f" {len(up)}/{len(voters)} up", "text")
         else:
             line.add(f" {len(up)}/{len(voters)} NO QUORUM", "bad")
         self._leader(line)
-        for part in self._store(width):
-            if line.width + sum(cell_len(text) for text, _ in part) <= width:
-                for text, ink in part:
-                    line.add(text, ink)
+        for ways in self._store(width):
+            for part in ways:
+                if line.width + sum(cell_len(text) for text, _ in part) <= width:
+                    for text, ink in part:
+                        line.add(text, ink)
+                    break
         return line
 
-    def _store(self, width: int) -> Iterator[list[tuple[str, str]]]:
-        """Where the store stands: parts of (text, ink), each shown whole or not at all. How old it
-        is comes before what is only good to know.
+    def _store(self, width: int) -> Iterator[list[list[tuple[str, str]]]]:
+        """Where the store stands: of each part the ways to say it, the first that fits whole is
+        shown. How old it is comes before what is only good to know.
         """
         alarms = self.model.alarms()
         if alarms:
-            yield [("  ALARM " + " ".join(alarms), "bad")]
+            yield [[("  ALARM " + " ".join(alarms), "bad")]]
         newest = self.model.newest(self.now)
         if newest is None:
             return
         state = self.model.members[newest.endpoint]
         fresh = state.fresh(self.now)
         ink = "text" if fresh else "stale"
-        yield [("  rev ", "dim"), (words.count(newest.revision), ink)]
+        yield [[("  rev ", "dim"), (words.count(newest.revision), ink)]]
         if not fresh:
-            yield [(f", {words.age(state.age(self.now))}", "warn")]
+            yield [[(f", {words.age(state.age(self.now))}", "warn")]]
         oldest = self.oldest
         if newest.compact_revision is not None:
             oldest = max(1, newest.compact_revision)
         if oldest:
-            clock = f" of {clock_text(self.oldest_at_ms)}" if width >= WIDE else ""
-            told = f" (oldest {words.count(oldest)}{clock if self.oldest_at_ms else ''})"
-            yield [(told, "dim")]
-        yield [("  db ", "dim"), (words.size(newest.db_bytes), ink)]
+            since = words.count(oldest)
+            ways = [f" (oldest {since})", f" (from {since})"]
+            if width >= WIDE and self.oldest_at_ms:
+                ways.insert(0, f" (oldest {since} of {clock_text(self.oldest_at_ms)})")
+            yield [[(way, "dim")] for way in ways]
+        yield [[("  db ", "dim"), (words.size(newest.db_bytes), ink)]]
         if newest.keys is not None:
-            yield [("  keys ", "dim"), (words.count(newest.keys), ink)]
+            yield [[("  keys ", "dim"), (words.count(newest.keys), ink)]]
         if not alarms and width >= WIDE:
-            yield [("  no alarm", "dim")]
+            yield [[("  no alarm", "dim")]]
 
     def _leader(self, line: Line) -> None:
         leader = self.model.leader(self.now)

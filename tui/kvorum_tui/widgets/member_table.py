@@ -114,7 +114,7 @@ class MemberTable(LineList):
         state = self.model.rows()[number]
         line = self.line().add(" ")
         if state.report is None:
-            why = state.error or "no answer yet"
+            why = state.error.removeprefix("UNAVAILABLE ") or "no answer yet"
             ink = "bad" if state.error else "dim"
             return line.add("○ ", "bad").cell(state.name, WIDTHS["member"], ink).add(why, "dim")
         fresh = state.fresh(self.now)
