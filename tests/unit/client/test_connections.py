@@ -211,7 +211,7 @@ def test_many_calls_at_once_share_one_connection() -> None:
     async def scenario() -> None:
         async with members() as (one,), Relay(one.endpoint) as relay:
             one.unary[RANGE] = lambda _: pb.RangeResponse(header=header(5))
-            async with Client(relay.endpoint) as client:
+            async with Client(relay.endpoint, dial_timeout_s=30, timeout_s=60) as client:
                 await asyncio.gather(*(client.get(f"k{n}") for n in range(300)))
             assert relay.connections == 1
             assert len(one.seen) == 300
