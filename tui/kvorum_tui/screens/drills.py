@@ -1,7 +1,7 @@
 """The Drills tab: break the cluster on purpose, with a clock on every fault, and see how long it
 takes to recover.
 
-Long because faults by hand are one thing with many keys of its own; scenarios are in ``drill_runs``.
+Long because faults by hand are one thing with many keys; scenarios are in ``drill_runs``.
 """
 
 from __future__ import annotations
