@@ -17,6 +17,8 @@ from textual.pilot import Pilot
 from tui.fake_session import FakeSession
 from tui.frames import PATIENCE_S, settled
 
+NOTE_S = 12.0  # Longer than a busy machine looks away; what a note covers is waited for so long.
+
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +62,7 @@ def time_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def stays(self: KvorumApp, *words: Any, **options: Any) -> None:
         if isinstance(self.session, FakeSession):
-            options["timeout"] = PATIENCE_S
+            options["timeout"] = NOTE_S
         notify(self, *words, **options)
 
     def patient(self: KvorumApp, **options: Any) -> Any:

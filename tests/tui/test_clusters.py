@@ -126,7 +126,7 @@ def test_writing_is_allowed_and_refused_again(
         await shows(pilot, "Allow writing?", "Type prod")
         await pilot.press(*"prod", "enter")
         await until(pilot, lambda: not fake.read_only)
-        assert "READ-ONLY" not in frame(app)
+        await until(pilot, lambda: "READ-ONLY" not in frame(app))
         await pilot.press("ctrl+e")
         await until(pilot, lambda: fake.read_only)
         fake.read_only_for_ever = "this is a recording"
