@@ -139,7 +139,7 @@ def test_room_that_is_taken_while_the_history_is_written(
     )
     start_on(cluster, place)
     pid = cluster.view(SMALL).pid
-    terms = f"history_{point}_before=delay(3000)*1"
+    terms = f"history_{point}_before=delay(10000)*1"
     met = 'the history waits for room", "error": "' + error
 
     async def run() -> None:
