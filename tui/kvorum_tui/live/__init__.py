@@ -19,17 +19,15 @@ from kvorum.client import (
     TLS,
     Client,
     ClientError,
-    CompactedError,
     Delete,
-    Event,
     Get,
     Key,
-    KeyValue,
     MemberClient,
     Put,
     RangeResult,
     Unsupported,
 )
+from kvorum.client.watch import Watch
 from kvorum.drill.access import Access
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
@@ -41,11 +39,11 @@ from kvorum_tui.live.locks import LiveLocks
 from kvorum_tui.live.past import LivePast
 from kvorum_tui.live.plans import LivePlans
 from kvorum_tui.live.ranges import LiveRanges
+from kvorum_tui.live.records import following, record_of
 from kvorum_tui.live.reports import Probe, etcd_report, key_life, node_report
 from kvorum_tui.live.rpcs import LiveRpcs
 from kvorum_tui.live.txns import LiveTxns
 from kvorum_tui.model.records import (
-    KeyEvent,
     KeyLife,
     KeyPage,
     KeyRecord,
@@ -245,7 +243,7 @@ class LiveSession:
                     key, revision=revision, serializable=alone, timeout_s=CALL_S
                 )
             )
-        return _record(found.kv, alone) if found.kv is not None else None
+        return record_of(found.kv, alone) if found.kv is not None else None
 
     async def history(self, key: bytes, from_revision: int, limit: int) -> KeyLife | None:
         """From the first member that tells."""
@@ -288,14 +286,14 @@ class LiveSession:
             return Saved(True, done.header.revision)
         found = done.responses[0]
         kv = found.kvs[0] if isinstance(found, RangeResult) and found.kvs else None
-        return Saved(False, done.header.revision, _record(kv) if kv is not None else None)
+        return Saved(False, done.header.revision, record_of(kv) if kv is not None else None)
 
     async def delete_prefix(self, prefix: bytes) -> int:
         """One range deletion."""
         with translated():
             return (await self.client.delete(prefix, prefix=True)).deleted
 
-    async def watch(
+    def watch(
         self,
         key: bytes,
         prefix: bool,
@@ -304,31 +302,18 @@ class LiveSession:
         member: str = "",
     ) -> AsyncIterator[WatchBatch]:
         """A watch that steps over compacted history and says so."""
-        start = start_revision
-        with translated():
+
+        def open_at(revision: int) -> Watch:
             source = self.client.member(member) if member else self.client
-            while True:
-                watch = source.watch(
-                    key,
-                    prefix=prefix,
-                    start_revision=start,
-                    prev_kv=previous,
-                    require_leader=not member,
-                )
-                try:
-                    yield WatchBatch(max(0, await watch.started() - 1))
-                    async for batch in watch.batches():
-                        yield WatchBatch(
-                            batch.revision, tuple(_event(event) for event in batch.events)
-                        )
-                    return
-                except CompactedError as error:
-                    if error.compact_revision <= start:
-                        raise
-                    start = error.compact_revision
-                    yield WatchBatch(start, gap_to=start)
-                finally:
-                    watch.close()
+            return source.watch(
+                key,
+                prefix=prefix,
+                start_revision=revision,
+                prev_kv=previous,
+                require_leader=not member,
+            )
+
+        return following(open_at, start_revision)
 
     # --- leases -----------------------------------------------------------------------------------
 
@@ -397,27 +382,6 @@ class LiveSession:
         """End all faults of a member."""
         with translated():
             return await self.client.member(endpoint).faults.lift(0)
-
-
-def _record(kv: KeyValue, alone: bool = False) -> KeyRecord:
-    return KeyRecord(
-        kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease, alone
-    )
-
-
-def _event(event: Event) -> KeyEvent:
-    kv = event.kv
-    return KeyEvent(
-        "put" if event.type == "PUT" else "delete",
-        kv.key,
-        kv.value,
-        kv.mod_revision,
-        kv.create_revision,
-        kv.version,
-        kv.lease,
-        event.prev_kv.value if event.prev_kv is not None else None,
-        prev_revision=event.prev_kv.mod_revision if event.prev_kv is not None else 0,
-    )
 
 
 def short_title(endpoints: Sequence[str]) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from kvorum.client import TLS, Client, ClientError, Event, KeyValue
+from kvorum.client import TLS, Client, ClientError
 from kvorum.errors import Code, ConfigError
 
 from kvorum_tui.live.errors import session_error, translated
 from kvorum_tui.live.metrics import Metrics, fetch_metrics
-from kvorum_tui.model.records import KeyEvent, KeyRecord, LogEntryView
+from kvorum_tui.live.records import event_of, record_of
+from kvorum_tui.model.records import KeyEvent, LogEntryView
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.checks import Certificate, HeldPage, MemberHash, Scraped
 
@@ -66,7 +67,8 @@ class LiveChecks:
                     raise session_error(error) from error
                 limit //= 2
             else:
-                return HeldPage(tuple(record_of(kv) for kv in found.kvs), found.more, found.count)
+                held = tuple(record_of(kv, one_member=True) for kv in found.kvs)
+                return HeldPage(held, found.more, found.count)
 
     async def changes(self, endpoint: str, revision: int) -> tuple[KeyEvent, ...]:
         """The start of a watch at the member."""
@@ -81,7 +83,7 @@ class LiveChecks:
                 async with asyncio.timeout(CHANGES_S):
                     async for batch in watch.batches():
                         here = [e for e in batch.events if e.kv.mod_revision == revision]
-                        found += [_event(event) for event in here]
+                        found += map(event_of, here)
                         if len(here) < len(batch.events) or batch.revision > revision:
                             break
             except TimeoutError:
@@ -144,24 +146,3 @@ class LiveChecks:
             return (self._tls or TLS()).context()
         except ConfigError as error:
             raise SessionError(str(error), endpoint, "TLS") from error
-
-
-def record_of(kv: KeyValue) -> KeyRecord:
-    """A key as one member has it."""
-    return KeyRecord(
-        kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease, True
-    )
-
-
-def _event(event: Event) -> KeyEvent:
-    kv = event.kv
-    return KeyEvent(
-        "put" if event.type == "PUT" else "delete",
-        kv.key,
-        kv.value,
-        kv.mod_revision,
-        kv.create_revision,
-        kv.version,
-        kv.lease,
-        event.prev_kv.value if event.prev_kv is not None else None,
-    )

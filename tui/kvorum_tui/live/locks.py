@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from kvorum.client import Client
 
-from kvorum_tui.live.checks import record_of
 from kvorum_tui.live.errors import translated
+from kvorum_tui.live.records import record_of
 from kvorum_tui.model.records import KeyRecord, LeaseInfo
 from kvorum_tui.session.locks import LeasedPage
 

@@ -15,13 +15,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kvorum.client import Client, ClientError, CompactedError, KeyValue, Unsupported, key_range
+from kvorum.client import Client, ClientError, CompactedError, Unsupported, key_range
 from kvorum.client.inspect import Inspect
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
 
 from kvorum_tui.live.past_figures import ALL, PAGE, PastFigures, alive, blob, translated
 from kvorum_tui.live.past_mirror import MirrorKeeper
+from kvorum_tui.live.records import event_of_row, record_of
 from kvorum_tui.live.reports import change_of
 from kvorum_tui.model.records import KeyEvent, KeyLife, KeyRecord
 from kvorum_tui.session import SessionError
@@ -333,7 +334,7 @@ class LivePast(PastFigures):
             page: list[KeyEvent] = []
             async with aclosing(mirror.history(Question(start, end, first, last))) as rows:
                 async for row in rows:
-                    page.append(_event(row))
+                    page.append(event_of_row(row))
                     if len(page) == PAGE:
                         yield page
                         page = []
@@ -419,26 +420,6 @@ async def _in_time(parts: AsyncGenerator[T, None], endpoint: str) -> T | None:
 
 async def _statistics_once(inspect: Inspect) -> AsyncGenerator[v1.NodeStatistics, None]:
     yield await inspect.statistics_once()
-
-
-def record_of(kv: KeyValue) -> KeyRecord:
-    """A key of the client's as the terminal's record."""
-    return KeyRecord(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
-
-
-def _event(row: Any) -> KeyEvent:
-    return KeyEvent(
-        "delete" if row.type else "put",
-        row.key,
-        row.value,
-        row.revision,
-        row.create_revision,
-        row.version,
-        row.lease,
-        at_ms=max(0, row.at_ms),
-        member=row.member,
-        user=row.user_name,
-    )
 
 
 def decoded(lines: list[str]) -> tuple[tuple[Any, ...], ...]:

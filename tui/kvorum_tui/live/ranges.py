@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from kvorum.client import Client, ClientError, CompactedError, KeyValue
+from kvorum.client import Client, ClientError, KeyValue
 from kvorum.errors import Code
 
 from kvorum_tui.live.errors import translated
-from kvorum_tui.model.records import KeyEvent, KeyPage, KeyRecord, WatchBatch
+from kvorum_tui.live.records import following, record_of
+from kvorum_tui.model.records import KeyPage, WatchBatch
 from kvorum_tui.session.ranges import EVERYTHING, Allowed, Span, ValuePage, joined
 
 FIRST_PAGE = 400  # Keys of the first page: a screen is full of them at once.
@@ -43,7 +44,7 @@ class LiveRanges:
     async def values(self, span: Span, revision: int = 0) -> AsyncIterator[ValuePage]:
         """Pages of about a megabyte at most."""
         async for kvs, at, more, total in self._pages(span, revision, False):
-            yield ValuePage(tuple(map(_record, kvs)), at, more, total)
+            yield ValuePage(tuple(map(record_of, kvs)), at, more, total)
 
     async def _pages(
         self, span: Span, revision: int, keys_only: bool
@@ -85,43 +86,19 @@ class LiveRanges:
             low = found.kvs[-1].key + b"\0"
             asked = min(most, _next_page(asked, found.kvs, keys_only, took > SLOW_S))
 
-    async def follow(self, span: Span, start_revision: int) -> AsyncIterator[WatchBatch]:
+    def follow(self, span: Span, start_revision: int) -> AsyncIterator[WatchBatch]:
         """A watch that steps over compacted history and says so."""
         low, high = span
-        start = start_revision
-        with translated():
-            while True:
-                watch = self._client().watch(
-                    low,
-                    high or None,
-                    from_key=not high,
-                    start_revision=start,
-                    require_leader=True,
-                )
-                try:
-                    yield WatchBatch(max(0, await watch.started() - 1))
-                    async for batch in watch.batches():
-                        events = tuple(
-                            KeyEvent(
-                                "put" if event.type == "PUT" else "delete",
-                                event.kv.key,
-                                event.kv.value,
-                                event.kv.mod_revision,
-                                event.kv.create_revision,
-                                event.kv.version,
-                                event.kv.lease,
-                            )
-                            for event in batch.events
-                        )
-                        yield WatchBatch(batch.revision, events)
-                    return
-                except CompactedError as error:
-                    if error.compact_revision <= start:
-                        raise
-                    start = error.compact_revision
-                    yield WatchBatch(start, gap_to=start)
-                finally:
-                    watch.close()
+        return following(
+            lambda revision: self._client().watch(
+                low,
+                high or None,
+                from_key=not high,
+                start_revision=revision,
+                require_leader=True,
+            ),
+            start_revision,
+        )
 
     async def allowed(self) -> Allowed:
         """The user's roles, and what each of them allows."""
@@ -154,7 +131,3 @@ def _next_page(asked: int, kvs: Sequence[KeyValue], keys_only: bool, slow: bool)
     weight = sum(len(kv.key) + len(kv.value) for kv in kvs) // len(kvs) + 1
     more = asked * 2 if slow else asked
     return max(1, min(more, VALUES_BYTES // weight))
-
-
-def _record(kv: KeyValue) -> KeyRecord:
-    return KeyRecord(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)

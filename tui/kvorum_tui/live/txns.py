@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from kvorum.client import Client, RangeResult, Txn, TxnResult
 
-from kvorum_tui.live.checks import record_of
 from kvorum_tui.live.errors import translated
+from kvorum_tui.live.records import record_of
 from kvorum_tui.session.txns import Looked, Spot
 
 AT_ONCE = 8

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from kvorum.history.pages import START, Page, Question, page
 from kvorum.history.query import Given, Query, QueryRefused, QueryStopped
-from kvorum.history.rows import Row
 from kvorum.history.streaming import parts
 from kvorum.limits import QUERY_BYTES, QUERY_BYTES_TOLD, QUERY_ROWS, QUERY_TIMEOUT_S
 
 from kvorum_tui.live.past import LivePast, decoded
+from kvorum_tui.live.records import event_of_row
 from kvorum_tui.model.records import KeyEvent, KeyLife, KeyRecord
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import Bounds, PastStatus, QueryBatch, StatePage
@@ -123,7 +123,7 @@ class RecordedPast(LivePast):
             found = await tape.with_cursor(read, revision)
             if found.rows:
                 after = (found.rows[-1].revision, found.rows[-1].sub)
-                yield [_event(row) for row in found.rows]
+                yield list(map(event_of_row, found.rows))
             more = found.more
 
     # --- people's SQL -----------------------------------------------------------------------------
@@ -162,19 +162,3 @@ class RecordedPast(LivePast):
 
     async def close(self) -> None:
         """The session closes the file."""
-
-
-def _event(row: Row) -> KeyEvent:
-    return KeyEvent(
-        "delete" if row.type else "put",
-        row.key,
-        row.value,
-        row.revision,
-        row.create_revision,
-        row.version,
-        row.lease,
-        at_ms=max(0, row.at_ms),
-        member=row.member,
-        user=row.user_name,
-        prev_revision=row.prev_revision,
-    )
