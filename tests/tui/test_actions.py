@@ -9,18 +9,19 @@ import pytest
 from kvorum_tui import keymap
 from kvorum_tui.actions import ACTIONS, BY_NAME, TABS, key_label, of
 from kvorum_tui.app import KvorumApp
-from kvorum_tui.screens import workspace
 from kvorum_tui.screens.pane import READ_ONLY
+from kvorum_tui.screens.panes import PANES, pane_class
 from tui.fake_session import FakeControl, FakeSession
 from tui.frames import running, until
 
-PANES = {pane.tab: pane for pane in workspace.PANES}
+CLASSES = {tab: pane_class(tab) for tab in PANES}
 
 
 def test_every_action_can_be_done() -> None:
-    assert set(PANES) == {tab.name for tab in TABS}
+    assert list(PANES) == [tab.name for tab in TABS]
+    assert all(kind.tab == tab for tab, kind in CLASSES.items())
     for action in ACTIONS:
-        owner = KvorumApp if action.target == "app" else PANES[action.target]
+        owner = KvorumApp if action.target == "app" else CLASSES[action.target]
         if not action.name.startswith("tab_"):
             assert callable(getattr(owner, f"do_{action.name}", None)), action.name
         assert action.about, action.name

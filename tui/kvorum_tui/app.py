@@ -14,22 +14,13 @@ from textual.widgets import Input
 from kvorum_tui import actions, keymap, settings
 from kvorum_tui.actions import BY_NAME, TITLES
 from kvorum_tui.ascii import Ascii
-from kvorum_tui.clusters import ClustersApp, losses_of
+from kvorum_tui.clusters import ClustersApp, end_drill, losses_of
 from kvorum_tui.control import NodeControl
 from kvorum_tui.model import mask
 from kvorum_tui.model.commands import UserCommand, commands_path, load_commands
 from kvorum_tui.palette import KvorumCommands
-from kvorum_tui.screens import help as help_text
-from kvorum_tui.screens.command_line import CommandLine
-from kvorum_tui.screens.drills import DrillsPane
-from kvorum_tui.screens.jump import Jump, targets
-from kvorum_tui.screens.key_edit import EditScreen
-from kvorum_tui.screens.pane import Pane
 from kvorum_tui.screens.recording import RecordingDeeds
-from kvorum_tui.screens.tour import why_no_tour
-from kvorum_tui.screens.user_command import run_command
 from kvorum_tui.theme import DARK, LIGHT
-from kvorum_tui.twin import BadLine, twin
 from kvorum_tui.widgets.dialogs import Confirm, Reader, Rich
 
 TICK_S = 0.25  # Ages, countdowns and bars move this often.
@@ -99,7 +90,13 @@ class KvorumApp(RecordingDeeds, ClustersApp):
         """The clock moved on."""
         for workspace in self.workspaces:
             workspace.tick()
-        if self._tour_wanted and not why_no_tour(self.front):
+        if self._tour_wanted:
+            self._begin_tour()
+
+    def _begin_tour(self) -> None:
+        from kvorum_tui.screens.tour import why_no_tour
+
+        if not why_no_tour(self.front):
             self._tour_wanted = False
             self.do("tour")
 
@@ -115,14 +112,21 @@ class KvorumApp(RecordingDeeds, ClustersApp):
         if isinstance(result, Coroutine):
             self.run_worker(self.front.guarded(result), group="app")
 
-    action_do = do  # what bindings and clicks name
+    async def action_do(self, name: str) -> None:
+        """A key or a click; see :meth:`kvorum_tui.screens.workspace.Workspace.action_do`."""
+        self.do(name)
+        await self.pane.ready()
 
     async def do_help_keys(self) -> None:
         """What the keys do."""
+        from kvorum_tui.screens import help as help_text
+
         await self.push_screen_wait(Reader("Keys", help_text.keys_help(self.pane)))
 
     async def do_help_here(self) -> None:
         """What is this."""
+        from kvorum_tui.screens import help as help_text
+
         title = TITLES[self.pane.tab]
         await self.push_screen_wait(Reader(title, help_text.about_help(self.pane)))
 
@@ -132,6 +136,8 @@ class KvorumApp(RecordingDeeds, ClustersApp):
 
     async def do_errors(self) -> None:
         """The newest errors."""
+        from kvorum_tui.screens import help as help_text
+
         lines = help_text.errors_help(self.front.errors)
         await self.push_screen_wait(Reader("Errors, newest first", lines))
 
@@ -176,6 +182,9 @@ class KvorumApp(RecordingDeeds, ClustersApp):
 
     def run_line(self, line: str) -> None:
         """Run a command on the cluster in front and show its output."""
+        from kvorum_tui.screens.command_line import CommandLine
+        from kvorum_tui.twin import BadLine, twin
+
         try:
             command = twin(self.session, line)
         except BadLine as error:
@@ -185,6 +194,8 @@ class KvorumApp(RecordingDeeds, ClustersApp):
 
     def action_user_command(self, name: str) -> None:
         """One of the user's own commands."""
+        from kvorum_tui.screens.user_command import run_command
+
         command = next(each for each in self.commands if each.name == name)
         self.run_worker(self.front.guarded(run_command(self.front, command)), group="command")
 
@@ -193,8 +204,9 @@ class KvorumApp(RecordingDeeds, ClustersApp):
         mask.hide(not mask.hidden())
         for workspace in self.workspaces:
             workspace.header.masked = mask.hidden()
-            for pane in workspace.query(Pane):
-                pane.masked()
+            for pane in workspace.panes.made.values():
+                if pane.is_ready:
+                    pane.masked()
         self._paint_all()
 
     async def do_tour(self) -> None:
@@ -215,6 +227,8 @@ class KvorumApp(RecordingDeeds, ClustersApp):
 
     async def do_jump(self) -> None:
         """A letter over every part."""
+        from kvorum_tui.screens.jump import Jump, targets
+
         chosen = await self.push_screen_wait(Jump(targets(self.screen, self.screen.focus_chain)))
         if chosen is not None:
             chosen.focus()
@@ -238,7 +252,7 @@ class KvorumApp(RecordingDeeds, ClustersApp):
         """
         if any(isinstance(s, Confirm) and s.id == LEAVE for s in self.screen_stack):
             return  # It is asked already.
-        unsaved = any(isinstance(s, EditScreen) and s.edited for s in self.screen_stack)
+        unsaved = any(getattr(screen, "edited", False) for screen in self.screen_stack)
         lines: Rich = []
         for workspace in self.workspaces:
             lines += losses_of(workspace, self.clock(), unsaved)
@@ -248,7 +262,7 @@ class KvorumApp(RecordingDeeds, ClustersApp):
         ):
             return
         for workspace in self.workspaces:
-            await workspace.pane_of(DrillsPane).end_drill()
+            await end_drill(workspace)
         self.exit()
 
     async def action_quit(self) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kvorum.client.contexts import Context, is_local, load_contexts
 from kvorum.errors import ConfigError
@@ -15,15 +15,14 @@ from textual.widgets import ContentSwitcher
 
 from kvorum_tui.control import NodeControl
 from kvorum_tui.model.cluster_model import ClusterModel
-from kvorum_tui.screens import help as help_text
-from kvorum_tui.screens.drills import DrillsPane
-from kvorum_tui.screens.leases import LeasesPane
-from kvorum_tui.screens.open_cluster import Chosen, OpenCluster
 from kvorum_tui.screens.pane import Pane
 from kvorum_tui.screens.workspace import Workspace
 from kvorum_tui.session import Session
 from kvorum_tui.widgets.cluster_strip import ClusterStrip, Entry
 from kvorum_tui.widgets.dialogs import Confirm, Rich
+
+if TYPE_CHECKING:
+    from kvorum_tui.screens.open_cluster import Chosen
 
 P = TypeVar("P", bound=Pane)
 
@@ -125,7 +124,7 @@ class ClustersApp(App[None]):
 
     async def close_workspace(self, workspace: Workspace) -> None:
         """Close a cluster that is not the only one; a drill on it is stopped and healed first."""
-        await workspace.pane_of(DrillsPane).end_drill()
+        await end_drill(workspace)
         number = self.workspaces.index(workspace)
         self.workspaces.remove(workspace)
         self.action_show_cluster(min(number, len(self.workspaces) - 1))
@@ -153,6 +152,8 @@ class ClustersApp(App[None]):
         if len(self.workspaces) >= CLUSTERS_MAX:
             self.front.tell(f"{CLUSTERS_MAX} clusters are open; close one first", "warning")
             return
+        from kvorum_tui.screens.open_cluster import OpenCluster
+
         wrong = ""
         try:
             contexts = load_contexts()
@@ -236,6 +237,16 @@ class ClustersApp(App[None]):
 
 def losses_of(workspace: Workspace, now: float, unsaved: bool = False) -> Rich:
     """What closing a cluster would end or leave behind."""
-    held = workspace.pane_of(LeasesPane).table.held()
-    drill = workspace.pane_of(DrillsPane).running
+    from kvorum_tui.screens import help as help_text
+
+    leases, drills = workspace.panes.any("leases"), workspace.panes.any("drills")
+    held = leases.table.held() if leases is not None else []
+    drill = drills.running if drills is not None else None
     return help_text.losses(held, workspace.cluster, now, unsaved, drill)
+
+
+async def end_drill(workspace: Workspace) -> None:
+    """Stop and heal a drill that runs there."""
+    drills = workspace.panes.any("drills")
+    if drills is not None:
+        await drills.end_drill()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from kvorum.drill.scenario import Scenario
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.fuzzy import Matcher
@@ -15,14 +15,13 @@ from kvorum_tui import actions, twin
 from kvorum_tui.actions import ACTIONS, key_label
 from kvorum_tui.model.decode import key_from_text, printable
 from kvorum_tui.model.places import Place
-from kvorum_tui.screens.drills import DrillsPane
-from kvorum_tui.screens.keys import KeysPane
-from kvorum_tui.screens.sql import SqlPane
-from kvorum_tui.screens.txn import TxnPane
-from kvorum_tui.widgets.member_table import MemberTable
 
 if TYPE_CHECKING:
+    from kvorum.drill.scenario import Scenario
+
     from kvorum_tui.app import KvorumApp
+    from kvorum_tui.model.shelf import Saved
+    from kvorum_tui.screens.keys import KeysPane
     from kvorum_tui.screens.workspace import Workspace
 
 KEYS_MAX = 12
@@ -31,8 +30,24 @@ TITLES = {**actions.TITLES, "app": "kvorum"}
 
 class KvorumCommands(Provider):
     """What the palette finds. Keys are found by their first letters, and then by what they
-    contain.
+    contain. Drills, queries and templates are read from where they are kept: their tabs may never
+    have been looked at.
     """
+
+    scenarios: Sequence[Scenario] = ()
+    queries: Sequence[Saved] = ()
+    templates: Sequence[Saved] = ()
+
+    async def startup(self) -> None:
+        """What has to be read, beside the screen."""
+        panes = self.kv.panes
+        sql, txn, drills = panes.any("sql"), panes.any("txn"), panes.any("drills")
+        if drills is not None:
+            self.scenarios = drills.list_view.scenarios
+        read = await asyncio.to_thread(_read, drills is None)
+        self.queries = (sql is not None and sql.saved) or read[0]
+        self.templates = (txn is not None and txn.saved) or read[1]
+        self.scenarios = self.scenarios or read[2]
 
     @property
     def kv(self) -> Workspace:
@@ -104,18 +119,17 @@ class KvorumCommands(Provider):
 
     def _named(self, matcher: Matcher) -> Iterator[Hit]:
         """Drills, saved queries, templates of transactions, members."""
-        queries, txns = self.kv.pane_of(SqlPane), self.kv.pane_of(TxnPane)
         found: list[tuple[str, Callable[[], object], str]] = [
             (f"drill {scenario.name}", partial(self._goto_drill, scenario), scenario.title)
-            for scenario in self.kv.pane_of(DrillsPane).list_view.scenarios
+            for scenario in self.scenarios
         ]
         found += [
-            (f"query {saved.name}", partial(queries.open_saved, saved), saved.about)
-            for saved in queries.saved
+            (f"query {saved.name}", partial(self._open, "sql", saved), saved.about)
+            for saved in self.queries
         ]
         found += [
-            (f"transaction {saved.name}", partial(txns.open_saved, saved), saved.about)
-            for saved in txns.saved
+            (f"transaction {saved.name}", partial(self._open, "txn", saved), saved.about)
+            for saved in self.templates
         ]
         found += [
             (f"member {member.name}", partial(self._goto_member, number), member.endpoint)
@@ -128,7 +142,7 @@ class KvorumCommands(Provider):
 
     def _places(self, matcher: Matcher) -> Iterator[Hit]:
         """Bookmarks and keys looked at lately."""
-        for place, kind in self.kv.pane_of(KeysPane).places.all():
+        for place, kind in self._keys_pane.places.all():
             text = f"{kind} {printable(place.path)}"
             score = matcher.match(text)
             if score > 0:
@@ -137,7 +151,7 @@ class KvorumCommands(Provider):
                 yield Hit(score, Content(text), goto, text=text, help=about)
 
     def _keys(self, query: str) -> list[bytes]:
-        index = self.kv.pane_of(KeysPane).index
+        index = self._keys_pane.index
         needle = key_from_text(query.strip())
         found = index.under(needle, KEYS_MAX)
         if len(found) < KEYS_MAX:
@@ -145,14 +159,33 @@ class KvorumCommands(Provider):
             found += [key for key in more if key not in found]
         return found[:KEYS_MAX]
 
+    @property
+    def _keys_pane(self) -> KeysPane:
+        return cast("KeysPane", self.kv.panes.get("keys"))
+
+    def _open(self, tab: str, saved: Saved) -> None:
+        self.kv.on_tab(tab, lambda pane: pane.open_saved(saved))
+
     def _goto_drill(self, scenario: Scenario) -> None:
-        self.kv.show_tab("drills")
-        self.kv.pane_of(DrillsPane).choose_drill(scenario)
+        self.kv.on_tab("drills", lambda pane: pane.choose_drill(scenario))
 
     def _goto_place(self, place: Place) -> None:
-        self.kv.show_tab("keys")
-        self.kv.pane_of(KeysPane).goto_place(place)
+        self.kv.on_tab("keys", lambda pane: pane.goto_place(place))
 
     def _goto_member(self, number: int) -> None:
-        self.kv.show_tab("cluster")
-        self.kv.query_one(MemberTable).cursor = number
+        def choose(pane: Any) -> None:
+            pane.members.cursor = number
+
+        self.kv.on_tab("cluster", choose)
+
+
+def _read(drills: bool) -> tuple[list[Saved], list[Saved], list[Scenario]]:
+    """Saved queries, templates, drills. What is wrong with a file is told by its own tab."""
+    from kvorum_tui.model.shelf import QUERIES, TRANSACTIONS
+
+    scenarios: list[Scenario] = []
+    if drills:
+        from kvorum_tui.model.drill_choice import catalogue
+
+        scenarios = catalogue()[0]
+    return QUERIES.load()[0], TRANSACTIONS.load()[0], scenarios

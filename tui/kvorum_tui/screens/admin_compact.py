@@ -11,7 +11,6 @@ from textual.widget import Widget
 from kvorum_tui.model import words
 from kvorum_tui.model.admin_space import compaction_lines, parse_choice, space_rows
 from kvorum_tui.screens.admin_view import AdminView, Column, Row, Table, box
-from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Rich
 from kvorum_tui.widgets.paint import TextLines
@@ -164,7 +163,8 @@ class CompactView(AdminView):
     def _watches(self) -> list[tuple[str, int]]:
         """What is open in the Watch tab, and where it stands."""
         found = []
-        for each in self.kv.pane_of(WatchPane).boxes:
+        watching = self.kv.panes.any("watch")
+        for each in watching.boxes if watching is not None else ():
             feed = getattr(each, "feed", None)
             if feed is not None:
                 found.append((f"watch {each.what}", int(feed.start_revision)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,12 +19,11 @@ from textual.widgets import Input
 from kvorum_tui import keymap
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model import words
-from kvorum_tui.model.rpc_log import SLOW_MS, RpcEntry, RpcLog, RpcMoment
+from kvorum_tui.model.rpc_log import SLOW_MS, RpcEntry, RpcMoment
 from kvorum_tui.model.rpc_rows import RpcRows, as_json, command_lines, detail
 from kvorum_tui.model.rpc_text import answer_words, lines_of, message_of, range_words
 from kvorum_tui.screens.log_list import LogList, LogStrip
 from kvorum_tui.screens.pane import PAST, READ_ONLY, Pane
-from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Reader, Rich
 from kvorum_tui.widgets.paint import LineList, TextLines
 
@@ -71,14 +69,13 @@ class LogPane(Pane):
 
     def __init__(self, kv: Workspace) -> None:
         super().__init__(kv)
-        self.log_model = RpcLog()
+        self.log_model = kv.calls
         self.model = RpcRows(self.log_model, self.name_of)
         self.list = LogList(self.model)
         self.strip = LogStrip(self.model)
         self.box = TextLines(id="log-detail")
         self.field = Input(id="log-filter", placeholder="errors writes slow >250 method:put text")
         self.pulse = Pulse(self._arrived)
-        self._stop: Callable[[], None] | None = None
         self._detailed: tuple[int, float, int] | None = None
 
     def compose(self) -> ComposeResult:
@@ -93,17 +90,10 @@ class LogPane(Pane):
             yield self.box
 
     def on_mount(self) -> None:
-        """Listen from the start, whichever tab is in front."""
+        """What was called before anybody looked, and from now on everything as it comes."""
         self.field.display = False
-        try:
-            self._stop = self.kv.session.rpcs.listen(self._told)
-        except SessionError as error:
-            self.kv.show_error(error)
-
-    def on_unmount(self) -> None:
-        """Stop listening."""
-        if self._stop is not None:
-            self._stop()
+        self.model.rebuild()
+        self.kv.call_told = self._told
 
     def first_focus(self) -> Widget:
         """The calls."""

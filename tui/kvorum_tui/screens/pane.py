@@ -4,6 +4,7 @@ why not.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ from kvorum_tui.actions import Action
 if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
+READY_S = 5.0
 READ_ONLY = "this cluster is open read-only; ctrl+e allows writing"
 
 
@@ -38,6 +40,43 @@ class Pane(Container):
     def __init__(self, kv: Workspace) -> None:
         super().__init__(id=f"pane-{self.tab}")
         self.kv = kv
+        self._ready = asyncio.Event()
+        self._waiting: list[Callable[[], object]] = []
+
+    # --- tabs are made when they are first wanted -------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Everything in it is mounted (the subclasses' turn came before): do what waited for it."""
+        if self.kv.at:
+            self.travelled(self.kv.at)
+        self._ready.set()
+        waiting, self._waiting = self._waiting, []
+        for work in waiting:
+            work()
+
+    def when_ready(self, work: Callable[[], object]) -> None:
+        """Do something with the widgets of this tab: now, or as soon as they are there."""
+        if self._ready.is_set():
+            work()
+        else:
+            self._waiting.append(work)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether they are there."""
+        return self._ready.is_set()
+
+    async def ready(self) -> None:
+        """Until the widgets are there. Not for ever: one that fails to compose ends the app, and
+        whoever waits here may be what ends it.
+        """
+        try:
+            async with asyncio.timeout(READY_S):
+                await self._ready.wait()
+        except TimeoutError:
+            self.log.warning(f"{self.tab} is not there after {READY_S} s")
+
+    # --- actions ----------------------------------------------------------------------------------
 
     def why_not(self, name: str) -> str:
         """Why an action of this tab cannot be done now; empty when it can."""
@@ -65,9 +104,9 @@ class Pane(Container):
         if isinstance(result, Coroutine):
             self.aside(lambda: result)
 
-    def action_do(self, name: str) -> None:
+    async def action_do(self, name: str) -> None:
         """A key was pressed."""
-        self.kv.do(name)
+        await self.kv.action_do(name)
 
     def aside(
         self,

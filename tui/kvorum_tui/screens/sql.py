@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,11 +14,11 @@ from textual.widget import Widget
 
 from kvorum_tui import keymap
 from kvorum_tui.model.decode import key_from_text, printable
+from kvorum_tui.model.key_index import KeyIndex
 from kvorum_tui.model.shelf import QUERIES, Saved
 from kvorum_tui.model.sql_past import SqlHistory, history_path
 from kvorum_tui.model.sql_text import Filled, variables
 from kvorum_tui.model.sql_words import View
-from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.sql_run import MEMORY_MB, ROWS_MAX, TIME_S, Run, SqlRuns
 from kvorum_tui.widgets.paint import LineList, TextLines
 from kvorum_tui.widgets.result_table import ResultTable
@@ -201,7 +201,8 @@ class SqlPane(SqlRuns):
 
     def _keys_from(self, start: str) -> list[str]:
         """Keys and branches that begin with a text, for completion."""
-        index = self.kv.pane_of(KeysPane).index
+        keys: Any = self.kv.panes.get("keys")
+        index: KeyIndex = keys.index
         wanted = key_from_text(start)
         found: dict[str, None] = {}
         for key in index.under(wanted, 400):

@@ -27,7 +27,7 @@ from kvorum_tui.model.time_heat import HeatMap
 from kvorum_tui.screens.time_compare import CompareTree, CompareView
 from kvorum_tui.screens.time_deeds import TimeDeeds
 from kvorum_tui.screens.time_heat import HeatList
-from kvorum_tui.screens.time_scrub import OLDEST_S, STOPPED
+from kvorum_tui.screens.time_scrub import STOPPED
 from kvorum_tui.screens.time_views import ChangeList, GoneList, change_detail, difference
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import Gone
@@ -116,12 +116,7 @@ class TimePane(TimeDeeds):
         self.changes.name_of = self.gone.name_of = self.kv.cluster.name_of
         self._gone_box.border_title = "Deleted keys"
         self._heat_box.border_title = "Heat map"
-        self.set_interval(OLDEST_S, self._ask_oldest)
-        self._ask_oldest()
         self.changes.note = [("asking how far the past goes…", "dim")]
-
-    def _ask_oldest(self) -> None:
-        self.aside(self.ask_oldest, group="oldest", exclusive=True)
 
     def on_resize(self) -> None:
         """One column where it is narrow."""

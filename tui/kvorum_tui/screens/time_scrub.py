@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
 SETTLE_S = 0.15  # After the last step of scrubbing, all tabs follow.
-OLDEST_S = 20.0  # Compactions are looked for this often.
 PACE = 20  # Looking takes at most so small a part of the time: a large history is slow to ask.
 LOOK_AGAIN_S = 3.0  # The line grows this often while the tab is in front.
 BUCKETS = 240
@@ -69,19 +68,6 @@ class TimeScrub(Pane):
 
     def zoomed(self) -> None:
         """The line shows another stretch."""
-
-    async def ask_oldest(self) -> None:
-        """For the header, whatever tab is in front: how far one can look back, and to when."""
-        past, header = self.kv.session.past, self.kv.header
-        try:
-            oldest = await past.oldest()
-            if oldest == header.oldest:
-                return
-            header.oldest, header.oldest_at_ms = oldest, 0
-            if past.status.source == "nodes":
-                header.oldest_at_ms = (await past.bounds()).oldest_at_ms
-        except SessionError:
-            return  # Members that do not answer are told of everywhere else.
 
     # --- how far the past goes --------------------------------------------------------------------
 

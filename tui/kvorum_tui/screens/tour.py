@@ -10,9 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from kvorum_tui.model.tour import ALIVE, HELLO, LEASE_S, PREFIX, STEPS, Facts, Tour
-from kvorum_tui.screens.cluster import ClusterPane
 from kvorum_tui.screens.keys import KeysPane
-from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Rich, folded
 from kvorum_tui.widgets.paint import TextLines
@@ -65,6 +63,10 @@ class TourPanel(Vertical):
         """The first step."""
         self._stand()
         self.tick()
+
+    def on_unmount(self) -> None:
+        """The tour is over."""
+        self.kv.tour = None
 
     def on_resize(self) -> None:
         """Fold anew."""
@@ -126,8 +128,8 @@ class TourPanel(Vertical):
         step = self.tour.step
         self.kv.show_tab(step.tab)
         if step.tab == "cluster":
-            low = self.app.size.height < LOW
-            self.kv.pane_of(ClusterPane).only_logs(low and step.name != "quorum")
+            alone = self.app.size.height < LOW and step.name != "quorum"
+            self.kv.on_tab("cluster", lambda pane: pane.only_logs(alone))
 
     # --- keys -------------------------------------------------------------------------------------
 
@@ -216,11 +218,12 @@ class TourPanel(Vertical):
             await self.kv.session.save(HELLO, value, -1)
         self.kv.goto_key(HELLO)
         # The tree tells the tab where its cursor stands by a message.
-        self.kv.pane_of(KeysPane).call_after_refresh(self.kv.do, "key_history")
+        self.kv.on_tab("keys", lambda pane: pane.call_after_refresh(self.kv.do, "key_history"))
 
     async def _watch(self) -> None:
         start = self.first_revision or max(1, self.tour.now.revision - 3)
-        self.kv.pane_of(WatchPane).add_pane(PREFIX, True, start)
+        pane: Any = self.kv.panes.get("watch")
+        pane.when_ready(lambda: pane.add_pane(PREFIX, True, start))
         self.told.add("watched")
 
     async def _compact(self) -> None:

@@ -4,6 +4,7 @@ foot. The app holds one of these for each cluster that is open.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -13,27 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher
 
 from kvorum_tui import actions
-from kvorum_tui.actions import BY_NAME
+from kvorum_tui.actions import BY_NAME, Action
 from kvorum_tui.control import NodeControl
 from kvorum_tui.feeds import ClusterFeed, Pulse
 from kvorum_tui.model.cluster_model import ClusterModel
+from kvorum_tui.model.rpc_log import RpcLog, RpcMoment
 from kvorum_tui.model.time_line import TimeLine
-from kvorum_tui.screens.admin import AdminPane
-from kvorum_tui.screens.cluster import ClusterPane
-from kvorum_tui.screens.drills import DrillsPane
-from kvorum_tui.screens.keys import KeysPane
-from kvorum_tui.screens.leases import LeasesPane
-from kvorum_tui.screens.log import LogPane
 from kvorum_tui.screens.pane import Pane
+from kvorum_tui.screens.panes import Panes
 from kvorum_tui.screens.recording import RecordingLine
-from kvorum_tui.screens.sql import SqlPane
-from kvorum_tui.screens.time import TimePane
-from kvorum_tui.screens.tour import TourPanel, why_no_tour
-from kvorum_tui.screens.txn import TxnPane
-from kvorum_tui.screens.watch import WatchPane
 from kvorum_tui.session import Session, SessionError
 from kvorum_tui.widgets.action_bar import ActionBar
 from kvorum_tui.widgets.header_bar import HeaderBar
@@ -42,26 +33,14 @@ from kvorum_tui.widgets.time_line import TimeBanner
 
 if TYPE_CHECKING:
     from kvorum_tui.app import KvorumApp
+    from kvorum_tui.screens.tour import TourPanel
 
 P = TypeVar("P", bound=Pane)
 R = TypeVar("R")
 
 ERRORS_MAX = 200
 QUIET_S = 5.0  # The same error is not notified again within this time.
-
-# The tabs, in the order of their digits.
-PANES: tuple[type[Pane], ...] = (
-    KeysPane,
-    WatchPane,
-    ClusterPane,
-    DrillsPane,
-    TimePane,
-    SqlPane,
-    LeasesPane,
-    TxnPane,
-    AdminPane,
-    LogPane,
-)
+OLDEST_S = 20.0  # Compactions are looked for this often.
 
 
 class Workspace(Container):
@@ -98,12 +77,15 @@ class Workspace(Container):
         self.banner = TimeBanner(self.time)
         self._front = self._last = first_tab
         self._notified: dict[str, float] = {}
-        self._panes: dict[str, Pane] = {}
+        self.panes = Panes(self, first_tab)
+        self.calls = RpcLog()
+        self.call_told: Callable[[RpcMoment], object] = self.calls.add
+        self.tour: TourPanel | None = None
+        self._stop_listening: Callable[[], None] | None = None
         self.header = HeaderBar(self.cluster, title, session.read_only, colour)
         self.recording = RecordingLine(self)
         self.tabs = TabBar()
         self.bar = ActionBar()
-        self.switcher = ContentSwitcher(initial=f"pane-{first_tab}")
         self._foot = Pulse(self._show_actions)
 
     def compose(self) -> ComposeResult:
@@ -112,16 +94,49 @@ class Workspace(Container):
         yield self.recording
         yield self.banner
         yield self.tabs
-        self._panes = {kind.tab: kind(self) for kind in PANES}
-        with self.switcher:
-            yield from self._panes.values()
+        self._listen()
+        with self.panes.switcher:
+            yield self.panes.make(self._front)
         yield self.bar
 
     def on_mount(self) -> None:
-        """The feed of the members, and the first tab."""
+        """The feed of the members, and the first tab; then what goes on whatever one looks at."""
         feed = ClusterFeed(self.session, self.cluster, self.clock, self.cluster_changed)
         self.run_worker(feed.run(), group="cluster-feed")
         self.show_tab(self._front)
+        self.run_worker(self._follow_oldest(), group="oldest")
+        if self._front != "keys":
+            self.call_after_refresh(self.panes.get, "keys")  # Others ask it for keys.
+
+    def on_unmount(self) -> None:
+        """Nobody looks at the calls any longer."""
+        if self._stop_listening is not None:
+            self._stop_listening()
+
+    def _listen(self) -> None:
+        """Keep every call from the first on: the Log tab may be opened late."""
+
+        def told(moment: RpcMoment) -> None:
+            self.call_told(moment)
+
+        try:
+            self._stop_listening = self.session.rpcs.listen(told)
+        except SessionError as error:
+            self.call_later(self.show_error, error)
+
+    async def _follow_oldest(self) -> None:
+        """For the header: how far one can look back, and to when."""
+        past, header = self.session.past, self.header
+        while True:
+            try:
+                oldest = await past.oldest()
+                if oldest != header.oldest:
+                    header.oldest, header.oldest_at_ms = oldest, 0
+                    if past.status.source == "nodes":
+                        header.oldest_at_ms = (await past.bounds()).oldest_at_ms
+            except SessionError:
+                pass  # Members that do not answer are told of everywhere else.
+            await asyncio.sleep(OLDEST_S)
 
     @property
     def kv_app(self) -> KvorumApp:
@@ -133,26 +148,40 @@ class Workspace(Container):
     @property
     def pane(self) -> Pane:
         """The tab in front."""
-        return self._panes[self._front]
+        return self.panes.get(self._front)
 
     def pane_of(self, kind: type[P]) -> P:
-        """A tab by its class."""
-        return self.query_one(kind)
+        """A tab by its class; see :meth:`Panes.get` for one that nobody has looked at."""
+        return self.panes.of(kind)
 
     def show_tab(self, tab: str) -> None:
-        """Bring a tab to the front, with the focus in it."""
+        """Bring a tab to the front, with the focus in it as soon as it is there."""
         if tab != self._front:
             self._last = self._front
+        pane = self.panes.get(tab)
         self._front = tab
-        self.switcher.current = f"pane-{tab}"
+        self.panes.switcher.current = pane.id
         self.tabs.show_tab(tab)
-        first = self._panes[tab].first_focus()
-        if first is not None:
-            first.focus()
         self.banner.wanted = tab != "time"
         self.banner.show(self.banner.at_ms)
-        self._panes[tab].refresh_at(self.clock())
+        pane.when_ready(lambda: self._came(pane))
         self.refresh_actions()
+
+    def _came(self, pane: Pane) -> None:
+        """A pane is composed that was wanted in front, and may still be."""
+        if pane is not self.pane:
+            return
+        first = pane.first_focus()
+        if first is not None:
+            first.focus()
+        pane.refresh_at(self.clock())
+        self.refresh_actions()
+
+    def on_tab(self, tab: str, deed: Callable[[Any], object]) -> None:
+        """Show a tab and do something with its pane, which the caller need not have imported."""
+        self.show_tab(tab)
+        pane = self.pane
+        pane.when_ready(lambda: deed(pane))
 
     def show_last(self) -> None:
         """Back to the tab that was in front before."""
@@ -161,8 +190,8 @@ class Workspace(Container):
     def tick(self) -> None:
         """The clock moved on."""
         self.cluster.judge(self.clock())
-        for tour in self.query(TourPanel):
-            tour.tick()
+        if self.tour is not None:
+            self.tour.tick()
         self.cluster_changed()
         self.refresh_actions()
 
@@ -171,7 +200,8 @@ class Workspace(Container):
         if self.is_running and self.is_attached:
             now = self.clock()
             self.header.refresh_at(now)
-            self.pane.refresh_at(now)
+            if self.pane.is_ready:
+                self.pane.refresh_at(now)
 
     def travel(self, revision: int) -> None:
         """Let every tab look at the store as it was at a revision; 0 comes back to now. Nothing can
@@ -182,8 +212,10 @@ class Workspace(Container):
         self.at = self.time.place = revision
         self.banner.at_ms = 0
         self.time_known()
-        for pane in self._panes.values():
-            pane.travelled(revision)
+        self.panes.get("time")  # It tells the banner when that was.
+        for pane in self.panes.made.values():
+            if pane.is_ready:
+                pane.travelled(revision)
         self.cluster_changed()
         self.refresh_actions()
 
@@ -221,18 +253,20 @@ class Workspace(Container):
         """Show the tour's panel at its first step. Raises :class:`SessionError` where no tour can
         be given.
         """
+        from kvorum_tui.screens.tour import TourPanel, why_no_tour
+
         reason = why_no_tour(self)
         if reason:
             raise SessionError(reason)
-        if not self.query(TourPanel):
-            await self.mount(TourPanel(self), before=self.bar)
+        if self.tour is None:
+            self.tour = TourPanel(self)
+            await self.mount(self.tour, before=self.bar)
 
     def the_tour(self) -> TourPanel:
         """The tour that is on. Raises :class:`SessionError` when none is."""
-        found = self.query(TourPanel)
-        if not found:
+        if self.tour is None:
             raise SessionError("no tour is on; kvorum tour, or : and tour, begins one")
-        return found.first()
+        return self.tour
 
     # --- actions ----------------------------------------------------------------------------------
 
@@ -247,13 +281,21 @@ class Workspace(Container):
             return
         if self.pane.tab != action.target:
             self.show_tab(action.target)
+        self.pane.when_ready(lambda: self._do(action))
+
+    def _do(self, action: Action) -> None:
         reason = self.pane.reason(action)
         if reason:
             self.tell(f"{action.text}: {reason}", "warning")
             return
-        self.pane.do(name)
+        self.pane.do(action.name)
 
-    action_do = do  # what clicks name
+    async def action_do(self, name: str) -> None:
+        """A key or a click. What is pressed next is for the tab that this brings to the front, so
+        it waits until that is there.
+        """
+        self.do(name)
+        await self.pane.ready()
 
     def refresh_actions(self) -> None:
         """The foot may have to change."""
@@ -263,6 +305,8 @@ class Workspace(Container):
         if not (self.is_running and self.is_attached):
             return
         pane = self.pane
+        if not pane.is_ready:
+            return  # It is shown with its actions as soon as it is there.
         items = [(a, not pane.reason(a)) for a in actions.of(pane.tab) if pane.offers(a)]
         items += [(action, True) for action in actions.of("app") if action.shown]
         self.bar.show_actions(items)
@@ -309,15 +353,12 @@ class Workspace(Container):
 
     def goto_key(self, key: bytes) -> None:
         """Show a key in the Keys tab."""
-        self.show_tab("keys")
-        self.pane_of(KeysPane).goto(key)
+        self.on_tab("keys", lambda pane: pane.goto(key))
 
     def goto_lease(self, lease_id: int) -> None:
         """Show a lease in the Leases tab."""
-        self.show_tab("leases")
-        self.pane_of(LeasesPane).show_lease(lease_id)
+        self.on_tab("leases", lambda pane: pane.show_lease(lease_id))
 
     def watch_key(self, key: bytes, prefix: bool) -> None:
         """Open a watch pane."""
-        self.show_tab("watch")
-        self.pane_of(WatchPane).add_pane(key, prefix, 0)
+        self.on_tab("watch", lambda pane: pane.add_pane(key, prefix, 0))
