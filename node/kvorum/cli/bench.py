@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 
+from kvorum.cli.bench_kernel import cpu_ns
 from kvorum.cli.bench_load import Load
 from kvorum.cli.output import form_option
 from kvorum.cluster.file import ClusterSpec, NodeSpec
@@ -57,15 +58,6 @@ class Row:
     p99_us: float
     server_cpu_us: float
     failed: int
-
-
-def cpu_ns(pids: Sequence[int]) -> int:
-    """CPU time that processes have used so far, all threads, in nanoseconds."""
-    total = 0
-    for pid in pids:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            total += int((task / "schedstat").read_text().split()[0])
-    return total
 
 
 @contextmanager
