@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 from kvorum_tui.model.records import KeyEvent
+from kvorum_tui.model.typed import file_of, needs_file
 from kvorum_tui.model.watch_buffer import Gap
 from kvorum_tui.model.watch_filter import Filter
 from kvorum_tui.model.watch_layout import Layout, PaneSpec
 from kvorum_tui.model.watch_lines import read_event_line
-from kvorum_tui.screens.watch_forms import command_question, event_lines, file_of, needs_file
+from kvorum_tui.screens.watch_forms import command_question, event_lines
 from kvorum_tui.watch_files import EventFile, layout_path, load_layout, save_layout, write_events
 from kvorum_tui.watch_hooks import Commands, Hook, HookRunner, command_words
 

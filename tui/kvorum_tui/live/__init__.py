@@ -13,7 +13,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kvorum.client import (
     TLS,
@@ -32,17 +33,11 @@ from kvorum.drill.access import Access
 from kvorum.errors import Code
 from kvorum_proto.kvorum import v1
 
-from kvorum_tui.live.admin import LiveAdmin
-from kvorum_tui.live.checks import LiveChecks
 from kvorum_tui.live.errors import translated
-from kvorum_tui.live.locks import LiveLocks
-from kvorum_tui.live.past import LivePast
-from kvorum_tui.live.plans import LivePlans
 from kvorum_tui.live.ranges import LiveRanges
 from kvorum_tui.live.records import following, record_of
 from kvorum_tui.live.reports import Probe, etcd_report, key_life, node_report
 from kvorum_tui.live.rpcs import LiveRpcs
-from kvorum_tui.live.txns import LiveTxns
 from kvorum_tui.model.records import (
     KeyLife,
     KeyPage,
@@ -54,6 +49,14 @@ from kvorum_tui.model.records import (
     WatchBatch,
 )
 from kvorum_tui.session import SessionError
+
+if TYPE_CHECKING:
+    from kvorum_tui.live.admin import LiveAdmin
+    from kvorum_tui.live.checks import LiveChecks
+    from kvorum_tui.live.locks import LiveLocks
+    from kvorum_tui.live.past import LivePast
+    from kvorum_tui.live.plans import LivePlans
+    from kvorum_tui.live.txns import LiveTxns
 
 T = TypeVar("T")
 STATISTICS_MS = 150  # Fine enough to time an election, cheap enough to run beside everything.
@@ -89,14 +92,54 @@ class LiveSession:
         self.access = Access(tls, user, password)
         self._client: Client | None = None
         self._alone_until = 0.0
-        self.checks = LiveChecks(lambda: self.client, tls)
         self.ranges = LiveRanges(lambda: self.client, user)
-        self.locks = LiveLocks(lambda: self.client)
-        self.plans = LivePlans(lambda: self.client)
-        self.past = LivePast(self)
-        self.admin = LiveAdmin(lambda: self.client, lambda: self.access)
-        self.txns = LiveTxns(lambda: self.client)
         self.rpcs = LiveRpcs(lambda: self.client, lambda: self.access)
+
+    # --- parts that are imported when they are first used -----------------------------------------
+
+    @cached_property
+    def checks(self) -> LiveChecks:
+        """One member at a time."""
+        from kvorum_tui.live.checks import LiveChecks
+
+        return LiveChecks(lambda: self.client, self.access.tls)
+
+    @cached_property
+    def locks(self) -> LiveLocks:
+        """Leases, locks, elections."""
+        from kvorum_tui.live.locks import LiveLocks
+
+        return LiveLocks(lambda: self.client)
+
+    @cached_property
+    def plans(self) -> LivePlans:
+        """Plans of many changes."""
+        from kvorum_tui.live.plans import LivePlans
+
+        return LivePlans(lambda: self.client)
+
+    @cached_property
+    def past(self) -> LivePast:
+        """History."""
+        from kvorum_tui.live.past import LivePast
+
+        return LivePast(self)
+
+    @cached_property
+    def admin(self) -> LiveAdmin:
+        """Maintenance, users, members."""
+        from kvorum_tui.live.admin import LiveAdmin
+
+        return LiveAdmin(lambda: self.client, lambda: self.access)
+
+    @cached_property
+    def txns(self) -> LiveTxns:
+        """Transactions."""
+        from kvorum_tui.live.txns import LiveTxns
+
+        return LiveTxns(lambda: self.client)
+
+    # --- the connection ---------------------------------------------------------------------------
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -133,7 +176,8 @@ class LiveSession:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self.past.close()
+        if "past" in vars(self):
+            await self.past.close()
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()

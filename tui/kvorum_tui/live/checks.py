@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from cryptography import x509
 from kvorum.client import TLS, Client, ClientError
 from kvorum.errors import Code, ConfigError
 
@@ -118,6 +117,8 @@ class LiveChecks:
             writer.close()
         if not shown:
             return None
+        from cryptography import x509  # Slow to import.
+
         told = x509.load_der_x509_certificate(shown)
         return Certificate(
             told.subject.rfc4514_string(),

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from kvorum.client.plan import Step
 from kvorum.client.types import KeyValue
 
 from kvorum_tui.model.plan import Plan
+from kvorum_tui.model.plan_files import default_folder
 
 FORMAT = 1
 SUFFIX = ".plan"
@@ -46,12 +46,6 @@ class KeptPlan:
     steps: int
     done: int
     error: str = ""
-
-
-def default_folder() -> Path:
-    """Where plans are kept: ``$KVORUM_PLANS``, or ``plans`` in the state folder of the user."""
-    given = os.environ.get("KVORUM_PLANS")
-    return Path(given) if given else platformdirs.user_state_path("kvorum") / "plans"
 
 
 class PlanStore:

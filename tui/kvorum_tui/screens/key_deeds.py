@@ -4,23 +4,79 @@ to the pane's ``changes``; what they do is told there.
 
 from __future__ import annotations
 
+import asyncio
+from abc import abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
 from kvorum_tui.actions import Action
-from kvorum_tui.screens.key_changes import KeyChanges
+from kvorum_tui.model import words
+from kvorum_tui.model.mask import hidden
+from kvorum_tui.model.plan_files import default_folder
+from kvorum_tui.model.records import KeyRecord
 from kvorum_tui.screens.pane import Pane
+
+if TYPE_CHECKING:
+    from kvorum_tui.model.key_index import Row
+    from kvorum_tui.screens.key_changes import KeyChanges
+    from kvorum_tui.screens.keys import KeysPane
+
+# Editing more than this in a terminal is slow; see the anchors of the editor widget.
+EDIT_MAX_BYTES = 64 * 1024
+ON_SOMETHING = ("key_copy_to", "key_rename", "key_export", "key_undelete", "key_roll_back")
 
 
 class KeyDeeds(Pane):
-    """Mixed into the Keys tab."""
+    """Mixed into the Keys tab. What cannot be done is known here; how the rest is done is imported
+    when it is first wanted.
+    """
 
-    changes: KeyChanges
+    row: Row | None
+    record: KeyRecord | None
+
+    @abstractmethod
+    def marked(self) -> list[bytes]:
+        """The keys that are marked."""
+
+    @cached_property
+    def changes(self) -> KeyChanges:
+        """The changing half."""
+        from kvorum_tui.screens.key_changes import KeyChanges
+
+        return KeyChanges(cast("KeysPane", self))
 
     def on_mount(self) -> None:
         """What was left undone the last time is said once."""
-        self.aside(self.changes.remind)
+        self.aside(self._remind)
+
+    async def _remind(self) -> None:
+        if await asyncio.to_thread(_some_kept):
+            await self.changes.remind()
 
     def reason(self, action: Action) -> str:
-        """What the pane says, then what its changing half says."""
-        return super().reason(action) or self.changes.why_not(action.name)
+        """What the pane says, then what holds for changes."""
+        return super().reason(action) or self._why_no_change(action.name)
+
+    def _why_no_change(self, name: str) -> str:
+        if name == "key_editor":
+            return self.why_no_edit(outside=True)
+        if name in ON_SOMETHING and self.row is None and not self.marked():
+            return "put the cursor on a key or a branch first"
+        return ""
+
+    def why_no_edit(self, outside: bool = False) -> str:
+        """Why the key under the cursor cannot be edited."""
+        row, record = self.row, self.record
+        if row is None or row.branch:
+            return "put the cursor on a key first"
+        if record is None:
+            return "the value has not been read yet"
+        if hidden():
+            return "values are hidden; alt+m shows them"
+        if len(record.value) > EDIT_MAX_BYTES and not outside:
+            size = words.size(len(record.value))
+            return f"{size} is more than this editor takes (64 KiB); E opens your own editor"
+        return ""
 
     def do_key_new(self) -> None:
         """Write a new key."""
@@ -81,3 +137,9 @@ class KeyDeeds(Pane):
     def do_key_plans(self) -> None:
         """Plans that were broken off."""
         self.aside(self.changes.unfinished)
+
+
+def _some_kept() -> bool:
+    """Whether the folder of unfinished plans holds anything."""
+    folder = default_folder()
+    return folder.is_dir() and any(folder.iterdir())

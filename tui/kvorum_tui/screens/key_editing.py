@@ -16,7 +16,6 @@ from kvorum_tui.model import twin, words
 from kvorum_tui.model.decode import key_from_text, key_to_text, printable
 from kvorum_tui.model.diff import diff_texts, diff_values, summary
 from kvorum_tui.model.edit_form import EditForm, fault_in, form_to_edit
-from kvorum_tui.model.mask import hidden
 from kvorum_tui.model.merge import Merged, merge_values
 from kvorum_tui.model.plan import deed_of, kv_of
 from kvorum_tui.model.records import KeyRecord, Saved
@@ -25,26 +24,9 @@ from kvorum_tui.screens.key_plan import log_of
 from kvorum_tui.screens.key_work import KeyWork
 from kvorum_tui.widgets.dialogs import Choice, Field, Form, Rich, diff_rich
 
-# Editing more than this in a terminal is slow; see the anchors of the editor widget.
-EDIT_MAX_BYTES = 64 * 1024
-
 
 class KeyEditing(KeyWork):
     """One key at a time."""
-
-    def why_no_edit(self, outside: bool = False) -> str:
-        """Why the key under the cursor cannot be edited."""
-        row, record = self.pane.row, self.pane.record
-        if row is None or row.branch:
-            return "put the cursor on a key first"
-        if record is None:
-            return "the value has not been read yet"
-        if hidden():
-            return "values are hidden; alt+m shows them"
-        if len(record.value) > EDIT_MAX_BYTES and not outside:
-            size = words.size(len(record.value))
-            return f"{size} is more than this editor takes (64 KiB); E opens your own editor"
-        return ""
 
     async def new(self) -> None:
         """Ask for a key, then edit an empty value that must not exist yet."""

@@ -31,7 +31,6 @@ from kvorum_tui.model.key_sizes import Sizes
 from kvorum_tui.model.marks import Marks
 from kvorum_tui.model.places import Place, Places
 from kvorum_tui.model.records import KeyEvent, KeyRecord
-from kvorum_tui.screens.key_changes import KeyChanges
 from kvorum_tui.screens.key_deeds import KeyDeeds
 from kvorum_tui.screens.key_find import FILTER_HINT, KeyFinding, ValueSearch
 from kvorum_tui.screens.key_forms import KeyForms
@@ -134,7 +133,6 @@ class KeysPane(
         self.past_loading = False
         self.past_total = 0
         self.fed = False
-        self.changes = KeyChanges(self)
         self._saved: dict[str, Any] = {}
         self._asking = False
         self._whole = False
@@ -368,7 +366,7 @@ class KeysPane(
         if name == "key_lease" and (self.record is None or not self.record.lease):
             return "this key has no lease" if self.record is not None else "put the cursor on a key"
         if name == "key_edit":
-            return self.changes.why_no_edit()
+            return self.why_no_edit()
         if name == "key_restore" and (self.view != "history" or self.history.list.current is None):
             return "open the history (h) and choose a revision first"
         return (

@@ -23,7 +23,7 @@ from kvorum_tui.model.replay_line import (
     time_at,
     wanted_time,
 )
-from kvorum_tui.screens.watch_forms import file_of, needs_file, said_yes, yes_or_no
+from kvorum_tui.model.typed import file_of, needs_file, said_yes, yes_or_no
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Choice, Field, Form
 from kvorum_tui.widgets.paint import Line, Painted

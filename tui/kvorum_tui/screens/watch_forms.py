@@ -8,12 +8,11 @@ from pathlib import Path
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import key_from_text, key_to_text, printable
 from kvorum_tui.model.diff import diff_values
+from kvorum_tui.model.typed import needs_file, yes_or_no
 from kvorum_tui.model.watch_buffer import Entry, Gap, Merged
 from kvorum_tui.model.watch_diff import whole_paths
 from kvorum_tui.watch_hooks import AT_ONCE, PER_SECOND, Hook, command_words
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Rich, diff_rich
-
-YES = ("y", "yes")
 
 
 def key_and_prefix(text: str) -> tuple[bytes, bool]:
@@ -32,16 +31,6 @@ def revision_or_empty(text: str) -> str:
     text = text.replace(",", "").strip()
     good = not text or (text.isdigit() and int(text) > 0)
     return "" if good else "a revision is a number above 0"
-
-
-def yes_or_no(text: str) -> str:
-    """What is wrong with an answer."""
-    return "" if text.strip().lower() in (*YES, "", "n", "no") else "y or n"
-
-
-def said_yes(text: str) -> bool:
-    """Whether it means yes."""
-    return text.strip().lower() in YES
 
 
 def add_form(key: bytes = b"", prefix: bool = True) -> Form:
@@ -78,21 +67,6 @@ def save_form(name: str) -> Form:
         ),
     ]
     return Form("Save events", fields, "Save")
-
-
-def file_of(text: str) -> Path:
-    """The file that was typed."""
-    return Path(text.strip()).expanduser()
-
-
-def needs_file(text: str) -> str:
-    """What is wrong with a file to write."""
-    path = file_of(text)
-    if not text.strip():
-        return "a file's name"
-    if path.exists():
-        return f"{path.name} exists; choose another name"
-    return "" if path.parent.is_dir() else f"there is no folder {path.parent}"
 
 
 def hook_form(hook: Hook, read_only: bool) -> Form:

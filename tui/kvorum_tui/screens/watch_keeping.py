@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kvorum_tui.model import words
+from kvorum_tui.model.typed import file_of, said_yes, yes_or_no
 from kvorum_tui.model.watch_layout import PANES_MAX, Layout, PaneSpec
 from kvorum_tui.screens import watch_forms as forms
 from kvorum_tui.screens.pane import Pane
@@ -55,10 +56,10 @@ class WatchKeeping(Pane):
         values = await self.app.push_screen_wait(forms.save_form(box.named or box.what))
         if values is None:
             return
-        path = forms.file_of(values["file"])
+        path = file_of(values["file"])
         entries = list(box.log_view.buffer.entries)
         size = await asyncio.to_thread(write_events, path, entries)
-        if forms.said_yes(values["on"]):
+        if said_yes(values["on"]):
             box.file = EventFile(path)
             self.kv.tell(f"{path.name}: {len(entries):,} rows, and every event from now on")
         else:
@@ -91,7 +92,7 @@ class WatchKeeping(Pane):
             question = forms.command_question(command, box.what, box.buffer.filter.text)
             if not await self.app.push_screen_wait(question):
                 return
-        bell, toast = forms.said_yes(values["bell"]), forms.said_yes(values["toast"])
+        bell, toast = said_yes(values["bell"]), said_yes(values["toast"])
         box.hooks.hook = Hook(bell, toast, command)
         box.subtitle()
 
@@ -135,10 +136,10 @@ class WatchKeeping(Pane):
         """Keep these panes."""
         specs = tuple(box.spec() for box in self.boxes)
         text = f"Open these {words.plural(len(specs), 'pane')} at the next start? (y/n)"
-        field = Field("start", text, "y", check=forms.yes_or_no)
+        field = Field("start", text, "y", check=yes_or_no)
         values = await self.app.push_screen_wait(Form("Keep this layout", [field], "Keep"))
         if values is not None:
-            self.kept = Layout(specs, forms.said_yes(values["start"]))
+            self.kept = Layout(specs, said_yes(values["start"]))
             path = await asyncio.to_thread(save_layout, self.cluster_name, self.kept)
             self.kv.tell(f"kept in {path}; hooks and files are not part of it")
 

@@ -9,8 +9,6 @@ import re
 import tomllib
 from typing import ClassVar
 
-import yaml
-
 from kvorum_tui.model.decoders.form import Form, NotThis, Shown
 from kvorum_tui.model.text import hex_lines, pretty_json
 
@@ -152,6 +150,8 @@ class Yaml(Text):
 
     def encode(self, text: str, like: bytes) -> bytes:
         """Checked."""
+        import yaml  # Slow to import, and only who writes needs it.
+
         try:
             for _ in yaml.parse(text, Loader=yaml.SafeLoader):
                 pass
