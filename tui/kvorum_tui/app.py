@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Coroutine, Sequence
 from typing import Any, ClassVar
 
@@ -80,6 +81,15 @@ class KvorumApp(RecordingDeeds, ClustersApp):
             self.front.tell(text, "warning")
         self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.set_interval(TICK_S, self.tick)
+        self.call_after_refresh(self._started)
+
+    def _started(self) -> None:
+        """Whoever started this put off collecting garbage. What was imported lives as long as the
+        terminal: there is no need to look at it ever again.
+        """
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
 
     async def on_unmount(self) -> None:
         """Let go of the clusters."""

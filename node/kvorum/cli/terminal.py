@@ -5,6 +5,7 @@ Textual is imported only when one of these runs, so that no other verb pays for 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -61,6 +62,16 @@ def tui(
     Unless --read-write is given (or the context says so), a cluster that is not on this machine is
     opened read-only; ctrl+e changes that, and asks first.
     """
+    gc.disable()  # A sixth of the start; the terminal enables it behind its first frame.
+    try:
+        _open(file, endpoints, title, tab, options)
+    finally:
+        gc.enable()
+
+
+def _open(
+    file: Path | None, endpoints: tuple[str, ...], title: str, tab: str, options: dict[str, Any]
+) -> None:
     if file is not None:
         from kvorum.cli.recording import run_file
 
