@@ -48,7 +48,9 @@ class Figure:
     @property
     def times(self) -> float | None:
         """Ours over theirs."""
-        return statistics.median(self.ours) / statistics.median(self.theirs) if self.theirs else None
+        return (
+            statistics.median(self.ours) / statistics.median(self.theirs) if self.theirs else None
+        )
 
     @property
     def reached(self) -> bool | None:
@@ -66,7 +68,7 @@ class Row:
     title: str
     figures: list[Figure]
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    conditions: str = ""
 
     @property
     def reached(self) -> bool:

@@ -58,7 +58,9 @@ def transaction(keys: int, number: int, puts: int = TXN_PUTS, size: int = VALUE_
     for place in range(number * puts, (number + 1) * puts):
         turn, at = divmod(place, keys)
         which = at if turn == 0 else (at * 514_229 + turn) % keys
-        operations.append(RequestOp(request_put=PutRequest(key=key(which), value=value(place, size))))
+        operations.append(
+            RequestOp(request_put=PutRequest(key=key(which), value=value(place, size)))
+        )
     return encode(TxnRequest(success=operations))
 
 
@@ -81,7 +83,9 @@ class Progress:
         if now - self._told_s > _TELL_S or done == of:
             self._told_s = now
             rate = (done - started) * rows / max(0.001, now - self._began_s)
-            print(f"  {self.what}: {done * rows:,} of {of * rows:,}, {rate:,.0f}/s", file=sys.stderr)
+            print(
+                f"  {self.what}: {done * rows:,} of {of * rows:,}, {rate:,.0f}/s", file=sys.stderr
+            )
 
 
 async def load(port: int, keys: int, revisions: int, progress: Progress) -> None:
@@ -107,5 +111,3 @@ async def load(port: int, keys: int, revisions: int, progress: Progress) -> None
         progress.write(wanted, wanted, TXN_PUTS, started)
     finally:
         wire.close()
-
-
