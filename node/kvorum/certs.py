@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -127,15 +126,3 @@ def _require_readable(file: Path | str) -> None:
             source.read(1)
     except OSError as error:
         raise ConfigError(f"open {file}: {(error.strerror or str(error)).lower()}") from None
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """A file that only its owner reads, durable, whole or not at all. Raises OSError."""
-    draft = path.with_name(path.name + ".part")
-    # One that was left behind may be readable by others.
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(path)

@@ -27,6 +27,7 @@ SEEN_BY_TERMINAL = {
     "kvorum.client",
     "kvorum.drill",
     "kvorum.errors",
+    "kvorum.files",
     "kvorum.history",
     "kvorum.limits",
 }

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+from kvorum.files import replace_file
 
 CLUSTERS_MAX = 100
 
@@ -48,11 +48,4 @@ def save(title: str, part: dict[str, Any]) -> None:
     table[title] = part
     while len(table) > CLUSTERS_MAX:
         del table[next(iter(table))]
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(table, file, indent=1)
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(path, json.dumps(table, indent=1), private=True)

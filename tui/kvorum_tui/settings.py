@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+from kvorum.files import replace_file
 
 from kvorum_tui import ascii
 
@@ -64,9 +65,7 @@ def save(settings: Settings) -> str:
         document = tomlkit.parse(text)
         document["theme"], document["ascii"] = settings.theme, settings.ascii
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(tomlkit.dumps(document), "utf-8")
-        fresh.replace(path)
+        replace_file(path, tomlkit.dumps(document))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         return f"{settings.path}: {error}"
     return ""

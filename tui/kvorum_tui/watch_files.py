@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
+from kvorum.files import replace_file
 
 from kvorum_tui.model.watch_buffer import Entry, Gap
 from kvorum_tui.model.watch_layout import Layout, layout_of, layout_text
@@ -44,9 +45,7 @@ def save_layout(cluster: str, layout: Layout) -> Path:
     """Keep a layout. Raises OSError."""
     path = layout_path(cluster)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(layout_text(layout), "utf-8")
-    os.replace(part, path)
+    replace_file(path, layout_text(layout))
     return path
 
 

@@ -32,6 +32,7 @@ import platformdirs
 from kvorum.client.connection import TLS
 from kvorum.client.endpoints import parse_endpoints
 from kvorum.errors import ConfigError
+from kvorum.files import replace_file
 
 SERVICE = "kvorum"  # What the keyring files our passwords under.
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "grey")
@@ -219,10 +220,7 @@ def save_contexts(contexts: Contexts) -> None:
                 row[key] = value
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".new")
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            out.write(tomlkit.dumps(document))
-        fresh.replace(path)
+        replace_file(path, tomlkit.dumps(document), private=True)
     except OSError as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kvorum.certs import write_private
 from kvorum.client.connection import TLS
 from kvorum.cluster.rundir import HOST, ClusterError
+from kvorum.files import replace_file
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LIFE = timedelta(days=365)
@@ -124,8 +124,8 @@ class Certificates:
         encoding = serialization.Encoding.PEM
         form = serialization.PrivateFormat.PKCS8
         pem = secret.private_bytes(encoding, form, serialization.NoEncryption())
-        write_private(pair.key, pem)
-        write_private(pair.cert, made.public_bytes(encoding))
+        replace_file(pair.key, pem, private=True, durable=True)
+        replace_file(pair.cert, made.public_bytes(encoding), private=True, durable=True)
         return pair
 
 

@@ -31,6 +31,7 @@ from typing import IO, Any
 from kvorum.cluster.file import CERTIFICATES, ClusterSpec, NodeSpec
 from kvorum.cluster.process import Identity, Process, log_says
 from kvorum.errors import ConfigError
+from kvorum.files import replace_file
 
 HOST = "127.0.0.1"
 FORMAT = 1
@@ -160,7 +161,7 @@ class RunDir:
 
     def write_state(self, state: RunState) -> None:
         """Replace ``run.json``, whole or not at all."""
-        _replace(self.path / "run.json", state.dumps() + "\n")
+        replace_file(self.path / "run.json", state.dumps() + "\n", durable=True)
 
     def prepare(self, spec: ClusterSpec) -> RunState:
         """The state to run ``spec`` with: the kept one if it fits, else a first one with new ports.
@@ -251,7 +252,7 @@ class RunDir:
         """
         log = self.log(name)
         size = log.stat().st_size if log.exists() else 0
-        _replace(self.node_dir(name) / "log.from", f"{size}\n")
+        replace_file(self.node_dir(name) / "log.from", f"{size}\n", durable=True)
 
     def was_removed(self, spec: ClusterSpec, node: NodeSpec) -> bool:
         """Whether the node ended because it is no member of the cluster any more; its data are of
@@ -292,16 +293,7 @@ class RunDir:
 
     def write_identity(self, name: str, identity: Identity) -> None:
         """Write the pid file of node ``name``."""
-        _replace(self.node_dir(name) / "pid.json", identity.dumps())
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(path.name + ".part")
-    with draft.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(path)
+        replace_file(self.node_dir(name) / "pid.json", identity.dumps(), durable=True)
 
 
 def port_is_free(port: int) -> bool:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kvorum.certs import write_private
 from kvorum.errors import ConfigError
+from kvorum.files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ def _make(cert: Path, key: Path, hosts: Iterable[str], years: int) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    write_private(key, pem)
-    write_private(cert, made.public_bytes(serialization.Encoding.PEM))
+    replace_file(key, pem, private=True, durable=True)
+    replace_file(cert, made.public_bytes(serialization.Encoding.PEM), private=True, durable=True)
 
 
 def _names(hosts: Iterable[str]) -> list[x509.GeneralName]:

@@ -87,8 +87,6 @@ def test_a_self_signed_certificate_that_ran_out_is_replaced(tmp_path: Path) -> N
         self_signed(cert / "below", [], 1)
     with pytest.raises(ConfigError, match="cannot keep a self-signed certificate"):
         self_signed(tmp_path / "for-ever", [], 10_000_000)
-    # What a crash left behind has no say in who may read the key.
-    (folder / "key.pem.part").touch(0o644)
     (folder / "cert.pem").write_bytes(old.cert.read_bytes())
     _, key = self_signed(folder, [], 1)
     assert key.stat().st_mode & 0o777 == 0o600

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from typing import Any
 
 from kvorum.client.plan import Step
 from kvorum.client.types import KeyValue
+from kvorum.files import replace_file
 
 from kvorum_tui.model.plan import Plan
 from kvorum_tui.model.plan_files import default_folder
@@ -68,13 +68,8 @@ class PlanStore:
             "at": time.time(),
             "steps": len(plan.steps),
         }
-        path = self._path(name)
-        fresh = path.with_suffix(".new")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(head) + "\n")
-            file.writelines(json.dumps(_step_fields(step)) + "\n" for step in plan.steps)
-        fresh.replace(path)
+        steps = "".join(json.dumps(_step_fields(step)) + "\n" for step in plan.steps)
+        replace_file(self._path(name), json.dumps(head) + "\n" + steps, private=True)
         return name
 
     def note(self, name: str, done: int, error: str = "") -> None:

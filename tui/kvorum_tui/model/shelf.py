@@ -13,6 +13,7 @@ from typing import Any
 
 import platformdirs
 import tomlkit
+from kvorum.files import replace_file
 
 ENTRIES_MAX = 1_000
 
@@ -137,9 +138,7 @@ class Shelf:
     def _write(self, document: tomlkit.TOMLDocument) -> None:
         path = self.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(tomlkit.dumps(document), "utf-8")
-        os.replace(part, path)
+        replace_file(path, tomlkit.dumps(document))
 
 
 QUERIES = Shelf("query", "queries")

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import platformdirs
+from kvorum.files import replace_file
 
 KEPT = 500
 LONGEST = 65_536
@@ -63,10 +64,8 @@ class SqlHistory:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f".{self.path.name}.part")
-        part.touch(mode=0o600)
-        part.write_text("".join(json.dumps(q) + "\n" for q in self.queries), "utf-8")
-        os.replace(part, self.path)
+        text = "".join(json.dumps(q) + "\n" for q in self.queries)
+        replace_file(self.path, text, private=True)
 
     def walk(self, by: int, shown: str) -> str | None:
         """The query before (-1) or after (1) the one that is shown; None when there is none."""
