@@ -10,9 +10,8 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
+from kvorum_tui.live.beside import Beside
 from kvorum_tui.model.histogram import Points, between, quantile
 from kvorum_tui.model.records import PeerView
 from kvorum_tui.session import SessionError
@@ -107,7 +106,7 @@ class MetricsView:
         return None if told is None else max(0, told)
 
 
-class Metrics:
+class Metrics(Beside):
     """Scrapes one member while it is entered. Quantiles are of what happened in the last
     :data:`WINDOW_S` seconds, or since the member's start where nothing happened in them.
     """
@@ -116,23 +115,10 @@ class Metrics:
         self._endpoint = endpoint
         self._context = context
         self._kept: list[tuple[float, Scraped]] = []
-        self._task: asyncio.Task[None] | None = None
         self.error = ""
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Ask again and again."""
         wait = SCRAPE_S
         while True:
             try:

@@ -8,13 +8,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from types import TracebackType
-from typing import Self
 
 from kvorum.client import ClientError, MemberClient
 from kvorum.client.maintenance import MemberStatus
 from kvorum_proto.kvorum import v1
 
+from kvorum_tui.live.beside import Beside
 from kvorum_tui.live.metrics import Metrics, MetricsView
 from kvorum_tui.model.records import (
     FaultView,
@@ -37,7 +36,7 @@ ROLES = {
 }
 
 
-class Probe:
+class Probe(Beside):
     """Asks a node for its status now and then: the round trip is the latency, and alarms stand only
     there.
     """
@@ -48,22 +47,9 @@ class Probe:
         self.latency_ms: float | None = None
         self.status: MemberStatus | None = None
         self.alarms: tuple[str, ...] = ()
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Ask again and again."""
         while True:
             began = time.monotonic()
             try:
