@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -58,7 +59,9 @@ class Stopper:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    # A closed window takes no words any more, and is no reason to leave nodes running.
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 @click.command()
@@ -149,9 +152,13 @@ def _demo(sample: str, run_dir: Path | None, *, tour: bool) -> None:
         spec = read_cluster_file(find_cluster_file(sample))
         spec = replace(spec, faults=spec.program == "kvorum", name="demo")
         notes = _Notes(_say)
-        supervisor = Supervisor(spec, RunDir(path), notes, stopper.stopping, stopper.hurry)
+        # Bound: whatever ends the demo, kill -9 and a closed window included, ends its nodes.
+        supervisor = Supervisor(
+            spec, RunDir(path), notes, stopper.stopping, stopper.hurry, bound=True
+        )
         try:
-            _say(f"starting {len(spec.nodes)} nodes in {path}")
+            some = "1 node" if len(spec.nodes) == 1 else f"{len(spec.nodes)} nodes"
+            _say(f"starting {some} in {path}")
             _bring_up(supervisor, fresh=False)
             notes.to_file(path / "supervisor.log")
             with _watched(supervisor, stopper):
@@ -196,8 +203,17 @@ def _directory(wanted: Path | None) -> Iterator[Path]:
     if wanted is not None:
         yield wanted
         return
-    with tempfile.TemporaryDirectory(prefix="kvorum-demo-") as path:
-        yield Path(path)
+    path = Path(tempfile.mkdtemp(prefix="kvorum-demo-"))
+    keep = False
+    try:
+        yield path
+    except ClusterError:
+        # The message names a log in there.
+        keep = True
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _bring_up(supervisor: Supervisor, fresh: bool) -> None:
@@ -257,10 +273,14 @@ def _open_terminal(supervisor: Supervisor, tour: bool) -> None:
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
+    before = {n: signal.signal(n, leave) for n in (signal.SIGTERM, signal.SIGHUP)}
     control = SupervisorControl(supervisor)
-    run(supervisor.endpoints(), control=control, title="demo", tls=supervisor.tls, tour=tour)
+    try:
+        run(supervisor.endpoints(), control=control, title="demo", tls=supervisor.tls, tour=tour)
+    finally:
+        # Another signal while the nodes are being stopped is to hurry that, not to end it.
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _show(supervisor: Supervisor, write_out: str) -> None:

@@ -17,6 +17,7 @@ Who does what:
 - ``places``: where clusters are found (by path, by a sample's name) and where they run
 - ``rundir``: one run directory: lock, ports kept for good, pid files, the mark of loaded keys
 - ``process``: one process: start, identity (pid and start time), signals, a bounded stop
+- ``lastwords``: why a node ended, in one sentence of its log
 - ``leash``: processes that end with their supervisor, even a killed one
 - ``command``: the command line of a node
 - ``probe``: the question "do you answer, and do you know a leader?"

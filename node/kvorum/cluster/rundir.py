@@ -254,14 +254,18 @@ class RunDir:
         size = log.stat().st_size if log.exists() else 0
         replace_file(self.node_dir(name) / "log.from", f"{size}\n", durable=True)
 
+    def log_since(self, name: str) -> int:
+        """Where in node ``name``'s log its newest start begins, in bytes."""
+        try:
+            return int((self.node_dir(name) / "log.from").read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return 0
+
     def was_removed(self, spec: ClusterSpec, node: NodeSpec) -> bool:
         """Whether the node ended because it is no member of the cluster any more; its data are of
         no use then. A data directory that somebody deleted is a new beginning.
         """
-        try:
-            since = int((self.node_dir(node.name) / "log.from").read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
-            since = 0
+        since = self.log_since(node.name)
         data = self.data_dir(spec, node)
         return (data / "member").exists() and log_says(self.log(node.name), FAREWELL, since)
 

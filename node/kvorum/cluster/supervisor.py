@@ -24,9 +24,10 @@ from kvorum.client.errors import ClientError
 from kvorum.cluster import accounts, command, keys, probe
 from kvorum.cluster.certificates import Certificates
 from kvorum.cluster.file import ClusterSpec, NodeSpec
+from kvorum.cluster.lastwords import last_words
 from kvorum.cluster.leash import Leash
 from kvorum.cluster.links import Links
-from kvorum.cluster.process import Process, log_tail, rotate_log
+from kvorum.cluster.process import Process, rotate_log
 from kvorum.cluster.rundir import (
     ClusterError,
     NodePorts,
@@ -122,8 +123,8 @@ class Supervisor:
 
         ``fresh`` first gives up everything earlier runs left there, data included. Raises
         ConfigError (the file and the directory do not fit), ClusterError (a node did not come
-        up: its last log lines are in the text) or Interrupted. The nodes started so far keep
-        running then; :meth:`stop` ends them.
+        up: the reason is in the text, and where its log is) or Interrupted. The nodes started so
+        far keep running then; :meth:`stop` ends them.
         """
         with self._guard:
             self.open(fresh)
@@ -193,7 +194,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 silent = [name for name, answer in answers.items() if answer is None]
                 what = f"no answer from {', '.join(silent)}" if silent else "no common leader"
-                logs = "\n".join(self._last_words(name) for name in silent or self._nodes)
+                logs = "\n".join(f"{n}{self._last_words(n)}" for n in silent or self._nodes)
                 raise ClusterError(f"not ready after {timeout_s:g} s: {what}\n{logs}")
             self._stopping.wait(READY_POLL_S)
 
@@ -518,8 +519,10 @@ class Supervisor:
         process = self._nodes[name].process
         if process is None or not process.alive():
             ending = process.ending() if process else "was not started"
-            raise ClusterError(f"{name} {ending} before it was ready\n{self._last_words(name)}")
+            raise ClusterError(f"{name} {ending} before it was ready{self._last_words(name)}")
 
     def _last_words(self, name: str) -> str:
+        """The reason a node gave, in a sentence, and where the rest of its log is."""
         log = self.run.log(name)
-        return "\n".join([f"{log} ends with:", *(f"  {line}" for line in log_tail(log))])
+        reason = last_words(log, self.run.log_since(name))
+        return f": {reason}\nIts log: {log}" if reason else f"; it said nothing. Its log: {log}"

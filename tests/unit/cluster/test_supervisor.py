@@ -257,15 +257,16 @@ def test_a_restart_that_is_not_possible_is_put_off(
     supervisor.stop()
 
 
-def test_a_node_that_ends_before_it_is_ready_shows_its_last_words(
+def test_a_node_that_ends_before_it_is_ready_says_why_in_a_sentence(
     tmp_path: Path, stand_in: Path
 ) -> None:
     program(stand_in, BROKEN)
     supervisor, _ = make(tmp_path)
     with pytest.raises(ClusterError) as caught:
         supervisor.start()
-    assert "n1 exited with status 3 before it was ready" in str(caught.value)
-    assert "  cannot open the shop" in str(caught.value)
+    said, where = str(caught.value).splitlines()
+    assert said == "n1 exited with status 3 before it was ready: cannot open the shop"
+    assert where == f"Its log: {supervisor.run.log('n1')}"
     supervisor.stop()
 
 
