@@ -303,7 +303,7 @@ def test_errors_and_a_mirror_that_fills_are_told() -> None:
     fake.past.fail = SessionError("permission denied", "n1", "Inspect/History", "PERMISSION_DENIED")
 
     async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
-        await shows(pilot, "the past is for who may read every key · f5 asks again")
+        await shows(pilot, "no bars · f5 asks again")
         fake.past.fail = None
         fake.past.told = PastStatus(filling=True, revision=1_000, newest=61_000)
         await pilot.press("f5")

@@ -146,17 +146,20 @@ class LivePast(PastFigures):
             if nodes:
                 async for told in self._of_any(_statistics_once):
                     return max(1, told.compact_revision)
-            if await self.keeper.resume():
+            readable = await self._readable()
+            if readable is None:
+                return 0
+            if readable == ALL and await self.keeper.resume():
                 return max(1, (await self.keeper.opened()).loaded.oldest)
             try:
-                await self._client.get(ALL, revision=1)
+                await self._client.get(readable, revision=1)
                 return 1
             except CompactedError:
                 pass  # By how much, only a watch is told.
             try:
                 async with (
                     asyncio.timeout(PROBE_S),
-                    self._client.watch(ALL, start_revision=1) as watch,
+                    self._client.watch(readable, start_revision=1) as watch,
                 ):
                     await watch.next_batch()
             except CompactedError as error:
@@ -164,6 +167,15 @@ class LivePast(PastFigures):
             except TimeoutError:
                 pass
             return 0
+
+    async def _readable(self) -> bytes | None:
+        """A key that this user may read: any where he may read all, else the first one that his
+        roles name; None when they name none.
+        """
+        allowed = await self._session.ranges.allowed()
+        if allowed.everything:
+            return ALL
+        return allowed.spans[0][0] if allowed.spans else None
 
     async def _node_clock(self, revision: int) -> int:
         """When a revision was written; of one whose rows are forgotten, the next one's."""

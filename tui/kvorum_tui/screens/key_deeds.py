@@ -15,6 +15,7 @@ from kvorum_tui.model.mask import hidden
 from kvorum_tui.model.plan_files import default_folder
 from kvorum_tui.model.records import KeyRecord
 from kvorum_tui.screens.pane import Pane
+from kvorum_tui.screens.permits import permits_of
 
 if TYPE_CHECKING:
     from kvorum_tui.model.key_index import Row
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 # Editing more than this in a terminal is slow; see the anchors of the editor widget.
 EDIT_MAX_BYTES = 64 * 1024
+WRITES_THERE = (
+    "key_edit",
+    "key_editor",
+    "key_delete",
+    "key_restore",
+    "key_rename",
+    "key_undelete",
+    "key_roll_back",
+)
+WRITES_ELSEWHERE = ("key_new", "key_new_many", "key_copy_to", "key_import")
+LOOKED_AT = 100  # Of marked keys; the others are looked at when the plan is made.
 ON_SOMETHING = ("key_copy_to", "key_rename", "key_export", "key_undelete", "key_roll_back")
 
 
@@ -48,6 +60,7 @@ class KeyDeeds(Pane):
     def on_mount(self) -> None:
         """What was left undone the last time is said once."""
         self.aside(self._remind)
+        self.aside(lambda: permits_of(self.kv).ask(self.kv), "permits", exclusive=True)
 
     async def _remind(self) -> None:
         if await asyncio.to_thread(_some_kept):
@@ -55,7 +68,24 @@ class KeyDeeds(Pane):
 
     def reason(self, action: Action) -> str:
         """What the pane says, then what holds for changes."""
-        return super().reason(action) or self._why_no_change(action.name)
+        why = super().reason(action) or self._why_no_change(action.name)
+        return why or self._why_no_permit(action.name)
+
+    def _why_no_permit(self, name: str) -> str:
+        """What the roles of the user do not allow."""
+        permits, row = permits_of(self.kv), self.row
+        if permits.own.everything:
+            return ""
+        why = ""
+        if name in WRITES_ELSEWHERE:
+            why = permits.no_write_anywhere()
+        elif name in WRITES_THERE and (marked := self.marked()):
+            why = next(filter(None, map(permits.no_write, marked[:LOOKED_AT])), "")
+        elif name in WRITES_THERE and row is not None:
+            why = permits.no_write_under(row.path) if row.branch else permits.no_write(row.path)
+        if why and permits.old(self.kv):
+            self.aside(lambda: permits.ask(self.kv), "permits", exclusive=True)
+        return why
 
     def _why_no_change(self, name: str) -> str:
         if name == "key_editor":

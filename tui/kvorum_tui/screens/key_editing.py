@@ -22,6 +22,7 @@ from kvorum_tui.model.records import KeyRecord, Saved
 from kvorum_tui.screens.key_edit import Edited, EditScreen, NoEditor, edit_outside
 from kvorum_tui.screens.key_plan import log_of
 from kvorum_tui.screens.key_work import KeyWork
+from kvorum_tui.screens.permits import permits_of
 from kvorum_tui.widgets.dialogs import Choice, Field, Form, Rich, diff_rich
 
 
@@ -38,7 +39,7 @@ class KeyEditing(KeyWork):
             Form(
                 "New key",
                 [
-                    Field("key", "Key", key_to_text(start), check=_needs_key),
+                    Field("key", "Key", key_to_text(start), check=self._key_fault),
                     Field("lease", "Lease (hex id; empty: none)", "", check=_lease_or_empty),
                 ],
                 "Next: the value",
@@ -52,6 +53,11 @@ class KeyEditing(KeyWork):
         if existing is not None:
             self.kv.tell("this key exists already: editing it", "warning")
         await self._edit(existing or KeyRecord(key, b"", 0, 0, 0, lease))
+
+    def _key_fault(self, text: str) -> str:
+        if not text:
+            return "a key needs at least one byte"
+        return permits_of(self.kv).no_write(key_from_text(text))
 
     async def edit(self) -> None:
         """Edit what is under the cursor."""
@@ -301,10 +307,6 @@ def _fields(record: KeyRecord, lease: int) -> tuple[bytes, bytes, int, int, int,
         record.version,
         lease,
     )
-
-
-def _needs_key(text: str) -> str:
-    return "" if text else "a key needs at least one byte"
 
 
 def _lease_or_empty(text: str) -> str:

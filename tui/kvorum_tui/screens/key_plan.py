@@ -21,6 +21,7 @@ from kvorum_tui.model.plan import Options, Plan, Report, preview_lines, report_l
 from kvorum_tui.model.plan_store import PlanStore
 from kvorum_tui.model.undo import UndoLog
 from kvorum_tui.screens.pane import PAST, READ_ONLY
+from kvorum_tui.screens.permits import permits_of
 from kvorum_tui.session import SessionError
 from kvorum_tui.session.plans import Plans
 from kvorum_tui.widgets.dialogs import Dialog, Reader
@@ -55,6 +56,10 @@ async def run_plan(kv: Workspace, plan: Plan) -> Report | None:
         return None
     if kv.at:
         kv.tell(PAST.format(kv.at), "warning")
+        return None
+    refused = permits_of(kv).refused(step.key for step in plan.steps)
+    if refused:
+        await kv.push_screen_wait(Reader(plan.title, refused))
         return None
     chosen = await kv.push_screen_wait(PlanPreview(plan))
     if chosen is None:

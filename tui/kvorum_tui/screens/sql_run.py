@@ -14,6 +14,7 @@ from kvorum_tui.model import words
 from kvorum_tui.model.sql_past import SqlHistory
 from kvorum_tui.model.sql_result import SqlResult
 from kvorum_tui.model.sql_text import Filled, error_lines, error_place, fill, variables
+from kvorum_tui.screens.permits import DENIED, INSTEAD, permits_of
 from kvorum_tui.screens.sql_deeds import SqlDeeds
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.paint import TextLines
@@ -161,6 +162,9 @@ class SqlRuns(SqlDeeds):
         rich = [[part] for part in lines]
         if where:
             rich += [[], [(where, "dim")]]
+        if error.code == DENIED:
+            rich += [[], [(permits_of(self.kv).past_denied, "warn")]]
+            rich += [[(line, "dim")] for line in INSTEAD]
         rich += [[], [("e changes the query, f5 runs it again", "dim")]]
         self.errors.show(rich)
         focused = self.table.has_focus

@@ -24,6 +24,7 @@ from kvorum_tui.model.decode import key_from_text, key_to_text, printable
 from kvorum_tui.model.records import KeyEvent
 from kvorum_tui.model.time_changes import AROUND, Before
 from kvorum_tui.model.time_heat import HeatMap
+from kvorum_tui.screens.permits import DENIED, INSTEAD, permits_of
 from kvorum_tui.screens.time_compare import CompareTree, CompareView
 from kvorum_tui.screens.time_deeds import TimeDeeds
 from kvorum_tui.screens.time_heat import HeatList
@@ -43,6 +44,21 @@ VIEWS = {
     COMPARE: "the comparison (c)",
     HEAT: "the heat map (h)",
 }
+WANTS_ALL = frozenset(
+    [
+        "time_back",
+        "time_forward",
+        "time_back_far",
+        "time_forward_far",
+        "time_event_before",
+        "time_event_after",
+        "time_zoom_in",
+        "time_zoom_out",
+        "time_prefix",
+        "time_gone",
+        "time_heat",
+    ]
+)
 ENOUGH = 80  # Changes around a place that fill a screen.
 SPAN_FIRST = 100  # Revisions on each side that are asked for first.
 LIMIT = 2_000
@@ -163,6 +179,8 @@ class TimePane(TimeDeeds):
                 return self.error
             if self.line.here <= self.line.bounds.oldest:
                 return f"nothing is kept before revision {self.line.bounds.oldest:,}"
+        if self.denied and name in WANTS_ALL:
+            return self.denied
         if name == "time_event_before" and self.line.event(-1) is None:
             return "no mark on the line before this"
         if name == "time_event_after" and self.line.event(1) is None:
@@ -223,8 +241,14 @@ class TimePane(TimeDeeds):
     def waiting(self, note: str) -> None:
         """Why nothing is shown."""
         if not self.changes.changes.events:
-            self.changes.note = [(note, "warn" if self.error else "dim")]
+            self.changes.note = self._denied_note() or [(note, "warn" if self.error else "dim")]
             self.changes.changed()
+
+    def _denied_note(self) -> list[tuple[str, str]]:
+        """What there is for a user who may not read every key."""
+        if not self.denied:
+            return []
+        return [(self.denied, "warn"), *((line, "dim") for line in INSTEAD)]
 
     def placed(self) -> None:
         """The heat map points at it."""
@@ -258,7 +282,10 @@ class TimePane(TimeDeeds):
             events = await self._around(here)
         except SessionError as error:
             shown.changes.show([])
-            shown.note = [(str(error), "warn"), ("f5 asks again", "dim")]
+            if error.code == DENIED:
+                self.denied = self.denied or permits_of(self.kv).past_denied
+            other = [(str(error), "warn"), ("f5 asks again", "dim")]
+            shown.note = self._denied_note() or other
             shown.stand(here)
             self.show_change()
             return

@@ -17,6 +17,7 @@ from kvorum_tui.model.decode import printable
 from kvorum_tui.model.time_line import happenings
 from kvorum_tui.model.time_place import HINT, Place, clock_text, parse_place
 from kvorum_tui.screens.pane import Pane
+from kvorum_tui.screens.permits import DENIED, permits_of
 from kvorum_tui.screens.time_views import ChangeList
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Field, Form
@@ -40,6 +41,7 @@ class TimeScrub(Pane):
         self.line = kv.time
         self.prefix = b""
         self.error = ""
+        self.denied = ""
         self.strip = TimeStrip(self.line, id="time-strip")
         self.line_box = Vertical(self.strip, classes="box", id="time-line")
         self._looked = False
@@ -93,7 +95,9 @@ class TimeScrub(Pane):
         """What the strip says instead of bars, and where it comes from."""
         status = self.kv.session.past.status
         note = ""
-        if self.error:
+        if self.denied:
+            note = "not every key may be read: no bars · f5 asks again"
+        elif self.error:
             note = f"{self.error} · f5 asks again"
         elif status.filling and not self.line.buckets:
             note = f"reading the history: {words.count(status.revision)} of "
@@ -104,7 +108,7 @@ class TimeScrub(Pane):
         self.strip.refresh()
         self.line_box.border_title = Content(self._title())
         source = {"nodes": "told by the nodes", "mirror": "from a mirror on this machine"}
-        text = source.get(status.source, "")
+        text = "" if self.denied else source.get(status.source, "")
         if status.source == "mirror" and status.path:
             kept = "for this run only" if status.private else "kept"
             text = f"mirror {words.size(status.size_bytes)}, {kept}: {status.path}"
@@ -126,7 +130,7 @@ class TimeScrub(Pane):
 
     def do_time_reload(self) -> None:
         """Ask again."""
-        self.error = ""
+        self.error = self.denied = ""
         self.aside(self._look, group="look", exclusive=True)
         self.reload()
 
@@ -138,13 +142,15 @@ class TimeScrub(Pane):
             self.line.bounds = await past.bounds()
             await self._weigh()
             self._pace_s = max(LOOK_AGAIN_S, PACE * (time.monotonic() - began))
-            self.error = ""
+            self.error = self.denied = ""
         except SessionError as error:
             self.error = error.message
-            if error.code == "PERMISSION_DENIED":
-                self.error += ": the past is for who may read every key"
+            if error.code == DENIED:
+                self.denied = self.error = permits_of(self.kv).past_denied
             self.kv.time_known()
             self._told()
+            if error.code == DENIED:
+                return  # The tab says it, with what there is instead.
             raise
         self.kv.time_known()
         self._told()
@@ -217,8 +223,12 @@ class TimeScrub(Pane):
         """When the place was written."""
         revision = self.line.place
         at_ms = 0
-        if revision:
-            at_ms = await self.kv.session.past.clock_of(revision)
+        if revision and not self.denied:
+            try:
+                at_ms = await self.kv.session.past.clock_of(revision)
+            except SessionError as error:
+                if error.code != DENIED:
+                    raise
         if self.line.place == revision:
             self.strip.at_ms = at_ms
             self.strip.refresh()

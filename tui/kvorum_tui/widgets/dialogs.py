@@ -81,7 +81,7 @@ class Dialog(ModalScreen[Result]):
     Dialog.danger > Vertical { border: round $error; border-title-color: $error; }
     Dialog.wide > Vertical { width: 110; }
     Dialog TextLines { height: auto; max-height: 70vh; min-height: 1; }
-    Dialog .said { color: $error; height: auto; }
+    Dialog .said { color: $error; width: 1fr; height: auto; }
     Dialog .hint { color: $text-muted; height: auto; }
     Dialog Input, Dialog Input:focus { border: none; height: 1; background: $panel; padding: 0 1; }
     Dialog Input.-invalid { background: $error 30%; }
