@@ -15,7 +15,6 @@ from kvorum_tui.model.records import (
     FaultView,
     KeyEvent,
     KeyLife,
-    KeyPage,
     KeyRecord,
     LeaseInfo,
     LogEntryView,
@@ -258,14 +257,6 @@ class FakeSession:
             faults_enabled=self.faults_enabled if kvorum else None,
         )
 
-    async def pages(self, prefix: bytes = b"", page: int = 2_000) -> AsyncIterator[KeyPage]:
-        self._may(changes=False)
-        keys = sorted(key for key in self.store if key.startswith(prefix))
-        revision = self.revision
-        for start in range(0, max(1, len(keys)), page):
-            part = tuple(keys[start : start + page])
-            yield KeyPage(part, revision, start + page < len(keys), len(keys))
-
     async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
         self._may(changes=False)
         return (self.state_at(revision) if revision else self.store).get(key)
@@ -301,14 +292,6 @@ class FakeSession:
         if any(not fault.peer and fault.direction for fault in self.node(endpoint).faults):
             raise SessionError("no quorum", endpoint, "KV/Put", "UNAVAILABLE")
         self.write(key, value)
-
-    async def delete(self, key: bytes, expected: int) -> Saved:
-        self._may("delete", key, expected)
-        current = self.store.get(key)
-        if current is None or (expected >= 0 and current.mod_revision != expected):
-            return Saved(False, self.revision, current)
-        self.remove(key)
-        return Saved(True, self.revision)
 
     async def delete_prefix(self, prefix: bytes) -> int:
         self._may("delete_prefix", prefix)

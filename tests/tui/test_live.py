@@ -254,7 +254,6 @@ def test_read_only_is_held_below_the_screens(kvorum_cluster: Launch) -> None:
             for call in (
                 session.save(b"k", b"v", 0),
                 session.save(b"k", b"v", -1),
-                session.delete(b"k", 1),
                 session.delete_prefix(b"k"),
                 session.grant(60),
                 session.keep_alive(1),

@@ -187,7 +187,6 @@ def test_nothing_can_be_written_to_a_recording(tmp_path: Path) -> None:
         for call in (
             session.save(b"k", b"v", 0),
             session.put_at(endpoint, b"k", b"v"),
-            session.delete(b"k", 1),
             session.delete_prefix(b"k"),
             session.grant(60),
             session.keep_alive(1),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kvorum_tui.model.records import KeyEvent, KeyRecord, LeaseInfo, LogEntryView
 from kvorum_tui.session import SessionError
-from kvorum_tui.session.checks import Certificate, HeldPage, MemberHash, Scraped
+from kvorum_tui.session.checks import Certificate, HeldPage, MemberHash
 from kvorum_tui.session.locks import LeasedPage
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ class FakeChecks:
     def __init__(self, session: FakeSession) -> None:
         self.session = session
         self.altered: dict[str, dict[bytes, bytes | None]] = {}
-        self.scraped: Scraped | None = None
         self.shown: Certificate | None = None
         self.asked: list[tuple[object, ...]] = []
         self.full_log: dict[str, tuple[LogEntryView, ...]] = {}  # where reports show its end only
@@ -81,11 +80,6 @@ class FakeChecks:
 
     async def certificate(self, endpoint: str) -> Certificate | None:
         return self.shown
-
-    async def metrics(self, endpoint: str) -> Scraped:
-        if self.scraped is None:
-            raise SessionError("HTTP 404", endpoint, "/metrics")
-        return self.scraped
 
 
 class FakeLocks:

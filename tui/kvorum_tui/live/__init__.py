@@ -20,7 +20,6 @@ from kvorum.client import (
     TLS,
     Client,
     ClientError,
-    Delete,
     Get,
     Key,
     MemberClient,
@@ -40,7 +39,6 @@ from kvorum_tui.live.reports import Probe, etcd_report, key_life, node_report
 from kvorum_tui.live.rpcs import LiveRpcs
 from kvorum_tui.model.records import (
     KeyLife,
-    KeyPage,
     KeyRecord,
     LeaseInfo,
     MemberIdentity,
@@ -250,35 +248,6 @@ class LiveSession:
             self._alone_until = time.monotonic() + ALONE_S
         return await call(True), True
 
-    async def pages(self, prefix: bytes = b"", page: int = 2_000) -> AsyncIterator[KeyPage]:
-        """Keys only, page by page at one revision; without a quorum, as one member has them."""
-        with translated():
-            try:
-                async for found in self._pages(prefix, page, serializable=False):
-                    yield found
-                return
-            except ClientError as error:
-                if error.code not in WITHOUT_QUORUM:
-                    raise
-            async for found in self._pages(prefix, page, serializable=True):
-                yield found
-
-    async def _pages(self, prefix: bytes, page: int, serializable: bool) -> AsyncIterator[KeyPage]:
-        seen = 0
-        async for found in self.client.pages(
-            prefix,
-            prefix=True,
-            page_size=page,
-            keys_only=True,
-            serializable=serializable,
-            timeout_s=CALL_S * 5,
-        ):
-            total = seen + found.count
-            seen += len(found.kvs)
-            yield KeyPage(
-                tuple(kv.key for kv in found.kvs), found.header.revision, found.more, total
-            )
-
     async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
         """One key."""
         with translated():
@@ -309,28 +278,21 @@ class LiveSession:
 
     async def save(self, key: bytes, value: bytes, expected: int, lease: int = 0) -> Saved:
         """Put, if the mod revision is as expected."""
-        return await self._swap(key, Put(key, value, lease), expected)
-
-    async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
-        """One put at one member."""
-        with translated():
-            await self.client.member(endpoint).put(key, value, timeout_s=CALL_S)
-
-    async def delete(self, key: bytes, expected: int) -> Saved:
-        """Delete, if the mod revision is as expected."""
-        return await self._swap(key, Delete(key), expected)
-
-    async def _swap(self, key: bytes, op: Put | Delete, expected: int) -> Saved:
         with translated():
             txn = self.client.txn()
             if expected >= 0:
                 txn = txn.if_(Key(key).mod_revision == expected)
-            done = await txn.then(op).else_(Get(key)).commit()
+            done = await txn.then(Put(key, value, lease)).else_(Get(key)).commit()
         if done.succeeded:
             return Saved(True, done.header.revision)
         found = done.responses[0]
         kv = found.kvs[0] if isinstance(found, RangeResult) and found.kvs else None
         return Saved(False, done.header.revision, record_of(kv) if kv is not None else None)
+
+    async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
+        """One put at one member."""
+        with translated():
+            await self.client.member(endpoint).put(key, value, timeout_s=CALL_S)
 
     async def delete_prefix(self, prefix: bytes) -> int:
         """One range deletion."""

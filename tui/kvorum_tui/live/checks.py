@@ -11,11 +11,11 @@ from kvorum.client import TLS, Client, ClientError
 from kvorum.errors import Code, ConfigError
 
 from kvorum_tui.live.errors import session_error, translated
-from kvorum_tui.live.metrics import Metrics, fetch_metrics
+from kvorum_tui.live.metrics import Metrics
 from kvorum_tui.live.records import event_of, record_of
 from kvorum_tui.model.records import KeyEvent, LogEntryView
 from kvorum_tui.session import SessionError
-from kvorum_tui.session.checks import Certificate, HeldPage, MemberHash, Scraped
+from kvorum_tui.session.checks import Certificate, HeldPage, MemberHash
 
 HASH_S = 30.0  # A hash reads the whole store of the member.
 PAGE_S = 15.0
@@ -126,12 +126,8 @@ class LiveChecks:
             told.not_valid_after_utc.timestamp(),
         )
 
-    async def metrics(self, endpoint: str) -> Scraped:
-        """Over HTTP, at the same address."""
-        return await fetch_metrics(endpoint, self._http(endpoint))
-
     def scraping(self, endpoint: str) -> Metrics:
-        """The same again and again, while it is entered."""
+        """The member's ``/metrics``, asked again and again while it is entered."""
         return Metrics(endpoint, self._http(endpoint))
 
     def _http(self, endpoint: str) -> ssl.SSLContext | None:

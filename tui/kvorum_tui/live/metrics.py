@@ -15,7 +15,6 @@ from kvorum_tui.live.beside import Beside
 from kvorum_tui.model.histogram import Points, between, quantile
 from kvorum_tui.model.records import PeerView
 from kvorum_tui.session import SessionError
-from kvorum_tui.session.checks import Scraped
 
 METRICS_S = 3.0
 BYTES_MAX = 4 << 20
@@ -38,6 +37,17 @@ HISTOGRAMS = {
     "etcd_disk_backend_commit_duration_seconds": "commit",
 }
 PEERS = "etcd_network_peer_round_trip_time_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Scraped:
+    """What ``/metrics`` of a member says. ``peers``: latencies by the peer's id, as cumulative
+    buckets of a histogram.
+    """
+
+    figures: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    peers: dict[int, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
 
 def read_metrics(text: str) -> Scraped:

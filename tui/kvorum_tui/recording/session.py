@@ -195,11 +195,6 @@ class RecordingSession:
 
     # --- keys -------------------------------------------------------------------------------------
 
-    async def pages(self, prefix: bytes = b"", page: int = PAGE) -> AsyncIterator[KeyPage]:
-        """Every key at the moment."""
-        async for found in self.ranges.keys(span_of(prefix)):
-            yield found
-
     def at(self, revision: int) -> int:
         """The revision to look at. Raises SessionError for one that is not known."""
         now = self.tape.revision
@@ -298,10 +293,6 @@ class RecordingSession:
     async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
         """Refused."""
         raise self.refused("Put")
-
-    async def delete(self, key: bytes, expected: int) -> Saved:
-        """Refused."""
-        raise self.refused("DeleteRange")
 
     async def delete_prefix(self, prefix: bytes) -> int:
         """Refused."""

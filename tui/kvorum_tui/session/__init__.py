@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from kvorum_tui.model.records import (
     KeyLife,
-    KeyPage,
     KeyRecord,
     LeaseInfo,
     MemberIdentity,
@@ -132,9 +131,6 @@ class Session(Protocol):
     def reports(self, endpoint: str) -> AsyncIterator[MemberReport]:
         """One member's reports, as fast as this kind of server gives them, until it breaks."""
 
-    def pages(self, prefix: bytes = b"", page: int = 2_000) -> AsyncIterator[KeyPage]:
-        """Every key under a prefix, in order, at the revision of the first page."""
-
     async def get(self, key: bytes, revision: int = 0) -> KeyRecord | None:
         """One key, now or at a revision. Without a quorum: what one member has, marked so."""
 
@@ -153,9 +149,6 @@ class Session(Protocol):
 
     async def put_at(self, endpoint: str, key: bytes, value: bytes) -> None:
         """Write through one given member, which may be cut off from the others."""
-
-    async def delete(self, key: bytes, expected: int) -> Saved:
-        """Delete if the key's mod revision is still ``expected``; -1 deletes always."""
 
     async def delete_prefix(self, prefix: bytes) -> int:
         """Delete everything under a prefix in one revision; returns how many keys went."""

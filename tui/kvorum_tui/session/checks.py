@@ -4,7 +4,7 @@ log, its certificate, its metrics. Nothing here goes through the leader or needs
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from kvorum_tui.model.records import KeyEvent, KeyRecord, LogEntryView
@@ -39,17 +39,6 @@ class Certificate:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Scraped:
-    """What ``/metrics`` of a member says; see :mod:`kvorum_tui.live.metrics` for the names.
-    ``peers``: latencies by the peer's id in hex, as cumulative buckets of a histogram.
-    """
-
-    figures: dict[str, float] = field(default_factory=dict)
-    histograms: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
-    peers: dict[int, tuple[tuple[float, float], ...]] = field(default_factory=dict)
-
-
 class Checks(Protocol):
     """Every method raises ``SessionError`` and nothing else."""
 
@@ -73,6 +62,3 @@ class Checks(Protocol):
 
     async def certificate(self, endpoint: str) -> Certificate | None:
         """The member's certificate; None without TLS."""
-
-    async def metrics(self, endpoint: str) -> Scraped:
-        """The member's ``/metrics``."""
