@@ -59,7 +59,9 @@ class Terminal:
             try:
                 data += os.read(self.master, 65_536)
             except OSError:
-                return False
+                if not data:
+                    return False
+                break  # It has left; what it wrote before counts.
             wait_s = 0.0
         self.stream.feed(data)
         if ASKS_SYNCHRONIZED in data:
