@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvorum.cli.output import Group, InvalidInput, form_option, say
+from kvorum.cli.output import Group, InvalidInput, ask_password, form_option, say
 from kvorum.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -168,7 +169,20 @@ def set_(name: str, **values: Any) -> None:
     _keep(contexts, changed)
 
 
+def _located(made: Context) -> Context:
+    """The same with files named from the root, so that it works from any folder."""
+    given = {"cacert": made.cacert, "cert": made.cert, "key": made.key}
+    files: dict[str, Any] = {
+        name: str(Path(file).absolute()) for name, file in given.items() if file
+    }
+    for name, file in files.items():
+        if not Path(file).is_file():
+            say(f"there is no file {file} ({name})")
+    return replace(made, **files)
+
+
 def _keep(contexts: Contexts, made: Context) -> None:
+    made = _located(made)
     if made.password == "keyring" and made.user:
         _ask_password(made)
     contexts.table[made.name] = made
@@ -179,7 +193,7 @@ def _keep(contexts: Contexts, made: Context) -> None:
 def _ask_password(made: Context) -> None:
     from kvorum.client.contexts import keep_password
 
-    given = click.prompt(f"Password of {made.user}", hide_input=True, err=True)
+    given = ask_password(str(made.user))
     with _told():
         keep_password(made, given)
 

@@ -20,6 +20,7 @@ import click
 from kvorum.cli.drillmeter import Meter
 from kvorum.cli.drillruns import BAD_INPUT, FORM, compare, runs
 from kvorum.cli.options import tls_options
+from kvorum.cli.output import ask_password
 from kvorum.cluster.file import ClusterSpec, read_cluster_file
 from kvorum.cluster.places import find_cluster_file
 from kvorum.drill.places import drill_names, find_drill, new_run_folder, runs_dir
@@ -220,7 +221,7 @@ def _target(
 
     if user is not None and password is None:
         user, colon, rest = user.partition(":")
-        password = rest if colon else click.prompt(f"Password of {user}", hide_input=True, err=True)
+        password = rest if colon else ask_password(user)
     if user is None and password is not None:
         raise ConfigError("--password needs --user")
     return _Target(given, Access(tls, user, password))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import click
 
 from kvorum.cli.chosen import CONTEXT_NAMES, CONTEXT_OPTIONS, with_context
-from kvorum.cli.output import Command, InvalidInput, run
+from kvorum.cli.output import Command, InvalidInput, ask_password, run
 from kvorum.errors import ConfigError
 from kvorum.flagvalues import parse_duration_s
 
@@ -178,7 +178,7 @@ def make_client(options: Mapping[str, Any]) -> Client:
     user, password = options["user"], options["password"]
     if user is not None and password is None:
         user, colon, rest = user.partition(":")
-        password = rest if colon else click.prompt(f"Password of {user}", hide_input=True, err=True)
+        password = rest if colon else ask_password(user)
     if password is not None and user is None:
         raise InvalidInput("--password needs --user")
     return Client(

@@ -135,6 +135,22 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def ask_password(user: str) -> str:
+    """Ask somebody at the terminal. Raises :class:`InvalidInput` where there is none: standard
+    input may be a value, and is not to be eaten.
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        if not sys.stdin.isatty():
+            raise InvalidInput(
+                f"the password of {user} is missing, and there is no terminal to ask for it: "
+                "give --password, KVORUM_PASSWORD, or a context that says where it is"
+            ) from None
+    given: str = click.prompt(f"Password of {user}", hide_input=True, err=True)
+    return given
+
+
 def run(body: Callable[[], Awaitable[None]], *, endless: bool = False) -> None:
     """Run a command's body to its end and leave with the right exit code.
 

@@ -15,6 +15,7 @@ import click
 
 from kvorum.cli.chosen import chosen_context, context_options, with_context
 from kvorum.cli.options import tls_of, tls_values
+from kvorum.cli.output import ask_password
 from kvorum.errors import ConfigError
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:2379"
@@ -31,9 +32,7 @@ def _password(options: dict[str, Any]) -> None:
         return
     name, colon, rest = options["user"].partition(":")
     if options["password"] is None:
-        options["password"] = (
-            rest if colon else click.prompt(f"Password of {name}", hide_input=True)
-        )
+        options["password"] = rest if colon else ask_password(name)
     options["user"] = name
 
 

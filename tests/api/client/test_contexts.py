@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,28 @@ def test_add_show_set_use_remove(file: str) -> None:
     assert context(file, "use", "--none").code == 0
     assert context(file, "remove", "prod").code == 0
     assert json.loads(context(file, "list", "-w", "json").text) == {"current": "", "contexts": {}}
+
+
+def test_files_are_kept_by_their_whole_names(file: str, tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("x")
+    at = os.path.relpath(tmp_path / "ca.crt")
+    added = context(file, "add", "t", "--endpoints", "https://a:1", "--cacert", at)
+    assert "no file" not in added.err
+    shown = json.loads(context(file, "show", "t").text)
+    assert Path(shown["cacert"]).is_absolute() and Path(shown["cacert"]).samefile(at)
+    gone = context(file, "set", "t", "--cacert", str(tmp_path / "gone.crt"))
+    assert (gone.code, f"there is no file {tmp_path}/gone.crt (cacert)" in gone.err) == (0, True)
+
+
+def test_a_password_is_not_read_from_where_a_value_may_be(tmp_path: Path) -> None:
+    """Without a terminal nobody can be asked; standard input is a value's."""
+    command = [sys.executable, "-m", "kvorum", "put", "key", "--user", "alice"]
+    command += ["--endpoints", "http://127.0.0.1:1"]
+    done = subprocess.run(  # In a session of its own there is no terminal to open.
+        command, input="value", capture_output=True, text=True, start_new_session=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: the password of alice is missing")
 
 
 def test_wrong_input_is_named(file: str) -> None:
