@@ -21,12 +21,12 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE.parent))
 
-from measure import calls, large, leaders, machine, servers, streams  # noqa: E402
-from measure.bench import ROWS, Bench, many_files  # noqa: E402
-from measure.figure import Row, from_json, median_of, to_json  # noqa: E402
-from measure.report import page, picture  # noqa: E402
+from bench.measure import calls, large, leaders, machine, servers, streams  # noqa: E402
+from bench.measure.bench import ROWS, Bench, many_files  # noqa: E402
+from bench.measure.figure import Row, from_json, median_of, to_json  # noqa: E402
+from bench.measure.report import page, picture  # noqa: E402
 
 # Rows register themselves; this is the order of the table of goals.
 MODULES = (calls, streams, leaders, large)

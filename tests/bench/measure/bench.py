@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.measure import servers
+from bench.measure.figure import Row
+from bench.measure.h2load import Answered, Call, Shape, ask
+from bench.measure.load import Progress, load
+from bench.measure.servers import Group
+from bench.measure.wire import KV_PUT, STATUS, CallError, connect
 from kvorum_proto.codec import decode, encode
 from kvorum_proto.etcdserverpb import PutRequest, StatusRequest, StatusResponse
-
-from measure import servers
-from measure.figure import Row
-from measure.h2load import Answered, Call, Shape, ask
-from measure.load import Progress, load
-from measure.servers import Group
-from measure.wire import KV_PUT, STATUS, CallError, connect
 
 T = TypeVar("T")
 Sampled = dict[str, dict[str, list[float]]]  # By program, by name: a sample a round.
@@ -198,7 +197,8 @@ def detail(label: str, sampled: Sampled, wanted: Sequence[str] = ()) -> list[str
             continue
         line = (
             f"{label}, {name}: {median(found['per_s']):,.0f}/s, "
-            f"p50 {median(found['p50_us']):,.0f}, p99 {median(found['p99_us']):,.0f}, p99.9 {median(found['p999_us']):,.0f} us"
+            f"p50 {median(found['p50_us']):,.0f}, p99 {median(found['p99_us']):,.0f}, "
+            f"p99.9 {median(found['p999_us']):,.0f} us"
         )
         if median(found["written"]) > 0:
             line += f", {median(found['written']):,.0f} bytes to the disk a call"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from bench.measure.bench import Bench, Sampled, detail, row
+from bench.measure.figure import Figure, Row
+from bench.measure.h2load import Call, Shape
+from bench.measure.load import PREFIX, TXN_PUTS, end_of, value
+from bench.measure.servers import ETCD, KVORUM, Group
+from bench.measure.wire import KV_PUT, KV_RANGE, KV_TXN
 from kvorum_proto.codec import encode
 from kvorum_proto.etcdserverpb import PutRequest, RangeRequest, RequestOp, TxnRequest
-
-from measure.bench import Bench, Sampled, detail, row
-from measure.figure import Figure, Row
-from measure.h2load import Call, Shape
-from measure.load import PREFIX, TXN_PUTS, end_of, value
-from measure.servers import ETCD, KVORUM, Group
-from measure.wire import KV_PUT, KV_RANGE, KV_TXN
 
 SMALL = b"/small/"
 PUT = Call(KV_PUT, encode(PutRequest(key=b"key-0001", value=value(1))), 20)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from measure.wire import framed
+from bench.measure.wire import framed
 
 
 class Shape(NamedTuple):

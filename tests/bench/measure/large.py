@@ -11,19 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bench.measure import servers
+from bench.measure.bench import Bench, row, run
+from bench.measure.calls import COUNT
+from bench.measure.figure import Figure, Row
+from bench.measure.h2load import Shape, quantile
+from bench.measure.load import TXN_PUTS, end_of, key
+from bench.measure.servers import ETCD, KVORUM, Group, Server
+from bench.measure.wire import KV_RANGE, CallError, Wire, connect
 from kvorum.cli.bench_kernel import memory
 from kvorum.client import Client
 from kvorum_proto.codec import decode, encode
 from kvorum_proto.etcdserverpb import RangeRequest, RangeResponse
-
-from measure import servers
-from measure.bench import Bench, row, run
-from measure.calls import COUNT
-from measure.figure import Figure, Row
-from measure.h2load import Shape, quantile
-from measure.load import TXN_PUTS, end_of, key
-from measure.servers import ETCD, KVORUM, Group, Server
-from measure.wire import KV_RANGE, CallError, Wire, connect
 
 _PAGE = 1_000
 _RESTARTS = 3

@@ -8,14 +8,13 @@ import shutil
 import time
 from pathlib import Path
 
+from bench.measure.bench import Bench, row
+from bench.measure.figure import Figure, Row
+from bench.measure.h2load import quantile
+from bench.measure.servers import ETCD, KVORUM, PROGRAMS
 from release.failover import first_acknowledged
 from release.ledger import Ledger
 from support.clusters import ClusterHandle, make_spec
-
-from measure.bench import Bench, row
-from measure.figure import Figure, Row
-from measure.h2load import quantile
-from measure.servers import ETCD, KVORUM, PROGRAMS
 
 _A_TURN = 5
 

@@ -17,10 +17,9 @@ import sys
 import time
 from pathlib import Path
 
+from bench.measure.wire import KV_TXN, connect
 from kvorum_proto.codec import encode
 from kvorum_proto.etcdserverpb import PutRequest, RequestOp, TxnRequest
-
-from measure.wire import KV_TXN, connect
 
 PREFIX = b"/bench/"
 VALUE_BYTES = 256

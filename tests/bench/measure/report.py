@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from bench.measure.figure import Figure, Row, median_of, spread
 from kvorum.drill.chart import Chart
-
-from measure.figure import Figure, Row, median_of, spread
 
 _INTRO = """\
 # The servers' figures

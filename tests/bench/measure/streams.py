@@ -5,6 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 
+from bench.measure.bench import Bench, row, run
+from bench.measure.calls import GET, cpu_figure
+from bench.measure.figure import Figure, Row
+from bench.measure.h2load import quantile
+from bench.measure.load import value
+from bench.measure.servers import ETCD, KVORUM, Group
+from bench.measure.wire import GRANT, KEEP_ALIVE, KV_PUT, WATCH, Stream, Wire, connect
 from kvorum_proto.codec import encode
 from kvorum_proto.etcdserverpb import (
     LeaseGrantRequest,
@@ -13,14 +20,6 @@ from kvorum_proto.etcdserverpb import (
     WatchCreateRequest,
     WatchRequest,
 )
-
-from measure.bench import Bench, row, run
-from measure.calls import GET, cpu_figure
-from measure.figure import Figure, Row
-from measure.h2load import quantile
-from measure.load import value
-from measure.servers import ETCD, KVORUM, Group
-from measure.wire import GRANT, KEEP_ALIVE, KV_PUT, WATCH, Stream, Wire, connect
 
 _EVENTS = 20
 _PATIENCE_S = 60.0
