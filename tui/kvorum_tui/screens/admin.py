@@ -13,7 +13,6 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from kvorum_tui import keymap
-from kvorum_tui.actions import Action
 from kvorum_tui.actions.admin import ACTIONS
 from kvorum_tui.model.admin_facts import AdminFacts
 from kvorum_tui.screens.admin_access import AccessView
@@ -62,7 +61,7 @@ class ViewStrip(Painted):
         line = self.line()
         gap = "  " if width >= 96 else " "
         for name, action in CHOICES.items():
-            front = self.pane.view.view == name
+            front = self.pane.view == name
             click = {"@click": f"app.do('{action.name}')"}
             line.add("[" if front else gap[:1], "accent").add(action.label, "accent", click)
             line.add(f" {action.text}", "bold" if front else "dim", click)
@@ -89,16 +88,21 @@ class AdminPane(Pane):
         super().__init__(kv)
         self.facts = AdminFacts()
         self.views = {kind.view: kind(self) for kind in VIEWS}
-        self.view: AdminView = self.views["access"]
+        self.view = "access"
         self.strip = ViewStrip(self)
         self.switcher = ContentSwitcher(initial="admin-access")
         self._again = asyncio.Event()
         self._auth_at: float | None = None
 
     @property
+    def front(self) -> AdminView:
+        """The view in front."""
+        return self.views[self.view]
+
+    @property
     def about(self) -> str:  # type: ignore[override]  # of the view in front
         """What the view in front shows."""
-        return self.view.about
+        return self.front.about
 
     def compose(self) -> ComposeResult:
         """Strip and views."""
@@ -112,16 +116,16 @@ class AdminPane(Pane):
 
     def first_focus(self) -> Widget | None:
         """What the view in front is for."""
-        return self.view.first_focus()
+        return self.front.first_focus()
 
     def refresh_at(self, now: float) -> None:
         """The clock moved on, or an answer came."""
         if self.is_attached:
-            self.view.refresh_facts(now)
+            self.front.refresh_facts(now)
 
     def back(self) -> bool:
         """The view's own step back."""
-        return self.view.back()
+        return self.front.back()
 
     def travelled(self, revision: int) -> None:
         """Everything here is the present, whatever the others look at."""
@@ -148,7 +152,7 @@ class AdminPane(Pane):
             self._auth_at = now
             try:
                 facts.own = await admin.own_ranges()
-                if self.view.view in ("access", "who") or facts.picture_at is None:
+                if self.view in ("access", "who") or facts.picture_at is None:
                     facts.picture = await admin.auth()
                     facts.picture_at, facts.picture_error = self.kv.clock(), ""
             except SessionError as error:
@@ -174,28 +178,20 @@ class AdminPane(Pane):
 
     def show_view(self, name: str) -> None:
         """Bring a view to the front."""
-        self.view = self.views[name]
+        self.view = name
         self.switcher.current = f"admin-{name}"
         self.strip.refresh()
-        first = self.view.first_focus()
+        first = self.front.first_focus()
         if first is not None:
             first.focus()
-        self.view.refresh_facts(self.kv.clock())
+        self.front.refresh_facts(self.kv.clock())
         self.ask_soon()
         self.kv.refresh_actions()
-
-    def here(self, action: Action) -> bool:
-        """Whether an action belongs to the view in front."""
-        return not action.views or self.view.view in action.views.split()
-
-    def offers(self, action: Action) -> bool:
-        """What belongs to the view in front."""
-        return action.shown and self.here(action)
 
     def view_for(self, name: str) -> AdminView:
         """The view that does an action: the one in front, or the first that has it."""
         views = next(each.views for each in ACTIONS if each.name == name).split()
-        return self.view if self.view.view in views or not views else self.views[views[0]]
+        return self.front if self.view in views or not views else self.views[views[0]]
 
     def why_not(self, name: str) -> str:
         """As the view says."""
@@ -205,7 +201,7 @@ class AdminPane(Pane):
 
     def do(self, name: str) -> None:
         """An action of another view goes there first."""
-        if not name.startswith("admin_view_") and self.view_for(name) is not self.view:
+        if not name.startswith("admin_view_") and self.view_for(name) is not self.front:
             self.show_view(self.view_for(name).view)
         super().do(name)
 
@@ -224,12 +220,12 @@ class AdminPane(Pane):
 
     @on(LineList.Moved)
     def _moved(self) -> None:
-        self.view.refresh_facts(self.kv.clock())
+        self.front.refresh_facts(self.kv.clock())
         self.kv.refresh_actions()
 
     def on_descendant_focus(self) -> None:
         """What an action is about depends on the focus."""
-        self.view.refresh_facts(self.kv.clock())
+        self.front.refresh_facts(self.kv.clock())
         self.kv.refresh_actions()
 
 

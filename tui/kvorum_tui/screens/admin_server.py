@@ -75,7 +75,7 @@ class DoctorView(AdminView):
     def refresh_facts(self, now: float) -> None:
         """Ask now and then, show what there is."""
         old = self.found_at is None or now - self.found_at > AGAIN_S
-        if old and not self._asking and self.pane.view is self and self.kv.pane is self.pane:
+        if old and not self._asking and self.pane.front is self and self.kv.pane is self.pane:
             self._asking = True
             self.pane.aside(self._ask, group="doctor")
         found = self.found

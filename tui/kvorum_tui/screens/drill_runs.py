@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kvorum.drill.places import runs_dir
 from kvorum.drill.preview import lasting, preview
@@ -20,7 +20,6 @@ from kvorum.errors import ConfigError
 from textual import on
 
 from kvorum_tui import drill_export
-from kvorum_tui.actions import BY_NAME, Action
 from kvorum_tui.drill_process import DrillProcess, Process, Take
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model.drill_choice import WORDS, Place, scenario_path
@@ -40,18 +39,19 @@ if TYPE_CHECKING:
 SEEDS = 1 << 31
 REPORT_FILE = "report.txt"
 # Views of the tab, and how a sentence calls them.
-VIEWS = {
-    "links": "the matrix of links (m)",
-    "list": "the list of drills (d)",
-    "run": "the view of a run (v)",
-    "runs": "the comparison of runs (c)",
-}
 _ENDS = {"passed": ("passed", "information"), "failed": ("FAILED", "error")}
 _ENDS |= {"stopped": ("stopped", "warning"), "broken": ("could not be run", "error")}
 
 
 class DrillRuns(Pane):
     """The tab's views and what is done in three of them; the matrix is the subclass's."""
+
+    view_names: ClassVar[Mapping[str, str]] = {
+        "links": "the matrix of links (m)",
+        "list": "the list of drills (d)",
+        "run": "the view of a run (v)",
+        "runs": "the comparison of runs (c)",
+    }
 
     def __init__(self, kv: Workspace) -> None:
         super().__init__(kv)
@@ -72,7 +72,7 @@ class DrillRuns(Pane):
     def show_view(self, view: str) -> None:
         """Bring a view to the front."""
         self.view = view
-        for name in VIEWS:
+        for name in self.view_names:
             self.query_one(f"#view-{name}").display = name == view
         self.refresh_view(self.kv.clock())
         first = self.first_focus()
@@ -103,10 +103,6 @@ class DrillRuns(Pane):
             self.refresh_view(self.kv.clock())
             self.kv.refresh_actions()
 
-    def here(self, action: Action) -> bool:
-        """An action that names views belongs to these."""
-        return not action.views or self.view in action.views.split()
-
     # --- can it be done ---------------------------------------------------------------------------
 
     @property
@@ -117,9 +113,6 @@ class DrillRuns(Pane):
 
     def why_not_drill(self, name: str) -> str:
         """Why something about drills cannot be done now."""
-        views = BY_NAME[name].views.split()
-        if views and self.view not in views:
-            return f"that belongs to {VIEWS[views[0]]}"
         if name == "drill_stop":
             return "" if self.running else "no drill is running"
         if name == "drill_start":

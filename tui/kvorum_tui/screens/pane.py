@@ -5,7 +5,7 @@ why not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.containers import Container
@@ -36,10 +36,13 @@ class Pane(Container):
 
     tab: ClassVar[str] = ""
     about: ClassVar[str] = ""
+    # What a sentence calls the views of a tab that has several, with the key that brings each.
+    view_names: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, kv: Workspace) -> None:
         super().__init__(id=f"pane-{self.tab}")
         self.kv = kv
+        self.view = ""  # the one in front, by name
         self._ready = asyncio.Event()
         self._waiting: list[Callable[[], object]] = []
 
@@ -88,15 +91,21 @@ class Pane(Container):
             return self.kv.session.why_read_only or READ_ONLY
         if action.changes and self.kv.at:
             return PAST.format(self.kv.at)
+        return self.why_not_here(action)
+
+    def why_not_here(self, action: Action) -> str:
+        """``why_not``, of an action of another view: whose it is."""
+        if self.view_names and not self.here(action):
+            return f"that belongs to {self.view_names[action.views.split()[0]]}"
         return self.why_not(action.name)
 
     def here(self, action: Action) -> bool:
         """Whether an action of this tab belongs to the view in front."""
-        return True
+        return not action.views or self.view in action.views.split()
 
     def offers(self, action: Action) -> bool:
         """Whether the foot shows an action of this tab now."""
-        return action.shown
+        return action.shown and self.here(action)
 
     def do(self, name: str) -> None:
         """Do an action. Methods that wait run beside the screen, never in front of it."""

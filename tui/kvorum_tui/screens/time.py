@@ -6,6 +6,7 @@ Long because the lists of all views follow one place and one prefix.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -17,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from kvorum_tui import keymap
-from kvorum_tui.actions import BY_NAME, Action
+from kvorum_tui.actions import Action
 from kvorum_tui.actions.time import CHANGES, COMPARE, GONE, HEAT
 from kvorum_tui.model import words
 from kvorum_tui.model.decode import key_from_text, key_to_text, printable
@@ -38,12 +39,6 @@ from kvorum_tui.widgets.paint import LineList, TextLines
 if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
-VIEWS = {
-    CHANGES: "the changes (v)",
-    GONE: "the deleted keys (x)",
-    COMPARE: "the comparison (c)",
-    HEAT: "the heat map (h)",
-}
 WANTS_ALL = frozenset(
     [
         "time_back",
@@ -73,6 +68,12 @@ class TimePane(TimeDeeds):
     """Line, place, views."""
 
     tab = "time"
+    view_names: ClassVar[Mapping[str, str]] = {
+        CHANGES: "the changes (v)",
+        GONE: "the deleted keys (x)",
+        COMPARE: "the comparison (c)",
+        HEAT: "the heat map (h)",
+    }
     about = (
         "The bars are how much was written when, from the oldest revision that is kept to the "
         "newest. [ and ] go one revision back and forth, ( and ) a hundred, g anywhere; every tab "
@@ -152,26 +153,15 @@ class TimePane(TimeDeeds):
 
     # --- views and actions ------------------------------------------------------------------------
 
-    def here(self, action: Action) -> bool:
-        """An action that names views belongs to these."""
-        return not action.views or self.view in action.views.split()
-
-    def offers(self, action: Action) -> bool:
-        """The same for the foot."""
-        return action.shown and self.here(action)
-
     def reason(self, action: Action) -> str:
         """What writes here comes back to now by itself first."""
         why = super().reason(action)
         if why and action.changes and self.kv.at and not self.kv.session.read_only:
-            return self.why_not(action.name)
+            return self.why_not_here(action)
         return why
 
     def why_not(self, name: str) -> str:
         """Why an action cannot be done now."""
-        views = BY_NAME[name].views.split()
-        if views and self.view not in views:
-            return f"that belongs to {VIEWS[views[0]]}"
         if name in ("time_forward", "time_forward_far", "time_now") and not self.line.place:
             return "this is now"
         if name in ("time_back", "time_back_far", "time_oldest"):
