@@ -28,6 +28,7 @@ from kvorum.limits import HISTORY_MEMORY_MB
 
 FORMAT: Final = 1
 NEVER_COMPACTED: Final = -1
+_LEAST_BYTES: Final = 1 << 20  # What a history without a row takes.
 _SCHEMA_FILES: Final = ("schema.sql", "views.sql")
 
 
@@ -89,15 +90,23 @@ class HistoryDatabase:
         return root
 
     def measure(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Note how much of the file is free blocks, in ``free_bytes``: it changes at checkpoints
+        """Note how much of the file holds nothing, in ``free_bytes``: it changes at checkpoints
         only.
+
+        That is its free blocks, and the part of the others that forgotten rows take: a checkpoint
+        leaves these where they are as long as a row group is not full of them. Their part is told
+        by the number of rows, as if all were of one size.
         """
         # All rows, although there is one: a result that is not read to its end keeps its
         # transaction open, and no checkpoint gives room back beside that.
         rows = connection.execute(
-            "SELECT block_size * free_blocks FROM pragma_database_size()"
+            "SELECT block_size * free_blocks, block_size * used_blocks, "
+            "(SELECT count(*) FROM history), (SELECT estimated_size FROM duckdb_tables() "
+            "WHERE table_name = 'history') FROM pragma_database_size()"
         ).fetchall()
-        self.free_bytes = int(rows[0][0])
+        free, used, living, stored = rows[0]
+        forgotten = used * max(0, stored - living) // max(1, stored)
+        self.free_bytes = int(free + min(forgotten, max(0, used - _LEAST_BYTES)))
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection for the calling thread; close it when done, and before ``reopen``."""

@@ -138,3 +138,22 @@ def test_a_start_removes_what_a_crash_left(tmp_path: Path) -> None:
     opened.database.close()
     assert opened.aside is None
     assert [item.name for item in tmp_path.iterdir()] == ["history.duckdb"]
+
+
+def test_rows_that_are_forgotten_count_as_room_where_no_block_is_free(history: Opened) -> None:
+    write(history, 2, 2_001)
+    history.writer.checkpoint().result(30)
+    history.writer.compact(1_990).result(30)
+    history.writer.checkpoint().result(30)
+    before, free = history.database.size_bytes(), history.database.free_bytes
+    blocks = history.database.connect()
+    rows = blocks.execute("SELECT block_size * free_blocks FROM pragma_database_size()").fetchall()
+    blocks.close()
+    assert rows[0][0] < free < before
+    work = Defragmentation(history.path, OWNER)
+    connection = history.database.connect()
+    work.copy(connection, 2_001)
+    connection.close()
+    swap(history, work)
+    assert abs(before - free - history.database.size_bytes()) <= 1 << 20
+    assert history.database.free_bytes == 0
