@@ -40,7 +40,6 @@ from kvorum.urls import (
 
 DEFAULT_QUOTA_BYTES = 2 * 1024**3
 MAX_ELECTION_MS = 50_000
-DEFAULT_CLUSTER = "default=http://localhost:2380"
 _PLAIN_LOG = LogConfig()
 _NO_CLIENT_TLS, _NO_PEER_TLS = TlsConfig("client"), TlsConfig("peer")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
 
 from kvorum_proto import etcdserverpb as pb
 
@@ -25,8 +24,6 @@ _HASH_KV = method("/etcdserverpb.Maintenance/HashKV")
 _SNAPSHOT = method("/etcdserverpb.Maintenance/Snapshot")
 _MOVE_LEADER = method("/etcdserverpb.Maintenance/MoveLeader")
 _DOWNGRADE = method("/etcdserverpb.Maintenance/Downgrade")
-
-AlarmKind = Literal["NONE", "NOSPACE", "CORRUPT"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,19 +86,6 @@ def encode_command(command: Command) -> bytes:
     return encode(Envelope(0, 0, 0, "", 0, command))[_HEAD.size :]
 
 
-def encoded_size(envelope: Envelope) -> int:
-    """``len(encode(envelope))``; for a Put without writing it. Raises :class:`CommandError` as
-    ``encode`` does.
-    """
-    command = envelope.command
-    if isinstance(command, ops.Put):
-        identity = 0
-        if envelope.user or envelope.auth_revision:
-            identity = _IDENTITY_HEAD.size + len(envelope.user.encode())
-        return _PUT_ENTRY.size + identity + len(command.key) + len(command.value)
-    return len(encode(envelope))
-
-
 def decode(data: bytes) -> Envelope:
     """The envelope in ``data``. Raises :class:`CommandError` for anything :func:`encode` would not
     have written.

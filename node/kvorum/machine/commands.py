@@ -20,7 +20,7 @@ from kvorum.machine.auth_ops import (
     UserRevokeRole,
 )
 from kvorum.machine.checks import CommandLimits, normal_urls, validate
-from kvorum.machine.codec import decode, encode, encode_command, encoded_size
+from kvorum.machine.codec import decode, encode, encode_command
 from kvorum.machine.operations import (
     AlarmSet,
     ClusterVersionSet,
@@ -88,7 +88,6 @@ __all__ = [
     "decode",
     "encode",
     "encode_command",
-    "encoded_size",
     "normal_urls",
     "validate",
 ]

@@ -22,7 +22,6 @@ _SECONDS_MIN = 1.0
 _NUMBERS = re.compile(r"\b[0-9a-f]*\d[0-9a-f]*\b")
 
 T = TypeVar("T")
-Trial = Callable[[Plan], bool]
 
 
 def kind_of(violation: SafetyViolation) -> str:

@@ -37,7 +37,6 @@ from kvorum_tui.session.admin import Progress
 STATUS_S = 2.0
 COMPACT_S = 60.0  # Physical compaction answers when the old records are gone.
 DEFRAGMENT_S = 600.0
-MEMBERS_S = 15.0
 AT_ONCE = 8
 NOT_ROOT = frozenset({Condition.PERMISSION_DENIED, Condition.USER_EMPTY})
 

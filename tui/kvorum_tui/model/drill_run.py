@@ -14,7 +14,6 @@ from typing import Any
 
 from kvorum.drill.scenario import Scenario
 
-STATES = ("starting", "running", "checking", "passed", "failed", "stopped", "broken")
 OVER = ("passed", "failed", "stopped", "broken")
 # What stops a member or a link; the rest only slows or bends.
 HARD = (

@@ -239,10 +239,6 @@ class LeaseTable:
         """One lease."""
         return self._rows.get(lease_id)
 
-    def of_key(self, key: bytes) -> LeaseRow | None:
-        """The lease that a key hangs on, as far as it is known."""
-        return next((row for row in self._rows.values() if key in row.info.keys), None)
-
     def held(self) -> list[int]:
         """Leases that the terminal keeps alive."""
         return sorted(self._held)

@@ -12,7 +12,6 @@ import base64
 import json
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,10 +161,3 @@ def _text(data: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
-
-
-def steps_size(steps: Sequence[Step]) -> int:
-    """Bytes that the values of a plan take."""
-    return sum(
-        len(step.value or b"") + len(step.before.value if step.before else b"") for step in steps
-    )

@@ -10,7 +10,6 @@ from kvorum_tui.model.sql_words import BY_NAME, FUNCTIONS, KEYWORDS, VIEWS, Colu
 
 MAX = 60
 _BEHIND_FROM = frozenset({"from", "join"})
-_NO_ALIAS = KEYWORDS | frozenset(BY_NAME)
 _WORD = re.compile(r"\w*\Z")
 
 

@@ -25,8 +25,6 @@ from kvorum_tui.screens.key_work import KeyWork, Target
 from kvorum_tui.session.plans import Found
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form
 
-UNDELETE_ASKED = 8  # Values of the past that are asked for beside one another.
-
 
 class KeyMoves(KeyWork):
     """Plans over what stands under the cursor, or is marked."""

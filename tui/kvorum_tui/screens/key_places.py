@@ -17,7 +17,6 @@ from kvorum_tui.session.ranges import EVERYTHING, joined, span_of
 from kvorum_tui.widgets.choose import Choose, Item
 from kvorum_tui.widgets.dialogs import Field, Form
 
-SAVE_S = 2.0
 CANDIDATES = (b":", b".", b"|", b"\\", b"-")  # Tried where no key has a slash.
 GUESS_KEYS = 10
 
