@@ -309,6 +309,11 @@ def test_a_learner_alone_may_have_its_turn_where_no_voter_may() -> None:
     assert defrag_plan(figures, False, only=[2]).refusal
 
 
+def test_one_voter_is_warned_of_only_where_members_fall_silent() -> None:
+    assert "answers nothing" in defrag_plan(members("L"), False).notes[0]
+    assert defrag_plan(members("L"), False, serves=True).notes == ()
+
+
 def test_a_plan_says_who_is_left_out_and_what_it_should_bring() -> None:
     plan = defrag_plan(members(*"FFFFLx"), hand_over=False)
     assert plan.notes == ("n6 is left out: gone",)

@@ -157,9 +157,14 @@ class DefragPlan:
 
 
 def defrag_plan(
-    figures: Sequence[MemberFigures], hand_over: bool, only: Sequence[int] = ()
+    figures: Sequence[MemberFigures],
+    hand_over: bool,
+    only: Sequence[int] = (),
+    serves: bool = False,
 ) -> DefragPlan:
-    """Learners, then followers, most to gain first, the leader last. ``only``: these members."""
+    """Learners, then followers, most to gain first, the leader last. ``only``: these members.
+    ``serves``: members go on answering meanwhile, as those of kvorum do.
+    """
     first = leader(figures)
     count, up = _counts(figures)
     if first is None:
@@ -169,7 +174,7 @@ def defrag_plan(
     refusal = _no_quorum(count, up)
     if refusal and any(not each.learner for each in wanted):
         return DefragPlan(refusal=refusal, notes=tuple(notes))
-    if count == 1:
+    if count == 1 and not serves:
         notes.append("there is one voter: the cluster answers nothing while it is defragmented")
     others = [each for each in voters(figures) if each.up and not each.leads]
     target = min(others, key=lambda each: (trail(each, figures), each.title), default=None)

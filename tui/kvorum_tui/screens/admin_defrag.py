@@ -48,13 +48,18 @@ class DefragRun:
         self.lines.append((text, ink))
 
 
+SILENT = "Each member answers nothing while it has its turn; the others go on."
+SERVES = "Each member goes on answering while it has its turn."
+
+
 class DefragView(AdminView):
     """Members in the order of their turns, and the report."""
 
     view = "defrag"
     about = (
         "Compaction frees pages within a member's file; a defragmentation writes the file anew "
-        "without them. The member answers nothing meanwhile, so only one at a time has its turn, "
+        "without them. A member of etcd answers nothing meanwhile, one of kvorum goes on, a little "
+        "slower; only one at a time has its turn, "
         "learners and followers first, the leader last (handing over first, if you like), and the "
         "next only when the one before is well again and has caught up. Without a quorum of the "
         "others nobody has a turn. 'free' is what it should give back: size less what is in use. "
@@ -95,7 +100,7 @@ class DefragView(AdminView):
     def refresh_facts(self, now: float) -> None:
         """Figures, states, report."""
         figures = self.facts.figures
-        plan = self.run.plan if self.running and self.run else defrag_plan(figures, False)
+        plan = self.run.plan if self.running and self.run else self._plan(False)
         order = {step.id: number + 1 for number, step in enumerate(plan.steps)}
         rows = []
         for each in sorted(figures, key=lambda f: (order.get(f.id, 99), f.title)):
@@ -176,7 +181,7 @@ class DefragView(AdminView):
     async def begin(self, only: tuple[int, ...] = ()) -> DefragRun | None:
         """Ask, then go through the plan; the run when it came to its end."""
         self.facts.figures = await self.kv.session.admin.figures()
-        plan = defrag_plan(self.facts.figures, hand_over=True, only=only)
+        plan = self._plan(True, only)
         if plan.refusal or not plan.steps:
             self.kv.tell(plan.refusal or "no member answers", "warning")
             return None
@@ -184,7 +189,7 @@ class DefragView(AdminView):
         if hand is None:
             return None
         if not hand:
-            plan = defrag_plan(self.facts.figures, hand_over=False, only=only)
+            plan = self._plan(False, only)
         self.run = DefragRun(plan)
         try:
             await self._go(self.run)
@@ -196,6 +201,14 @@ class DefragView(AdminView):
             self.refresh_facts(self.kv.clock())
             self.kv.refresh_actions()
         return self.run
+
+    @property
+    def _serves(self) -> bool:
+        """Whether members answer while they are defragmented."""
+        return self.kv.cluster.source() == "kvorum"
+
+    def _plan(self, hand_over: bool, only: tuple[int, ...] = ()) -> DefragPlan:
+        return defrag_plan(self.facts.figures, hand_over, only, self._serves)
 
     async def _ask(self, plan: DefragPlan) -> bool | None:
         """Whether leadership is handed over first; None when nothing is to happen."""
@@ -213,7 +226,7 @@ class DefragView(AdminView):
             [],
             [(f"Should give back {words.size(plan.free_bytes)} in all.", "text")],
             *_hardly(plan),
-            [("Each member answers nothing while it has its turn; the others go on.", "text")],
+            [(SERVES if self._serves else SILENT, "text")],
             *([(note, "warn")] for note in plan.notes),
         ]
         last = plan.steps[-1]
@@ -223,7 +236,7 @@ class DefragView(AdminView):
             choices = [("hand", "Begin, hand over first"), ("stay", "Begin"), ("no", "Cancel")]
             chosen = await self.kv.push_screen_wait(Choice("Defragment", lines, choices))
             return {"hand": True, "stay": False}.get(chosen or "")
-        alone = len(self.facts.figures) == 1
+        alone = len(self.facts.figures) == 1 and not self._serves
         typed = plan.steps[0].name if alone else ""
         dialog = Confirm("Defragment?", lines, "Begin", typed, danger=alone)
         return False if await self.kv.push_screen_wait(dialog) else None
