@@ -14,33 +14,15 @@ from typing import Any, NoReturn
 import click
 
 from kvorum.cli.output import INTERRUPTED, say
+from kvorum.cli.progress import MovingLine
 
 _HELD, _FOUND, _BAD_INPUT = 0, 1, 2
-_PROGRESS_EVERY_S = 0.2
+_AFTER_S = 0.2
 
 
-class _Meter:
-    """How far it is, on a terminal's last line; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + _PROGRESS_EVERY_S
-        self._wide = 0
-
-    def show(self, stage: str, done: int, total: int) -> None:
-        """Say so, a few times a second at most."""
-        now = time.monotonic()
-        if now < self._next or not sys.stderr.isatty():
-            return
-        self._next = now + _PROGRESS_EVERY_S
-        share = f" {100 * done // total} %" if total > 1 else ""
-        text = f"{stage}{share}"
-        self._wide = max(self._wide, len(text))
-        click.echo(f"\r{text:<{self._wide}}", nl=False, err=True)
-
-    def clear(self) -> None:
-        """Leave no trace of it."""
-        if self._wide:
-            click.echo(f"\r{'':<{self._wide}}\r", nl=False, err=True)
+def _stage(line: MovingLine, stage: str, done: int, total: int) -> None:
+    """How far it is."""
+    line.tell(f"{stage} {100 * done // total} %" if total > 1 else stage)
 
 
 @click.command()
@@ -78,32 +60,33 @@ def check(run: Path, write_out: str, svg: Path | None, part: Path | None) -> Non
     from kvorum.drill.recording import HISTORY_FILE, read_recording
 
     gc.disable()  # A history is millions of values without a cycle: collecting takes half the time.
-    meter = _Meter()
+    line = MovingLine(after_s=_AFTER_S)
+    told = partial(_stage, line)
     path = run / HISTORY_FILE if run.is_dir() else run
     notes: list[str] = []
     begun = time.monotonic()
     try:
         try:
-            history = read_recording(path, notes, partial(meter.show, "reading"))
+            history = read_recording(path, notes, partial(told, "reading"))
         except LineError as error:
-            _bad(meter, f"{path}: {error}")
+            _bad(line, f"{path}: {error}")
         except UnicodeDecodeError as error:
-            _bad(meter, f"{path}: not UTF-8: {error.reason} at byte {error.start} of a line")
+            _bad(line, f"{path}: not UTF-8: {error.reason} at byte {error.start} of a line")
         except OSError as error:
-            _bad(meter, f"{path}: {error.strerror}")
+            _bad(line, f"{path}: {error.strerror}")
         for note in notes:
-            meter.clear()
+            line.clear()
             say(f"{path}: {note}")
-        verdict = judge(history, meter.show)
+        verdict = judge(history, told)
         if not history.run.closed and not history.dumps:
             verdict = _without_riddles(verdict)
         if verdict.findings:
             _draw(history, verdict.findings[0], svg, part)
     except KeyboardInterrupt:
-        meter.clear()
+        line.clear()
         say("interrupted")
         sys.exit(INTERRUPTED)
-    meter.clear()
+    line.clear()
     seconds = time.monotonic() - begun
     if write_out == "json":
         click.echo(json.dumps(_as_json(path, verdict, seconds)))
@@ -128,8 +111,8 @@ def _without_riddles(verdict: Any) -> Any:
     return replace(verdict, findings=left, more=0 if count else verdict.more)
 
 
-def _bad(meter: _Meter, text: str) -> NoReturn:
-    meter.clear()
+def _bad(line: MovingLine, text: str) -> NoReturn:
+    line.clear()
     say(f"Error: {text}")
     sys.exit(_BAD_INPUT)
 

@@ -4,16 +4,16 @@ then a line elsewhere.
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import TYPE_CHECKING
 
 import click
 
+from kvorum.cli.progress import MovingLine
+
 if TYPE_CHECKING:
     from kvorum.drill.facts import Progress
 
-_TERMINAL_S, _ELSEWHERE_S = 0.2, 5.0
+_AFTER_S, _ELSEWHERE_S = 0.2, 5.0
 
 
 class Meter:
@@ -21,10 +21,7 @@ class Meter:
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._moves = sys.stderr.isatty()
-        self._every_s = _TERMINAL_S if self._moves else _ELSEWHERE_S
-        self._next = time.monotonic() + self._every_s
-        self._wide = 0
+        self._line = MovingLine(after_s=_AFTER_S, elsewhere_s=_ELSEWHERE_S)
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -34,22 +31,12 @@ class Meter:
 
     def progress(self, progress: Progress) -> None:
         """Where the run is, a few times a second at most."""
-        now = time.monotonic()
-        if self._quiet or now < self._next:
-            return
-        self._next = now + self._every_s
-        text = progress_line(progress)
-        if self._moves:
-            self._wide = max(self._wide, len(text))
-            click.echo(f"\r{text:<{self._wide}}", nl=False, err=True)
-        else:
-            click.echo(text, err=True)
+        if not self._quiet:
+            self._line.tell(progress_line(progress))
 
     def clear(self) -> None:
         """Leave no trace of the line that moves."""
-        if self._wide:
-            click.echo(f"\r{'':<{self._wide}}\r", nl=False, err=True)
-            self._wide = 0
+        self._line.clear()
 
 
 def progress_line(progress: Progress) -> str:

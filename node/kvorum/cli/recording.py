@@ -5,7 +5,6 @@ cluster.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import click
 from kvorum.cli.members import size
 from kvorum.cli.options import Duration, Line, connected, tls_of, verb
 from kvorum.cli.output import Failed, InvalidInput, Unreachable, say
+from kvorum.cli.progress import MovingLine
 
 if TYPE_CHECKING:
     from kvorum_tui.recording.recorder import Recorder
@@ -47,7 +47,8 @@ async def record(line: Line, file: Path, for_s: float | None, whole: bool) -> No
     )
     await session.open()
     recorder = Recorder(session, file, title=options["endpoints"], whole=whole)
-    telling = asyncio.create_task(_tell(recorder))
+    moving = MovingLine()
+    telling = asyncio.create_task(_tell(recorder, moving))
     try:
         async with asyncio.timeout(for_s):
             await recorder.run()
@@ -56,7 +57,7 @@ async def record(line: Line, file: Path, for_s: float | None, whole: bool) -> No
     finally:
         telling.cancel()
         await session.close()
-        _clear()
+        moving.clear()
         say(_summary(recorder))
     state = recorder.state
     if state.stage == "failed":
@@ -77,18 +78,10 @@ def _login(options: Any) -> tuple[str | None, str | None]:
     return user, password
 
 
-async def _tell(recorder: Recorder) -> None:
-    if not sys.stderr.isatty():
-        return
+async def _tell(recorder: Recorder, line: MovingLine) -> None:
     while True:
-        sys.stderr.write(f"\r\x1b[K{_summary(recorder)}")
-        sys.stderr.flush()
+        line.tell(_summary(recorder))
         await asyncio.sleep(_REDRAW_S)
-
-
-def _clear() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
 
 
 def _summary(recorder: Recorder) -> str:
@@ -124,10 +117,13 @@ def run_file(file: Path, tab: str) -> None:
     from kvorum_tui.recording.opening import FileFault
     from kvorum_tui.replay import run
 
+    line = MovingLine()
+
     def told(text: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
+        if text:
+            line.tell(text)
+        else:
+            line.clear()
 
     try:
         run(file, tab, told)

@@ -6,8 +6,6 @@ The file is etcd's own database with its checksum, whichever of the two wrote it
 from __future__ import annotations
 
 import signal
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,37 +17,13 @@ import click
 from kvorum.cli.members import size
 from kvorum.cli.options import Line, connected, verb
 from kvorum.cli.output import Failed, Group, Interrupted, InvalidInput, say
+from kvorum.cli.progress import MovingLine
 
 if TYPE_CHECKING:
     from kvorum.config import NodeConfig
     from kvorum.storage.etcd_db import EtcdDb, SealUse
 
-_REDRAW_S = 0.2
 _FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-class _Shown:
-    """A line on standard error that is drawn over, when somebody is there to see it."""
-
-    def __init__(self) -> None:
-        self._is_shown = sys.stderr.isatty()
-        self._next_s = 0.0
-        self._drawn = 0
-
-    def tell(self, text: str) -> None:
-        """Show this, unless something was shown a moment ago."""
-        now_s = time.monotonic()
-        if self._is_shown and now_s >= self._next_s:
-            self._next_s = now_s + _REDRAW_S
-            sys.stderr.write("\r" + text.ljust(self._drawn))
-            sys.stderr.flush()
-            self._drawn = len(text)
-
-    def end(self) -> None:
-        """Take the line away."""
-        if self._drawn:
-            sys.stderr.write("\r" + " " * self._drawn + "\r")
-            sys.stderr.flush()
 
 
 @click.group("snapshot", cls=Group)
@@ -71,7 +45,7 @@ async def save(line: Line, file: Path, force: bool) -> None:
         _require_absent(file)
     from kvorum.client.snapshot_file import SnapshotDamaged, save_snapshot
 
-    shown = _Shown()
+    shown = MovingLine()
     try:
         saved = await save_snapshot(
             line.client.maintenance,
@@ -81,7 +55,7 @@ async def save(line: Line, file: Path, force: bool) -> None:
     except SnapshotDamaged as error:
         raise Failed(str(error)) from None
     finally:
-        shown.end()
+        shown.clear()
     say(f"{size(saved.bytes)} written to {file}")
 
 
@@ -187,7 +161,7 @@ def restore(file: Path, **given: Any) -> None:
     bump, mark = given["bump_revision"], given["mark_compacted"]
     if (bump is not None) is not mark:
         raise InvalidInput("--bump-revision and --mark-compacted go together")
-    shown = _Shown()
+    shown = MovingLine()
 
     def told(what: str, done: int, total: int) -> None:
         shown.tell(f"{what}: {done:,} of {total:,}")
@@ -206,7 +180,7 @@ def restore(file: Path, **given: Any) -> None:
     except KeyboardInterrupt:
         raise Interrupted("interrupted") from None
     finally:
-        shown.end()
+        shown.clear()
     if made.detached:
         say(f"{made.detached} keys were on leases that are not in the file; they have none now")
     say(

@@ -22,6 +22,7 @@ from types import FrameType
 import click
 
 from kvorum.cli.output import form_option
+from kvorum.cli.progress import MovingLine
 from kvorum.cluster.file import read_cluster_file
 from kvorum.cluster.places import default_run_dir, find_cluster_file
 from kvorum.cluster.rundir import ClusterError, RunDir
@@ -218,17 +219,17 @@ def _directory(wanted: Path | None) -> Iterator[Path]:
 
 def _bring_up(supervisor: Supervisor, fresh: bool) -> None:
     supervisor.start(fresh=fresh)
-    done = supervisor.load_keys(_progress if sys.stderr.isatty() else lambda done, total: None)
+    line = MovingLine()
+    done = supervisor.load_keys(
+        lambda done, total: line.tell(f"loading sample keys: {done} of {total}")
+    )
+    line.clear()
     if done:
         _say(f"sample keys loaded: {done} writes")
     if supervisor.set_up_auth():
         _say("users and roles made; auth is on")
     # Last: what is loaded before need not wait for slow links.
     supervisor.keep_links()
-
-
-def _progress(done: int, total: int) -> None:
-    click.echo(f"\rloading sample keys: {done} of {total} ", nl=done == total, err=True)
 
 
 def _stop(supervisor: Supervisor) -> None:
