@@ -63,13 +63,15 @@ def export(
     rows: Rows,
     told: Callable[[int], None] = lambda rows: None,
 ) -> int:
-    """Write a file, which is there only when all of it is; returns the number of rows.
+    """Write a file, which is there only when all of it is; returns the number of rows. Values may
+    be secret: the file is for its owner only.
 
     ``told`` hears now and then how many are written; what it raises ends the export. Raises
     OSError.
     """
     part = path.with_name(f".{path.name}.part")
     try:
+        part.touch(mode=0o600)
         if form == "parquet":
             count = _parquet(part, columns, rows, told)
         else:
@@ -137,7 +139,7 @@ def _parquet(path: Path, columns: Columns, rows: Rows, told: Callable[[int], Non
                 connection.execute(
                     f"COPY (SELECT {casts} FROM read_json({_quoted(lines)}, columns = {{{read}}}, "
                     "format = 'newline_delimited', maximum_object_size = 134217728)) "
-                    f"TO {_quoted(path)} (FORMAT parquet)"
+                    f"TO {_quoted(path)} (FORMAT parquet, USE_TMP_FILE false)"
                 )
             except duckdb.IOException as error:
                 raise OSError(str(error)) from error

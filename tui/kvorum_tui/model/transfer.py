@@ -1,5 +1,5 @@
-"""Keys as files and back: JSON Lines (those of ``kvorum dump``, byte for byte), CSV, and a script
-for etcdctl, which can only be written.
+"""Keys as files and back: JSON Lines (those of ``kvorum dump``, byte for byte), CSV; Parquet and a
+script for etcdctl, which can only be written.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from kvorum_tui.model.decode import key_from_text
 FORMATS = {
     ".jsonl": "JSON Lines, byte for byte, with revisions and leases",
     ".csv": "CSV; what is no text as base64",
+    ".parquet": "Parquet; text where it is text, and the bytes",
     ".sh": "a shell script of etcdctl's transactions",
 }
 COLUMNS = (
@@ -52,6 +53,41 @@ def written(ending: str, records: Sequence[KeyValue], head: Head | None) -> Iter
         yield head_line(head) + "\n"
     for kv in records:
         yield key_line(kv) + "\n"
+
+
+# Named as the columns of the SQL view ``keys``.
+PARQUET_COLUMNS = (
+    ("key", "VARCHAR"),
+    ("value", "VARCHAR"),
+    ("version", "BIGINT"),
+    ("create_revision", "BIGINT"),
+    ("mod_revision", "BIGINT"),
+    ("lease", "BIGINT"),
+    ("key_bytes", "BLOB"),
+    ("value_bytes", "BLOB"),
+)
+
+
+def parquet_rows(records: Iterable[KeyValue]) -> Iterator[tuple[object, ...]]:
+    """The rows of a Parquet file; what is no UTF-8 has bytes only."""
+    for kv in records:
+        yield (
+            _decoded(kv.key),
+            _decoded(kv.value),
+            kv.version,
+            kv.create_revision,
+            kv.mod_revision,
+            kv.lease,
+            kv.key,
+            kv.value,
+        )
+
+
+def _decoded(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _csv_row(cells: Iterable[str]) -> str:

@@ -22,7 +22,14 @@ from textual.widgets import Label, TextArea
 from kvorum_tui.model import twin, words
 from kvorum_tui.model.decode import key_from_text, key_to_text, printable
 from kvorum_tui.model.plan import MAX_BYTES, MAX_KEYS, Options, Plan, kv_of, planned
-from kvorum_tui.model.transfer import FORMATS, read_file, typed, written
+from kvorum_tui.model.transfer import (
+    FORMATS,
+    PARQUET_COLUMNS,
+    parquet_rows,
+    read_file,
+    typed,
+    written,
+)
 from kvorum_tui.screens.key_plan import run_plan
 from kvorum_tui.screens.key_work import KeyWork, Target
 from kvorum_tui.session import ReadOnly
@@ -124,9 +131,11 @@ class KeyTransfer(KeyWork):
         head = None
         if target.prefix is not None:
             head = Head(revision, *key_range(target.prefix, prefix=True))
-        text = written(path.suffix, records, head)
         try:
-            await asyncio.to_thread(_write_file, path, text)
+            if path.suffix == ".parquet":
+                await asyncio.to_thread(_write_parquet, path, records)
+            else:
+                await asyncio.to_thread(_write_file, path, written(path.suffix, records, head))
         except OSError as error:
             self.kv.tell(f"{path} cannot be written: {error.strerror or error}", "error")
             return
@@ -240,11 +249,20 @@ def _write_file(path: Path, text: Iterable[str]) -> None:
         file.writelines(text)
 
 
+def _write_parquet(path: Path, records: Sequence[KeyValue]) -> None:
+    from kvorum.history.exporting import export
+
+    export("parquet", path, PARQUET_COLUMNS, parquet_rows(records))
+
+
 def _dump_twin(target: Target, revision: int, path: Path) -> str:
-    if target.prefix is None:
+    if target.prefix is None and len(target.keys) == 1:
         return f"twin: kvorum get {twin.quoted(target.keys[0])} --rev {revision} -w json"
-    place = twin.quoted(target.prefix)
-    return f"twin: kvorum dump {place} --rev {revision} -o {twin.quoted(os.fsencode(path))}"
+    place = f" {twin.quoted(target.place)}" if target.place else ""
+    if target.prefix is None:
+        return f"twin: none for marked keys; kvorum dump{place} --rev {revision} writes these too"
+    name = twin.quoted(os.fsencode(path.with_suffix(".jsonl")))
+    return f"twin: kvorum dump{place} --rev {revision} -o {name}"
 
 
 def _path(text: str) -> Path:
