@@ -25,6 +25,13 @@ MAX_APPLY_LAG = 5_000  # commit - applied above this refuses proposals, as etcd 
 # --- raft -----------------------------------------------------------------------------------------
 # Applied entries between two raft snapshots (etcd's --snapshot-count, 3.6).
 SNAPSHOT_COUNT = 10_000
+# A snapshot is the whole state, so a large one waits until a quarter of its bytes has been applied,
+# ... (a quarter of a million keys, written anew, is two seconds of a start)
+SNAPSHOT_STATE_PART = 4
+SNAPSHOT_SMALL_STATE_BYTES = 16 * 1024 * 1024  # ... unless it costs less than it is worth asking,
+SNAPSHOT_COUNT_STRETCH = 10  # ... or so many times the entries have been applied,
+# and comes before its time when such bytes of entries would have to be applied at a start.
+SNAPSHOT_LOG_BYTES = 64 * 1024 * 1024
 # Entries kept behind a snapshot so that a slow follower needs none.
 SNAPSHOT_CATCHUP_ENTRIES = 5_000
 # For a follower that is sent a snapshot, and for so long after it arrived (unless it has caught up,

@@ -82,6 +82,7 @@ class Applier:
         for entry in entries:
             if entry.kind == EntryKind.NORMAL:
                 if entry.data:
+                    self._state.applied_bytes += len(entry.data)
                     self._command(entry, self._proposals.envelope_of(entry.data), rows)
                 else:
                     machine.apply(entry.index, entry.term, _EMPTY)

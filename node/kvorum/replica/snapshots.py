@@ -3,18 +3,27 @@ of the state.
 
 The cut is atomic because the machine's image is taken between two applied entries; writing it is
 the world's business. The log keeps a stretch behind every snapshot so that a slow follower is
-served from the log (raft checklist S5). And what follows a snapshot that a follower is being sent
-stays until the follower has had the time to go on from there: on a busy cluster the log would
-otherwise be gone again each time it arrives, and one snapshot would follow another. On disk the log
-reaches back to the snapshot before the newest as well: should the newest prove damaged, the older
-one and the log make the same state.
+served from the log (raft checklist S5). A snapshot is the whole state: of a large one, the next
+waits until what it saves at a start is worth writing it (``limits.SNAPSHOT_STATE_PART``). And what
+follows a snapshot that a follower is being sent stays until the follower has had the time to go on
+from there: on a busy cluster the log would otherwise be gone again each time it arrives, and one
+snapshot would follow another. On disk the log reaches back to the snapshot before the newest as
+well: should the newest prove damaged, the older one and the log make the same state.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvorum.limits import SNAPSHOT_HELD_ENTRIES, SNAPSHOT_HELD_S, SNAPSHOT_TRANSFER_TIMEOUT_S
+from kvorum.limits import (
+    SNAPSHOT_COUNT_STRETCH,
+    SNAPSHOT_HELD_ENTRIES,
+    SNAPSHOT_HELD_S,
+    SNAPSHOT_LOG_BYTES,
+    SNAPSHOT_SMALL_STATE_BYTES,
+    SNAPSHOT_STATE_PART,
+    SNAPSHOT_TRANSFER_TIMEOUT_S,
+)
 from kvorum.machine.apply import Machine
 from kvorum.raft.messages import SnapshotOffer
 from kvorum.raft.types import ConfState, HardState, SnapshotMeta
@@ -43,6 +52,7 @@ class Snapshots:
         self._state = state
         self.saved_index = saved_index
         self._saving = 0
+        self._bytes_at_cut = 0
         self._staged: list[SnapshotReceived] = []  # arrived in this turn
         self._sending: dict[int, int] = {}  # peer -> tick at which its transfer began
         self._sending_ticks = state.config.ticks(2000 * int(SNAPSHOT_TRANSFER_TIMEOUT_S))
@@ -52,12 +62,23 @@ class Snapshots:
     # --- own --------------------------------------------------------------------------------------
 
     def maybe_cut(self) -> None:
-        """Cut one when enough was applied since the last."""
+        """Cut one when enough was applied since the last: entries, or bytes of them; and of a large
+        state, so much that writing it all is worth it.
+        """
         state = self._state
-        applied = state.machine.applied_index
-        if self._saving or applied - self.saved_index < state.config.snapshot_count:
+        applied, count = state.machine.applied_index, state.config.snapshot_count
+        entries, grown = applied - self.saved_index, state.applied_bytes - self._bytes_at_cut
+        if self._saving or (entries < count and grown < SNAPSHOT_LOG_BYTES):
+            return
+        size = state.machine.keyspace.live_bytes
+        if (
+            size >= SNAPSHOT_SMALL_STATE_BYTES
+            and grown < size // SNAPSHOT_STATE_PART
+            and entries < count * SNAPSHOT_COUNT_STRETCH
+        ):
             return
         self._saving = applied
+        self._bytes_at_cut = state.applied_bytes
         state.out.append(SaveSnapshot(self._meta(), state.machine.image(), state.machine.revision))
 
     def saved(self, index: int) -> None:
@@ -159,6 +180,7 @@ class Snapshots:
         # The history comes with the state, complete from where the sender's was.
         self._state.history_floor = taken.history_floor
         self.saved_index = meta.index
+        self._bytes_at_cut = self._state.applied_bytes
         self._saving = 0
         return taken.machine
 

@@ -111,6 +111,7 @@ class NodeState:
         self.elected_tick = -1_000_000  # when this node last saw a leader arise
         self.history_floor = 0  # see Boot
         self.unreachable_tick: dict[int, int] = {}  # peer -> when its transport last failed
+        self.applied_bytes = 0  # of entries, since the start
         self.tally = Tally()
         self._tokens = 0
 

@@ -135,3 +135,42 @@ def test_one_that_leads_no_more_keeps_nothing_for_anybody() -> None:
         behind.world.give(2, i.Propose(1000 + number, Put(b"k", b"v"), 0))
         behind.world.settle()
     assert behind.first_index > behind.offered + COUNT
+
+
+def cuts(elected: Elected, count: int, value: bytes) -> list[int]:
+    """Write so many entries at a member that leads; after which of them it cut a snapshot."""
+    found = []
+    for number in range(1, count + 1):
+        before = len(elected.effects)
+        elected.world.give(1, i.Propose(1_000 + number, Put(b"k", value), 0))
+        elected.world.settle()
+        found += [
+            number
+            for node, effect in elected.effects[before:]
+            if node == 1 and type(effect) is e.SaveSnapshot
+        ]
+    return found
+
+
+def test_a_large_state_is_written_when_a_part_of_it_was_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here every state counts as large: the small value is written often before its bytes are a
+    quarter of the large one's, and stretched no further than is allowed.
+    """
+    elected = Elected(1, snapshot_count=COUNT, catchup_entries=CATCHUP)
+    elected.world.give(1, i.Propose(999, Put(b"large", bytes(40_000)), 0))
+    elected.world.settle()
+    monkeypatch.setattr(snapshots, "SNAPSHOT_SMALL_STATE_BYTES", 0)
+    first, second, *_ = cuts(elected, 40 * COUNT, b"v")
+    assert second - first == snapshots.SNAPSHOT_COUNT_STRETCH * COUNT
+    first, second, *_ = cuts(elected, 40 * COUNT, bytes(500))
+    assert COUNT < second - first < snapshots.SNAPSHOT_COUNT_STRETCH * COUNT
+
+
+def test_much_that_was_applied_is_written_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    elected = Elected(1, snapshot_count=100 * COUNT, catchup_entries=CATCHUP)
+    assert cuts(elected, 2 * COUNT, bytes(500)) == []
+    monkeypatch.setattr(snapshots, "SNAPSHOT_LOG_BYTES", 2_000)
+    first, second, *_ = cuts(elected, 4 * COUNT, bytes(500))
+    assert 1 < second - first <= 4
