@@ -16,15 +16,16 @@ from bench.measure import servers
 from bench.measure.figure import Row
 from bench.measure.h2load import Answered, Call, Shape, ask
 from bench.measure.load import Progress, load
-from bench.measure.servers import Group
-from bench.measure.wire import KV_PUT, STATUS, CallError, connect
+from bench.measure.servers import Group, Server
+from bench.measure.wire import KV_PUT, KV_RANGE, STATUS, CallError, connect
 from kvorum_proto.codec import decode, encode
-from kvorum_proto.etcdserverpb import PutRequest, StatusRequest, StatusResponse
+from kvorum_proto.etcdserverpb import PutRequest, RangeRequest, StatusRequest, StatusResponse
 
 T = TypeVar("T")
 Sampled = dict[str, dict[str, list[float]]]  # By program, by name: a sample a round.
 _OPEN_FILES = 16_384
 _LEADER_S = 60.0
+_LOOK_S = 0.01
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -117,6 +118,7 @@ class Bench:
         if progress.read() * 128 < revisions:
             print(f"loading {place}", file=sys.stderr)
         with servers.running([server]) as group:
+            run(first_answer(server))
             run(load(group.port, keys, revisions, progress))
             yield group
 
@@ -147,6 +149,22 @@ class Bench:
             "written": (group.written() - written) / shape.calls,
             **said._asdict(),
         }
+
+
+async def first_answer(server: Server) -> None:
+    """Until a linearizable get is answered."""
+    while True:
+        try:
+            wire = await connect(server.port)
+            try:
+                async with asyncio.timeout(30):
+                    await wire.unary(KV_RANGE, encode(RangeRequest(key=b"any")))
+                return
+            finally:
+                wire.close()
+        except (OSError, CallError):
+            assert server.process is not None and server.process.poll() is None, server.log
+            await asyncio.sleep(_LOOK_S)
 
 
 async def find_leader(group: Group) -> None:

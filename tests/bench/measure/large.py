@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import subprocess
@@ -12,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.measure import servers
-from bench.measure.bench import Bench, row, run
+from bench.measure.bench import Bench, first_answer, row, run
 from bench.measure.calls import COUNT
 from bench.measure.figure import Figure, Row
 from bench.measure.h2load import Shape, quantile
 from bench.measure.load import TXN_PUTS, end_of, key
-from bench.measure.servers import ETCD, KVORUM, Group, Server
-from bench.measure.wire import KV_RANGE, CallError, Wire, connect
+from bench.measure.servers import ETCD, KVORUM, Group
+from bench.measure.wire import KV_RANGE, Wire, connect
 from kvorum.cli.bench_kernel import memory
 from kvorum.client import Client
 from kvorum_proto.codec import decode, encode
@@ -27,7 +26,6 @@ from kvorum_proto.etcdserverpb import RangeRequest, RangeResponse
 _PAGE = 1_000
 _RESTARTS = 3
 _OLD_READS = 100
-_LOOK_S = 0.01
 
 
 @contextmanager
@@ -94,22 +92,6 @@ def resident(bench: Bench) -> Row:
             Figure(what, "MB", samples[KVORUM], samples[ETCD], "<= etcd's RSS", 1.0, ratio=True)
         )
     return made
-
-
-async def first_answer(server: Server) -> None:
-    """Until a linearizable get is answered."""
-    while True:
-        try:
-            wire = await connect(server.port)
-            try:
-                async with asyncio.timeout(30):
-                    await wire.unary(KV_RANGE, encode(RangeRequest(key=key(1))))
-                return
-            finally:
-                wire.close()
-        except (OSError, CallError):
-            assert server.process is not None and server.process.poll() is None, server.log
-            await asyncio.sleep(_LOOK_S)
 
 
 def restarted(bench: Bench, program: str, *, kill: bool) -> list[float]:
