@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from kvorum_tui.feeds import Clock, forever
 from kvorum_tui.model.records import KeyEvent, WatchBatch
@@ -29,33 +30,23 @@ def gap_of(batch: WatchBatch) -> Gap:
     return Gap(batch.gap_to, text)
 
 
+@dataclass(eq=False, slots=True)
 class WatchFeed:
     """One pane's watch: from a revision, or from now on, into a buffer. ``heard`` gets every entry
     before the buffer does (continuous saving, hooks).
     """
 
-    def __init__(
-        self,
-        session: Session,
-        buffer: WatchBuffer,
-        key: bytes,
-        prefix: bool,
-        start_revision: int,
-        clock: Clock,
-        tell: Callable[[], object],
-        heard: Listener = lambda entries: None,
-    ) -> None:
-        self.session = session
-        self.buffer = buffer
-        self.key = key
-        self.prefix = prefix
-        self.start_revision = start_revision
-        self.clock = clock
-        self.tell = tell
-        self.heard = heard
-        self.error: SessionError | None = None
-        self.broken = 0
-        self.live_from = 0
+    session: Session
+    buffer: WatchBuffer
+    key: bytes
+    prefix: bool
+    start_revision: int
+    clock: Clock
+    tell: Callable[[], object]
+    heard: Listener = lambda entries: None
+    error: SessionError | None = field(default=None, init=False)
+    broken: int = field(default=0, init=False)
+    live_from: int = field(default=0, init=False)
 
     async def run(self) -> None:
         """Until cancelled. After a break it goes on at the revision behind the last one taken in:
@@ -93,28 +84,19 @@ class WatchFeed:
         self.tell()
 
 
+@dataclass(eq=False, slots=True)
 class PastFeed:
     """What a watch would have shown up to a revision, into a buffer."""
 
-    def __init__(
-        self,
-        session: Session,
-        buffer: WatchBuffer,
-        key: bytes,
-        prefix: bool,
-        revision: int,
-        clock: Clock,
-        tell: Callable[[], object],
-    ) -> None:
-        self.session = session
-        self.buffer = buffer
-        self.key = key
-        self.prefix = prefix
-        self.revision = revision
-        self.clock = clock
-        self.tell = tell
-        self.error: SessionError | None = None
-        self.reading = True
+    session: Session
+    buffer: WatchBuffer
+    key: bytes
+    prefix: bool
+    revision: int
+    clock: Clock
+    tell: Callable[[], object]
+    error: SessionError | None = field(default=None, init=False)
+    reading: bool = field(default=True, init=False)
 
     async def run(self) -> None:
         """Until the revision is passed, or cancelled: of a prefix nobody says that it is quiet."""
@@ -144,24 +126,16 @@ class PastFeed:
         self.tell()
 
 
+@dataclass(eq=False, slots=True)
 class MembersFeed:
     """The same watch through each of some members, into a table of arrivals."""
 
-    def __init__(
-        self,
-        session: Session,
-        table: SkewTable,
-        key: bytes,
-        prefix: bool,
-        clock: Clock,
-        tell: Callable[[], object],
-    ) -> None:
-        self.session = session
-        self.table = table
-        self.key = key
-        self.prefix = prefix
-        self.clock = clock
-        self.tell = tell
+    session: Session
+    table: SkewTable
+    key: bytes
+    prefix: bool
+    clock: Clock
+    tell: Callable[[], object]
 
     async def run(self) -> None:
         """Until cancelled."""
