@@ -15,8 +15,6 @@ from kvorum.client.pool import Pool, RpcRecord
 from kvorum.client.session import Session
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from kvorum.client.faults import Faults
     from kvorum.client.inspect import Inspect
 
@@ -104,12 +102,7 @@ class Client(Session):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

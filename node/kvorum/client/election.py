@@ -21,8 +21,6 @@ from kvorum.client.queueing import Place
 from kvorum.client.types import Key, KeyValue, RangeResult, to_bytes
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from kvorum.client.session import Session
 
 
@@ -92,12 +90,7 @@ class Leadership:
         self._place = place
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.resign()
 
     async def proclaim(self, value: Key) -> None:

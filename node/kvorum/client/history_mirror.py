@@ -37,8 +37,6 @@ from kvorum.history.writer import Durable, HistoryWriter
 from kvorum.limits import HISTORY_MIRROR_BYTES, HISTORY_MIRROR_LOADS
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from kvorum.client.session import Session
 
 _FEW = 500  # Events that are rows within two milliseconds.
@@ -99,12 +97,7 @@ class HistoryMirror:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await asyncio.to_thread(self._close)
 
     @property

@@ -13,7 +13,7 @@ import asyncio
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from kvorum_proto import etcdserverpb as pb
 
@@ -23,9 +23,6 @@ from kvorum.client.lease_stream import LeaseStream, Renewal
 from kvorum.client.methods import method
 from kvorum.client.types import Header, header_of
 from kvorum.errors import Condition
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _GRANT = method("/etcdserverpb.Lease/LeaseGrant")
 _REVOKE = method("/etcdserverpb.Lease/LeaseRevoke")
@@ -135,12 +132,7 @@ class Lease:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.stop()
 
     async def start(self) -> None:

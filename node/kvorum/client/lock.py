@@ -24,8 +24,6 @@ from kvorum.client.types import Key, to_bytes
 from kvorum.errors import Code
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from kvorum.client.session import Session
 
 
@@ -54,12 +52,7 @@ class Lock:
         await self.acquire()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.release()
 
     async def acquire(self) -> None:

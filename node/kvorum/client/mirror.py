@@ -25,8 +25,6 @@ from kvorum.client.watch import Watch
 from kvorum.errors import Code
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from kvorum.client.session import Session
 
 _LOADS = 5  # Loading that is overtaken by compaction this often will not succeed by repetition.
@@ -67,12 +65,7 @@ class Mirror:
         await self.load()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

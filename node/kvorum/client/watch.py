@@ -33,8 +33,6 @@ from kvorum.client.watcher import WatchBatch, Watcher
 from kvorum.errors import Code
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from kvorum.client.watch_stream import WatchStream
 
 
@@ -73,12 +71,7 @@ class Watch:
         await self.started()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self.close()
 
     def __del__(self) -> None:
