@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from kvorum.sim.network import Weather
+from kvorum.sim.network import FAIR, Weather
 
 _SECOND_US = 1_000_000
 CLIENTS = 4
@@ -140,6 +140,10 @@ class Plan:
                 "strikes": tuple(Strike(*strike) for strike in raw["strikes"]),
             }
         )
+
+    def calm(self) -> Plan:
+        """The same run without any weather, traits or strikes."""
+        return replace(self, weather=FAIR, traits=(Traits(),) * self.nodes, strikes=(), left_out=())
 
 
 def draw_plan(seed: int, nodes: int = 0, seconds: float = 30.0) -> Plan:
