@@ -3,7 +3,8 @@
 All of them run inside one read-only transaction (``snapshot``), so that what they say of progress
 and of rows is one state. There is no index: rows lie in the order of revisions, and DuckDB skips
 blocks by their smallest and largest. Measured over a million rows and 100,000 keys: one key 5 ms,
-a range of 1,000 keys 30 ms, 1,000 revisions of events 10-30 ms.
+1,000 revisions of events 10-30 ms; over five million and a million keys: one key 10 ms, a range of
+1,000 keys 40 ms.
 """
 
 from __future__ import annotations
@@ -89,10 +90,11 @@ def range_at(
             return RangeResult([] if count_only else records, len(records), progress.revision)
         where, values = key_condition(key, range_end)
         values["revision"] = revision
-        newest = f"SELECT key, max(revision) AS revision FROM history WHERE {where} "
+        # A key has one row in a revision. The place of a row, which holds for this transaction, is
+        # a fifth of the price of a join by key and revision.
+        newest = f"SELECT arg_max(rowid, revision) AS place FROM history WHERE {where} "
         newest += "AND revision <= $revision GROUP BY key"
-        live = f"FROM history AS h JOIN ({newest}) AS n "
-        live += "ON h.key = n.key AND h.revision = n.revision WHERE h.type = 0"
+        live = f"FROM history AS h JOIN ({newest}) AS n ON h.rowid = n.place WHERE h.type = 0"
         count = 0
         if count_only or limit > 0:
             (count,) = _one(connection.execute(f"SELECT count(*) {live}", values))
