@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 from kvorum_tui.app import KvorumApp
+from kvorum_tui.model.records import LogEntryView
 from textual.pilot import Pilot
 from tui.fake_session import FakeSession
-from tui.frames import PATIENCE_S, frame, shows
+from tui.frames import PATIENCE_S, frame, shows, until
 from tui.tabs import go
 
 FOLDER = Path(__file__).parent / "goldens"
@@ -38,12 +39,17 @@ class Scene:
     keys: tuple[str, ...] = ()
     at_key: bytes = b""
     wait: str = "3/3 up"
+    split: bool = False  # The members' logs, and a leader that another has followed.
 
 
 SCENES = {
     "keys": Scene("keys", at_key=b"/app/web/cfg"),
     "history": Scene("keys", ("h",), at_key=b"/app/web/name", wait="web2"),
     "watch": Scene("watch", wait="No watch is open"),
+    "cluster": Scene("cluster", wait="BBBBb······", split=True),
+    "cluster-events": Scene("cluster", ("v",), wait="n2 leads term 3", split=True),
+    "cluster-network": Scene("cluster", ("n",), wait="0.40", split=True),
+    "cluster-figures": Scene("cluster", ("g",), wait="scale 0 to", split=True),
     "drills": Scene("drills", wait="no fault is on"),
     "drill-list": Scene("drills", ("d",), wait="What it demands"),
     "time": Scene("time", wait="oldest revision 1"),
@@ -79,14 +85,64 @@ def session() -> FakeSession:
     return fake
 
 
+class Clock:
+    """Stands still, except where a scene moves it on."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def with_logs(fake: FakeSession) -> FakeSession:
+    """The members' raft logs: n1 has led term 2, and n3 trails."""
+    for node in fake.nodes:
+        node.log = tuple(LogEntryView(index, 2, f"put /a/{index}", 30) for index in range(1, 25))
+        node.term, node.commit, node.applied = 2, 24, 24
+    fake.nodes[2].log = fake.nodes[2].log[:18]
+    fake.nodes[2].commit = fake.nodes[2].applied = 17
+    return fake
+
+
+async def led_by_another(
+    pilot: Pilot[None], app: KvorumApp, fake: FakeSession, clock: Clock
+) -> None:
+    """n2 is elected while somebody looks on; n1 hears of it first. All is said at three times."""
+
+    async def heard(*terms: int) -> None:
+        rows = app.front.cluster.rows
+
+        def all_said() -> bool:
+            told = [row.report.term for row in rows() if row.report and row.seen_at == clock.now]
+            return told == list(terms)
+
+        await until(pilot, all_said, f"terms {terms} at {clock.now}")
+
+    await heard(2, 2, 2)
+    clock.now += 5.0
+    fake.nodes[0].term, fake.nodes[0].role = 3, "follower"
+    await heard(3, 2, 2)
+    fake.elect("n2", 3)
+    await heard(3, 3, 3)
+    clock.now += 5.0
+    await heard(3, 3, 3)
+
+
 def still(text: str) -> str:
     """A frame without what differs from run to run."""
     return _CLOCK.sub(lambda found: re.sub(r"\d", "0", found[0]), text) + "\n"
 
 
-async def pictured(pilot: Pilot[None], app: KvorumApp, scene: Scene, golden: str | None) -> str:
+async def pictured(
+    pilot: Pilot[None], fake: FakeSession, clock: Clock, scene: Scene, golden: str | None
+) -> str:
     """The screen, as soon as it is the golden one; without one, when it has settled."""
+    app = pilot.app
+    assert isinstance(app, KvorumApp)
     await shows(pilot, "3/3 up")
+    if scene.split:
+        await led_by_another(pilot, app, fake, clock)
     if scene.at_key:
         await go(pilot, app, scene.at_key)
     await pilot.press(*scene.keys)
@@ -113,9 +169,12 @@ def test_the_screen_is_as_it_was_found_good(
     golden = None if REWRITE else file.read_text("utf-8")
 
     async def run() -> str:
-        app = KvorumApp(session(), "golden", clock=lambda: 1_000.0, first_tab=scene.tab)
+        fake, clock = session(), Clock()
+        if scene.split:
+            with_logs(fake)
+        app = KvorumApp(fake, "golden", clock=clock, first_tab=scene.tab)
         async with app.run_test(size=size, notifications=True) as pilot:
-            return await pictured(pilot, app, scene, golden)
+            return await pictured(pilot, fake, clock, scene, golden)
 
     now = asyncio.run(run())
     if golden is None:

@@ -75,6 +75,7 @@ class ClusterPane(Pane):
     ClusterPane #pair { height: 10; }
     ClusterPane #pair .box { width: 1fr; height: 100%; }
     ClusterPane .grow { height: 1fr; min-height: 4; }
+    ClusterPane RibbonList { height: 1fr; min-height: 1; }
     ClusterPane FigureList { height: 1fr; min-height: 6; }
     """
 
