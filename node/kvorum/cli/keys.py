@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kvorum.cli.options import LeaseId, Line, connected, key_bytes, verb
+from kvorum.cli.options import LeaseId, Line, connected, consistency_option, key_bytes, verb
 from kvorum.cli.output import InvalidInput, say
 
 _SORT_BY = {
@@ -40,13 +40,7 @@ _SORT_BY = {
 @click.option("--keys-only", is_flag=True, help="Leave the values out.")
 @click.option("--count-only", is_flag=True, help="Only count the keys.")
 @click.option("--print-value-only", is_flag=True, help="Only values, in the simple form.")
-@click.option(
-    "--consistency",
-    type=click.Choice(["l", "s"]),
-    default="l",
-    show_default=True,
-    help="l: what the cluster agrees on; s: what the member that is asked has.",
-)
+@consistency_option
 @connected()
 async def get(line: Line, key: str, range_end: str | None, **flags: Any) -> None:
     """Read KEY, or the keys from KEY up to RANGE_END."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvorum.cli.options import Line, connected, verb
+from kvorum.cli.options import Line, connected, consistency_option, verb
 from kvorum.cli.output import Group, InvalidInput, Unreachable
 
 if TYPE_CHECKING:
@@ -57,13 +57,7 @@ _id_argument = click.argument("id", type=MemberId(), metavar="MEMBER-ID")
 
 
 @member.command("list")
-@click.option(
-    "--consistency",
-    type=click.Choice(["l", "s"]),
-    default="l",
-    show_default=True,
-    help="l: what the cluster agrees on; s: what the member that is asked has.",
-)
+@consistency_option
 @connected()
 async def list_(line: Line, consistency: str) -> None:
     """The member table; ``--consistency s`` takes one member's word for it and needs no quorum."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,44 +26,46 @@ _THERE = click.option(
 )
 _NO_LEASES = click.option("--no-leases", is_flag=True, help="Keys at TARGET hang on no lease.")
 _YES = click.option("--yes", is_flag=True, help="Do it; without, it is only shown.")
+_RELOCATION = (
+    click.argument("source"),
+    click.argument("target"),
+    _PREFIX,
+    _THERE,
+    _NO_LEASES,
+    _YES,
+    connected(),
+)
 
 
-@verb("copy")
-@click.argument("source")
-@click.argument("target")
-@_PREFIX
-@_THERE
-@_NO_LEASES
-@_YES
-@connected()
-async def copy(
-    line: Line, source: str, target: str, prefix: bool, there: There, no_leases: bool, yes: bool
-) -> None:
+def _relocation(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A verb with these arguments and options."""
+
+    def decorated(function: Callable[..., Any]) -> click.Command:
+        for decorate in reversed(_RELOCATION):
+            function = decorate(function)
+        return verb(name)(function)
+
+    return decorated
+
+
+@_relocation("copy")
+async def copy(line: Line, **how: Any) -> None:
     """Copy the key SOURCE to TARGET, or with --prefix all keys that begin with it.
 
     It is done in several transactions; a key at TARGET that somebody writes meanwhile is left
     alone. Keys keep their leases.
     """
-    await _relocate(line, source, target, prefix, there, no_leases, yes, move=False)
+    await _relocate(line, move=False, **how)
 
 
-@verb("move")
-@click.argument("source")
-@click.argument("target")
-@_PREFIX
-@_THERE
-@_NO_LEASES
-@_YES
-@connected()
-async def move(
-    line: Line, source: str, target: str, prefix: bool, there: There, no_leases: bool, yes: bool
-) -> None:
+@_relocation("move")
+async def move(line: Line, **how: Any) -> None:
     """Rename the key SOURCE to TARGET, or with --prefix all keys that begin with it.
 
     It is done in several transactions; each key leaves its old place and comes to the new one in
     the same one, and is left alone when somebody writes either meanwhile. Keys keep their leases.
     """
-    await _relocate(line, source, target, prefix, there, no_leases, yes, move=True)
+    await _relocate(line, move=True, **how)
 
 
 async def _relocate(

@@ -264,6 +264,15 @@ def tls_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast(Callable[..., Any], wrapped)
 
 
+consistency_option = click.option(
+    "--consistency",
+    type=click.Choice(["l", "s"]),
+    default="l",
+    show_default=True,
+    help="l: what the cluster agrees on; s: what the member that is asked has.",
+)
+
+
 def verb(name: str) -> Callable[[Callable[..., Any]], Command]:
     """A command of this name with our usage errors."""
     return click.command(name, cls=Command)

@@ -92,22 +92,10 @@ class Command(click.Command):
             raise WrongUsage(error.format_message(), error.ctx) from error
 
 
-class Group(click.Group):
+class Group(Command, click.Group):
     """A group with the same usage errors."""
 
     command_class = Command
-
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: Any,
-    ) -> click.Context:
-        try:
-            return super().make_context(info_name, args, parent, **extra)
-        except click.UsageError as error:
-            raise WrongUsage(error.format_message(), error.ctx) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

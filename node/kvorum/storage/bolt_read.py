@@ -20,7 +20,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple
 
 from kvorum.limits import BOLT_DEPTH_MAX, BOLT_RUN_BYTES_MAX
@@ -115,12 +114,7 @@ class BoltFile:
     def __enter__(self) -> BoltFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -23,7 +23,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Literal, NamedTuple, Protocol
 
 from google_crc32c import extend
@@ -218,12 +217,7 @@ class EtcdDb:
     def __enter__(self) -> EtcdDb:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
