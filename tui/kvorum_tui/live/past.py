@@ -35,6 +35,7 @@ from kvorum_tui.session.past import (
 
 if TYPE_CHECKING:
     from kvorum.client.living_mirror import LivingMirror
+    from kvorum.history.streaming import Part
 
     from kvorum_tui.live import LiveSession
 
@@ -383,7 +384,6 @@ class LivePast(PastFigures):
         self, sql: str, max_rows: int, timeout_s: float, revision: int = 0
     ) -> AsyncGenerator[QueryBatch, None]:
         from kvorum.client.mirror_query import ask_mirror
-        from kvorum.history.query import QueryRefused, QueryStopped
 
         mirror = await self._mirror()
         parts = ask_mirror(
@@ -394,16 +394,9 @@ class LivePast(PastFigures):
             timeout_s=timeout_s,
             revision=revision,
         )
-        try:
-            async with aclosing(parts):
-                async for part in parts:
-                    rows = await _beside(decoded, part.rows_json)
-                    columns = tuple((column.name, column.type) for column in part.columns)
-                    yield QueryBatch(columns, rows, part.truncated)
-        except QueryRefused as error:
-            raise SessionError(str(error), rpc="SQL", code="INVALID_ARGUMENT") from error
-        except QueryStopped as error:
-            raise SessionError(str(error), rpc="SQL", code="CANCELLED") from error
+        async with aclosing(batches_of(parts)) as batches:
+            async for batch in batches:
+                yield batch
 
     async def stop(self) -> None:
         """No longer fill the mirror."""
@@ -432,6 +425,24 @@ async def _in_time(parts: AsyncGenerator[T, None], endpoint: str) -> T | None:
 
 async def _statistics_once(inspect: Inspect) -> AsyncGenerator[v1.NodeStatistics, None]:
     yield await inspect.statistics_once()
+
+
+async def batches_of(parts: AsyncGenerator[Part, None]) -> AsyncGenerator[QueryBatch, None]:
+    """An answer of DuckDB's in this process, decoded. Raises SessionError for a query that cannot
+    be run, or was ended.
+    """
+    from kvorum.history.query import QueryRefused, QueryStopped
+
+    try:
+        async with aclosing(parts):
+            async for part in parts:
+                rows = await _beside(decoded, part.rows_json)
+                columns = tuple((column.name, column.type) for column in part.columns)
+                yield QueryBatch(columns, rows, part.truncated)
+    except QueryRefused as error:
+        raise SessionError(str(error), rpc="SQL", code="INVALID_ARGUMENT") from error
+    except QueryStopped as error:
+        raise SessionError(str(error), rpc="SQL", code="CANCELLED") from error
 
 
 def decoded(lines: list[str]) -> tuple[tuple[Any, ...], ...]:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 from kvorum.history.pages import START, Page, Question, page
-from kvorum.history.query import Given, Query, QueryRefused, QueryStopped
+from kvorum.history.query import Given, Query
 from kvorum.history.streaming import parts
 from kvorum.limits import QUERY_BYTES, QUERY_BYTES_TOLD, QUERY_ROWS, QUERY_TIMEOUT_S
 
-from kvorum_tui.live.past import LivePast, decoded
+from kvorum_tui.live.past import LivePast, batches_of
 from kvorum_tui.live.records import event_of_row
 from kvorum_tui.model.records import KeyEvent, KeyLife, KeyRecord
-from kvorum_tui.session import SessionError
 from kvorum_tui.session.past import Bounds, PastStatus, QueryBatch, StatePage
 from kvorum_tui.session.ranges import span_of
 
@@ -141,16 +140,10 @@ class RecordedPast(LivePast):
             revision=revision or tape.revision,
             given=await self._given(),
         )
-        try:
-            async with aclosing(parts(query, lambda q: asyncio.to_thread(tape.query, q))) as found:
-                async for part in found:
-                    rows = await asyncio.to_thread(decoded, part.rows_json)
-                    columns = tuple((column.name, column.type) for column in part.columns)
-                    yield QueryBatch(columns, rows, part.truncated)
-        except QueryRefused as error:
-            raise SessionError(str(error), rpc="SQL", code="INVALID_ARGUMENT") from error
-        except QueryStopped as error:
-            raise SessionError(str(error), rpc="SQL", code="CANCELLED") from error
+        found = parts(query, lambda asked: asyncio.to_thread(tape.query, asked))
+        async with aclosing(batches_of(found)) as batches:
+            async for batch in batches:
+                yield batch
 
     async def _given(self) -> Given:
         leases, _ = await self._recording.leases(10_000)
