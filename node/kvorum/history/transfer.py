@@ -16,7 +16,7 @@ from kvorum.history.compaction import agree, sweep
 from kvorum.history.copying import remove_history, replace_history
 from kvorum.history.database import NEVER_COMPACTED, HistoryDatabase
 from kvorum.history.rows import BATCH_NAME, INSERT_ROWS, Identity, Row, to_arrow
-from kvorum.limits import HISTORY_CHECKPOINT_BYTES
+from kvorum.limits import HISTORY_BATCH_ROWS, HISTORY_CHECKPOINT_BYTES, HISTORY_COPY_BYTES
 
 _LAST_SUB: Final = 2**62  # Behind every row of a revision.
 
@@ -45,17 +45,22 @@ class HistoryImport:
         self._database = HistoryDatabase(self._staging, identity)
         self._connection = self._database.connect()
         self._newest = (0, -1)
+        self._gathered: list[
+            Row
+        ] = []  # For one transaction; each costs as much as a thousand rows.
+        self._gathered_bytes = 0
         self._closed = False
 
     def add(self, rows: Sequence[Row]) -> None:
         """Append rows. Raises ValueError when they are out of order."""
-        if not rows:
-            return
         for row in rows:
             if (row.revision, row.sub) <= self._newest:
                 raise ValueError(f"row {row.revision}.{row.sub} comes after {self._newest}")
             self._newest = (row.revision, row.sub)
-        self._insert(to_arrow(rows), INSERT_ROWS)
+            self._gathered_bytes += len(row.key) + len(row.value)
+        self._gathered += rows
+        if len(self._gathered) >= HISTORY_BATCH_ROWS or self._gathered_bytes > HISTORY_COPY_BYTES:
+            self._flush()
 
     def add_stored(self, rows: arrow.RecordBatchReader, through: int) -> None:
         """Append rows as another history stores them, in its columns and in order, up to revision
@@ -64,7 +69,13 @@ class HistoryImport:
         if through <= self._newest[0]:
             raise ValueError(f"rows up to {through} come after {self._newest}")
         self._newest = (through, _LAST_SUB)
+        self._flush()
         self._insert(rows, f"INSERT INTO history SELECT * FROM {BATCH_NAME}")
+
+    def _flush(self) -> None:
+        rows, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        if rows:
+            self._insert(to_arrow(rows), INSERT_ROWS)
 
     def _insert(self, rows: arrow.Table | arrow.RecordBatchReader, statement: str) -> None:
         self._connection.register(BATCH_NAME, rows)
@@ -82,6 +93,7 @@ class HistoryImport:
         """
         if self._newest[0] > revision:
             raise ValueError(f"rows up to {self._newest[0]}, but the history ends at {revision}")
+        self._flush()
         self._connection.execute(
             "INSERT INTO progress VALUES (?, ?, ?)", [applied_index, applied_term, revision]
         )

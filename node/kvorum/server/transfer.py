@@ -30,6 +30,7 @@ from kvorum.history.selects import snapshot
 from kvorum.history.transfer import HistoryImport
 from kvorum.limits import (
     SNAPSHOT_PAGE_BYTES,
+    SNAPSHOT_PAGE_ROWS,
     SNAPSHOT_SEND_ROWS,
     SNAPSHOT_STALL_S,
     SNAPSHOT_TRANSFER_TIMEOUT_S,
@@ -220,12 +221,13 @@ class SnapshotSender:
         for piece in encode_image(effect.image):
             sums.image(piece)
             yield v1.SnapshotChunk(image=piece)
-        for page in walk(connection, effect.revision, SNAPSHOT_SEND_ROWS, SNAPSHOT_PAGE_BYTES):
-            if not page:
-                continue
-            rows = v1.HistoryRows(rows=[to_wire(row) for row in page])
-            sums.rows(rows)
-            yield v1.SnapshotChunk(history=rows)
+        # Long pages for DuckDB, short messages for the loops that pack and unpack them.
+        for page in walk(connection, effect.revision, SNAPSHOT_PAGE_ROWS, SNAPSHOT_PAGE_BYTES):
+            for at in range(0, len(page), SNAPSHOT_SEND_ROWS):
+                some = page[at : at + SNAPSHOT_SEND_ROWS]
+                rows = v1.HistoryRows(rows=[to_wire(row) for row in some])
+                sums.rows(rows)
+                yield v1.SnapshotChunk(history=rows)
         yield v1.SnapshotChunk(tail=sums.tail())
 
 
