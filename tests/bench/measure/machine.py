@@ -40,7 +40,7 @@ def load() -> str:
 
 def fdatasync_us(directory: Path) -> float:
     """What a small write to the disk takes here."""
-    path = directory / "fdatasync"
+    path = directory / f"fdatasync-{os.getpid()}"
     took = []
     with path.open("wb") as out:
         out.write(bytes(4_096 * (_SYNCS + 1)))
