@@ -56,21 +56,6 @@ def write(forms: Forms, path: Path) -> list[Path]:
     return paths
 
 
-def path_of(text: str) -> Path:
-    """What somebody typed, as a path."""
-    return Path(text.strip() or ".").expanduser()
-
-
-def why_not_there(text: str) -> str:
-    """What is wrong with a place to write to; empty when nothing is."""
-    path = path_of(text)
-    if not path.name or path.is_dir():
-        return "a file's name is needed"
-    if not path.parent.is_dir():
-        return f"there is no directory {path.parent}"
-    return f"{path} exists already" if path.exists() else ""
-
-
 def as_json(run: DrillRun) -> dict[str, Any]:
     """Everything about a run that the screen shows; the format is stable."""
     return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -13,6 +12,7 @@ from textual.widget import Widget
 from kvorum_tui.feeds import Pulse
 from kvorum_tui.model import words
 from kvorum_tui.model.admin_records import SnapshotSaved
+from kvorum_tui.model.typed import file_of, needs_file
 from kvorum_tui.screens.admin_view import AdminView, Column, Row, Table, box
 from kvorum_tui.session import SessionError
 from kvorum_tui.widgets.dialogs import Field, Form, Rich
@@ -130,11 +130,11 @@ class SnapshotView(AdminView):
         if member is None:
             return
         name = f"{member.title}-{datetime.now():%Y%m%d-%H%M%S}.db"
-        field = Field("file", f"Write the state of {member.title} to", name, check=_new_file)
+        field = Field("file", f"Write the state of {member.title} to", name, check=needs_file)
         values = await self.kv.push_screen_wait(Form("Save a snapshot", [field], "Save"))
         if values is None:
             return
-        file = await asyncio.to_thread(Path(values["file"]).expanduser)
+        file = await asyncio.to_thread(file_of, values["file"])
         self.file, self.done, self._began = file.name, (0, 0), self.kv.clock()
         admin = self.kv.session.admin
         self.saving = asyncio.ensure_future(admin.snapshot(member.endpoint, file, self._told))
@@ -183,7 +183,7 @@ class SnapshotView(AdminView):
         values = await self.kv.push_screen_wait(Form("Check a snapshot file", [field], "Check"))
         if values is None or not values["file"].strip():
             return
-        file = await asyncio.to_thread(Path(values["file"].strip()).expanduser)
+        file = await asyncio.to_thread(file_of, values["file"])
         try:
             found = await self.kv.session.admin.snapshot_status(file)
         except SessionError as error:
@@ -209,12 +209,3 @@ async def admin_result(task: asyncio.Task[SnapshotSaved]) -> SnapshotSaved | Non
         if me is not None and me.cancelling():
             raise
         return None
-
-
-def _new_file(text: str) -> str:
-    if not text.strip():
-        return "a file's name"
-    file = Path(text).expanduser()
-    if file.exists():
-        return "a file of this name exists"
-    return "" if file.absolute().parent.is_dir() else f"there is no directory {file.parent}"

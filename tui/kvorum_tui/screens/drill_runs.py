@@ -26,6 +26,7 @@ from kvorum_tui.model.drill_choice import WORDS, Place, scenario_path
 from kvorum_tui.model.drill_kept import kept_run
 from kvorum_tui.model.drill_plan import planned, resolved, worst
 from kvorum_tui.model.drill_run import DrillRun
+from kvorum_tui.model.typed import file_of, needs_file
 from kvorum_tui.screens.drill_compare import DrillCompareView
 from kvorum_tui.screens.drill_list import DrillListView
 from kvorum_tui.screens.drill_run import DrillRunView
@@ -379,8 +380,8 @@ class DrillRuns(Pane):
         else:
             return
         label = f"Where to; {', '.join(forms)} are written, or only the one that you name"
-        field = Field("path", label, str(Path.cwd() / stem), check=drill_export.why_not_there)
+        field = Field("path", label, str(Path.cwd() / stem), check=needs_file)
         given = await self.app.push_screen_wait(Form(title, [field], "Write"))
         if given is not None:
-            written = drill_export.write(forms, drill_export.path_of(given["path"]))
+            written = drill_export.write(forms, file_of(given["path"]))
             self.kv.tell(f"written: {', '.join(str(path) for path in written)}")

@@ -15,6 +15,7 @@ from kvorum_tui.model.decode import decode, key_from_text, printable
 from kvorum_tui.model.shelf import QUERIES, Saved, ShelfError
 from kvorum_tui.model.sql_result import SqlResult, whole
 from kvorum_tui.model.sql_text import variables
+from kvorum_tui.model.typed import file_of, needs_file
 from kvorum_tui.screens.key_view import value_rich
 from kvorum_tui.screens.pane import Pane
 from kvorum_tui.widgets.choose import Choose, Item
@@ -131,7 +132,7 @@ class SqlDeeds(Pane):
         answer = await self.kv.push_screen_wait(Form("Export the answer", [field], "Write"))
         if answer is None:
             return
-        path = _path(answer["path"])
+        path = file_of(answer["path"])
         stop = self.export_stop = threading.Event()
         loop = asyncio.get_running_loop()
 
@@ -228,17 +229,10 @@ def _first_line(text: str) -> str:
     return text.strip().split("\n")[0]
 
 
-def _path(text: str) -> Path:
-    return Path(text.strip()).expanduser()
-
-
 def _path_wrong(text: str) -> str:
-    path = _path(text)
-    if path.suffix not in SUFFIXES:
+    if file_of(text).suffix not in SUFFIXES:
         return "the name is to end in " + ", ".join(SUFFIXES)
-    if path.exists():
-        return "there is a file of this name; choose another"
-    return "" if path.parent.is_dir() else f"there is no folder {path.parent}"
+    return needs_file(text)
 
 
 def _export(path: Path, result: SqlResult, told: Callable[[int], None]) -> tuple[int, int]:
