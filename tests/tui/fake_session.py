@@ -83,6 +83,8 @@ class FakeSession:
         self.faults_enabled = True
         self.user_name: str | None = None
         self.silent = False
+        self.fallen_silent: set[str] = set()
+        """Members that say nothing more, after what they were saying when they were told so."""
         self.lagging: set[str] = set()  # Members whose watches bring nothing for the time being.
         self._changed = asyncio.Event()
         self._next_fault = 1
@@ -222,6 +224,7 @@ class FakeSession:
                 raise SessionError(node.error, endpoint, "Statistics", "UNAVAILABLE")
             yield self._report(node)
             if self.silent:
+                self.fallen_silent.add(node.name)
                 await asyncio.Event().wait()
             try:
                 await asyncio.wait_for(self._changed.wait(), REPORT_EVERY_S)
