@@ -166,6 +166,12 @@ GOOD = make_frame(b"key", b"value", 2, 3, 2, 9)
         b"\x12\x06\x0a\x01a\x18\x82\x00",
         b"\x12\x05\x18\x02\x0a\x01a",
         b"\x12\x07\x0a\x01a\x18\x02\x3a\x00",
+        b"\x12\x07\x0a\x01a\x18\x02\x3a\x01",
+        b"\x12\x85\x00\x0a\x01a\x18\x02",
+        b"\x12\x07\x0a\x01a\x18\x02\x18\x03",
+        b"\x12\x07\x0a\x01a\x18\x02\x20\x00",
+        make_frame(b"a", b"", 2, 2**63, 1, 0),
+        make_frame(b"a", b"", 2, 3, 1, 2**62)[:-1] + b"\x81\x02",
     ],
 )
 def test_what_is_no_frame(frame: bytes) -> None:
