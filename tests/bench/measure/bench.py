@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 import time
@@ -18,6 +19,7 @@ from bench.measure.h2load import Answered, Call, Shape, ask
 from bench.measure.load import Progress, load
 from bench.measure.servers import Group, Server
 from bench.measure.wire import KV_PUT, KV_RANGE, STATUS, CallError, connect
+from kvorum.cli.bench_kernel import written_bytes
 from kvorum_proto.codec import decode, encode
 from kvorum_proto.etcdserverpb import PutRequest, RangeRequest, StatusRequest, StatusResponse
 
@@ -140,15 +142,15 @@ class Bench:
         return found
 
     def asked(self, group: Group, call: Call, shape: Shape) -> dict[str, float]:
-        """One round of h2load: the servers' CPU and bytes a call, and what h2load says."""
+        """One round of h2load: the servers' CPU a call, the disk's bytes, and what h2load says."""
         shape = shape.scaled(self.effort)
-        cpu, written = group.cpu_us(), group.written()
+        os.sync()
+        cpu, written = group.cpu_us(), written_bytes(self.scratch)
         said: Answered = ask(group.port, call, shape, self.scratch)
-        return {
-            "cpu_us": (group.cpu_us() - cpu) / shape.calls,
-            "written": (group.written() - written) / shape.calls,
-            **said._asdict(),
-        }
+        cpu = group.cpu_us() - cpu
+        os.sync()
+        written = written_bytes(self.scratch) - written
+        return {"cpu_us": cpu / shape.calls, "written": written / shape.calls, **said._asdict()}
 
 
 async def first_answer(server: Server) -> None:

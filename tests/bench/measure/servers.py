@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kvorum.cli.bench_kernel import cpu_ns, memory, written_bytes
+from kvorum.cli.bench_kernel import cpu_ns, memory
 
 KVORUM, ETCD = "kvorum", "etcd"
 PROGRAMS = (KVORUM, ETCD)
@@ -122,10 +122,6 @@ class Group:
     def cpu_us(self) -> float:
         """What all of them have used so far."""
         return cpu_ns(self.pids) / 1_000
-
-    def written(self) -> int:
-        """Bytes that all of them had sent to the disk so far."""
-        return written_bytes(self.pids)
 
     def resident_mb(self) -> float:
         """Memory of all of them."""
