@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
-from kvorum.cli.output import EXIT_CODES
+from kvorum.cli.output import EXIT_CODES, WrongUsage
 
 # verb -> (module, attribute, one line for --help). Help must not import the modules: a wrong
 # install of one verb's libraries must not break the others, and `kvorum --help` answers at once.
@@ -122,8 +123,26 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 
 
+# They say themselves what their codes mean: 2 is input that is wrong.
+OWN_CODES = frozenset({"serve", "drill", "rejoin", "sim", "check", "bench"})
+
+
 class Verbs(click.Group):
     """A group whose commands are imported on first use."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **more)
+        except click.UsageError as error:
+            raise WrongUsage(error.format_message(), error.ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if ctx.invoked_subcommand in OWN_CODES:
+                raise
+            raise WrongUsage(error.format_message(), error.ctx) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

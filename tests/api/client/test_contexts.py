@@ -55,6 +55,12 @@ def test_files_are_kept_by_their_whole_names(file: str, tmp_path: Path) -> None:
     assert (gone.code, f"there is no file {tmp_path}/gone.crt (cacert)" in gone.err) == (0, True)
 
 
+@pytest.mark.parametrize("line", ["--bad", "nothing-like-it", "tui --bad", "demo --bad"])
+def test_wrong_flags_leave_with_3_whatever_the_verb(line: str) -> None:
+    done = kvorum(*line.split())
+    assert (done.code, "Error: No such" in done.err) == (3, True), done
+
+
 def test_a_password_is_not_read_from_where_a_value_may_be(tmp_path: Path) -> None:
     """Without a terminal nobody can be asked; standard input is a value's."""
     command = [sys.executable, "-m", "kvorum", "put", "key", "--user", "alice"]
