@@ -16,7 +16,8 @@ run at the same time on one machine and are asked in turns; a figure is the medi
 the spread is their least and largest. Servers' CPU is what the kernel has counted for the servers'
 processes, all threads and children; the clients are h2load, and a client of frames packed once
 where h2load cannot do it. Bytes to the disk are all that the disk below the data was sent
-meanwhile, the servers' logs and metadata of the file system included. All of kvorum's features are on, authentication off, as in etcd.
+meanwhile, metadata of the file system included. All of kvorum's features are on, authentication
+off, as in etcd.
 """
 _WIDTH, _LEFT, _BAR, _LINE, _SCALE = 980, 400, 430, 17, 2.0
 
