@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from kvorum_tui.app import KvorumApp
+from kvorum_tui.model import words
 from kvorum_tui.model.access_matrix import READ, READWRITE, Grant, OwnRanges
+from kvorum_tui.screens.key_view import empty_note
+from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.permits import Permits, permits_of
 from kvorum_tui.session import SessionError
 from textual.pilot import Pilot
@@ -109,3 +112,21 @@ def test_the_past_of_whom_may_not_read_all() -> None:
         await shows(pilot, " x deleted")
 
     on_tab("time", body, fake)
+
+
+def test_what_may_help_against_an_error_of_connecting() -> None:
+    assert "--cacert" in words.advice("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    assert "--cert " in words.advice("[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert")
+    assert "--user" in words.advice("authentication failed, invalid user ID or password")
+    assert words.advice("connection refused") == ""
+
+
+def test_hopeless_connections_say_what_may_help() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        feed = app.pane_of(KeysPane).feed
+        feed.loading, feed.error = True, SessionError("closed before it said anything")
+        assert ("is it a member's client address? https:// if it has TLS", "text") in empty_note(
+            feed
+        )
+
+    on_keys(body)

@@ -66,3 +66,21 @@ def millis(ms: float) -> str:
     if ms < 1:
         return f"{ms:.2f} ms"
     return f"{ms:.1f} ms" if ms < 10 else f"{ms:,.0f} ms"
+
+
+# What the system or a server says, and what it most often means.
+_ADVICE = (
+    ("certificate verify failed", "another authority signed it? --cacert FILE names one"),
+    ("hostname mismatch", "--tls-server-name NAME, if the certificate has another name"),
+    ("bad certificate", "it wants to see a certificate: --cert FILE and --key FILE"),
+    ("certificate required", "it wants to see a certificate: --cert FILE and --key FILE"),
+    ("invalid user id or password", "ctrl+q, then with another --user or password"),
+    ("user name is empty", "it has users: ctrl+q, then with --user NAME"),
+    ("before it said anything", "is it a member's client address? https:// if it has TLS"),
+)
+
+
+def advice(error: str) -> str:
+    """What may help against an error of connecting; empty when nothing is known."""
+    told = error.lower().replace("_", " ")
+    return next((what for sign, what in _ADVICE if sign in told), "")

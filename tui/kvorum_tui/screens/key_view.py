@@ -173,6 +173,7 @@ def empty_note(feed: KeysFeed) -> list[tuple[str, str]]:
         return [
             ("the keys cannot be read yet", "warn"),
             (str(feed.error), "dim"),
+            *([(what, "text")] if (what := words.advice(str(feed.error))) else []),
             ("it goes on trying; 3 shows the members", "dim"),
         ]
     if feed.loading:
