@@ -179,6 +179,11 @@ def test_what_is_no_frame(frame: bytes) -> None:
         parse_checked(frame)
 
 
+def test_a_field_of_a_later_time_is_told_in_a_frame_of_our_own_too() -> None:
+    with pytest.raises(RecordError, match="0x3a"):
+        parse(b"\x12\x07\x0a\x01a\x18\x02\x3a\x01")
+
+
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
 def test_a_changed_byte_is_another_record_or_none(at: int, change: int) -> None:
     broken = bytearray(GOOD)
