@@ -5,6 +5,7 @@ from __future__ import annotations
 from kvorum_tui.app import KvorumApp
 from kvorum_tui.model import words
 from kvorum_tui.model.access_matrix import READ, READWRITE, Grant, OwnRanges
+from kvorum_tui.screens.admin_access import AccessView
 from kvorum_tui.screens.key_view import empty_note
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.screens.permits import Permits, permits_of
@@ -130,3 +131,15 @@ def test_hopeless_connections_say_what_may_help() -> None:
         )
 
     on_keys(body)
+
+
+def test_nobody_is_said_to_be_missing_before_the_cluster_has_answered() -> None:
+    async def body(pilot: Pilot[None], fake: FakeSession, app: KvorumApp) -> None:
+        await shows(pilot, "there is no user")
+        view = app.screen.query(AccessView).first()
+        view.facts.picture_at = None
+        view.refresh_facts(app.front.clock())
+        rows = "\n".join(text for text, _ in view.users.note)
+        assert rows == "asking…"
+
+    on_tab("admin", body)

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Static
 
 from kvorum_tui.model import words
 from kvorum_tui.model.access_matrix import (
@@ -23,6 +22,7 @@ from kvorum_tui.screens.admin_auth import auth_off, auth_on, new_password
 from kvorum_tui.screens.admin_permit import give_permission
 from kvorum_tui.screens.admin_view import AdminView, Column, Row, Table, box
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Rich
+from kvorum_tui.widgets.quiet import Static
 
 if TYPE_CHECKING:
     from kvorum_tui.screens.admin import AdminPane
@@ -88,7 +88,8 @@ class AccessView(AdminView):
             self._of_role = self.roles.has_focus
         facts, picture = self.facts, self.facts.picture
         self._say(now)
-        nothing = picture.forbidden or facts.picture_error
+        asking = "" if facts.picture_at is not None else "asking…"
+        nothing = picture.forbidden or facts.picture_error or asking
         self.users.show(
             [
                 Row(
