@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kvorum.client.contexts import Context
 from kvorum_tui.app import KvorumApp
+from kvorum_tui.screens.open_cluster import ContextList
 from kvorum_tui.session import Session
 from textual.pilot import Pilot
 from tui.fake_session import FakeSession
@@ -97,6 +98,23 @@ def test_a_password_is_asked_for_and_addresses_may_be_typed(
         await until(pilot, lambda: len(opened.calls) == 2)
         assert opened.calls[1][1:] == (None, True)
         assert len(app.workspaces) == 3
+
+    on_app(body, tmp_path, monkeypatch)
+
+
+def test_a_context_is_found_by_the_letters_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(pilot: Pilot[None], app: KvorumApp, opened: Opened) -> None:
+        await pilot.press("at")
+        await shows(pilot, "Open a cluster", "▐ ▌ read-write")  # Told by more than a colour.
+        names = app.screen.query(ContextList).first()
+        await pilot.press(*"pro")
+        assert names.names[names.highlighted or 0] == "prod"
+        await pilot.press("l")  # No name goes on like that: another one begins.
+        assert names.names[names.highlighted or 0] == "login"
+        await pilot.press("escape")
+        assert opened.calls == []
 
     on_app(body, tmp_path, monkeypatch)
 

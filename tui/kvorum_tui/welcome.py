@@ -22,6 +22,7 @@ from textual.widgets.option_list import Option
 
 from kvorum_tui.screens.open_cluster import context_line
 from kvorum_tui.theme import DARK, LIGHT
+from kvorum_tui.widgets.tick import Tick
 
 PROBE_S = 0.5
 READ_ONLY = "read-only, even on this machine: {}"
@@ -109,7 +110,7 @@ class WelcomeApp(App[Answer]):
                 self.endpoints, placeholder="http://host:2379, more with commas", id="endpoints"
             )
             yield Label("", id="probe")
-            yield Checkbox(READ_ONLY.format("no"), id="read-only")
+            yield Tick(READ_ONLY.format("no"), id="read-only")
             yield Label("Or open a recording or a snapshot", classes="head")
             yield Input(placeholder="a file", id="file")
             yield Label("", id="said")

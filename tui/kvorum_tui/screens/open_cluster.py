@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 
 from kvorum.client.contexts import Context, check_context
 from kvorum.errors import ConfigError
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Button, Checkbox, Input, Label, OptionList
+from textual.widgets import Button, Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from kvorum_tui.feeds import endpoints_from
 from kvorum_tui.widgets.dialogs import Dialog
+from kvorum_tui.widgets.tick import Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,33 @@ def context_line(context: Context, current: bool = False) -> str:
     who = f" as {context.user}" if context.user else ""
     star = "*" if current else " "
     return f"{star} {context.name:<14} {kind:<10} {', '.join(context.endpoints)}{who}"
+
+
+class ContextList(OptionList):
+    """Contexts; letters typed go to the one whose name begins with them."""
+
+    def __init__(self, contexts: Sequence[Context], current: str) -> None:
+        super().__init__(
+            *(
+                Option(Content(context_line(each, each.name == current)), id=each.name)
+                for each in contexts
+            ),
+            compact=True,
+        )
+        self.names = [each.name for each in contexts]
+        self.typed = ""
+
+    def on_key(self, event: events.Key) -> None:
+        """One more letter, or a new beginning where no name goes on like that."""
+        if not event.is_printable or event.character is None:
+            self.typed = ""
+            return
+        for typed in (self.typed + event.character, event.character):
+            found = next((n for n, name in enumerate(self.names) if name.startswith(typed)), None)
+            if found is not None:
+                self.typed, self.highlighted = typed, found
+                event.stop()
+                return
 
 
 class OpenCluster(Dialog[Chosen]):
@@ -56,13 +84,7 @@ class OpenCluster(Dialog[Chosen]):
         """Contexts, addresses, how."""
         if self.contexts:
             yield Label("Contexts")
-            yield OptionList(
-                *(
-                    Option(Content(context_line(each, each.name == self.current)), id=each.name)
-                    for each in self.contexts
-                ),
-                compact=True,
-            )
+            yield ContextList(self.contexts, self.current)
         else:
             text = self.wrong or "no contexts yet; kvorum context add NAME --endpoints … makes one"
             yield Label(Content(text), classes="hint")
@@ -72,7 +94,7 @@ class OpenCluster(Dialog[Chosen]):
         yield Input(placeholder="nobody", id="user")
         yield Label("Password", id="password-label")
         yield Input(password=True, id="password")
-        yield Checkbox("read-write, even if it is not on this machine", id="write", compact=True)
+        yield Tick("read-write, even if it is not on this machine", id="write", compact=True)
         yield Label("", classes="said", id="said")
         with Horizontal(classes="foot"):
             yield Button("Cancel", id="no", compact=True)
@@ -91,7 +113,7 @@ class OpenCluster(Dialog[Chosen]):
         self.query_one("#said", Label).update(Content(text))
 
     def _go(self, context: Context, typed: bool) -> None:
-        write = self.query_one("#write", Checkbox).value
+        write = self.query_one("#write", Tick).value
         read_only = False if write else context.guarded
         given = self.query_one("#password", Input).value or None
         try:

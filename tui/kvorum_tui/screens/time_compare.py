@@ -218,6 +218,7 @@ class CompareView(Container):
                 tree.rebuild()
                 self._titled()
                 self.show_chosen()
+                workspace_of(self).refresh_actions()
 
     def _told(self) -> None:
         now = asyncio.get_running_loop().time()
