@@ -1,4 +1,4 @@
-"""Measures how a node grows with its keys, and what crowds cost it; writes ``SCALE.md``.
+"""Measures how a node grows with its keys, and what crowds cost it: ``SCALE.md``, ``CROWDS.md``.
 
     python tests/bench/scale.py                        10,000, 100,000 and 1,000,000 keys, crowds
     python tests/bench/scale.py --sizes 10000 100000   smaller stores
@@ -75,21 +75,25 @@ def main() -> None:
     options.dir.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=options.dir))
     bench = Bench(scratch, options.dir, options.rounds, http2=options.http2)
-    lines = [_INTRO]
     described = machine.described(options.dir)
     try:
         if options.only != "crowds":
             table = Table()
             for size in options.sizes:
                 one_size(bench, table, size)
-            lines += growth_page(table)
+            write(options.out / "SCALE.md", [_INTRO, *growth_page(table)], described)
         if options.only != "growth":
-            lines += crowd_lines(crowds(bench))
+            write(options.out / "CROWDS.md", [_CROWDS, *crowd_lines(crowds(bench))], described)
     finally:
         bench.close()
         shutil.rmtree(scratch, ignore_errors=True)
-    lines += ["", "## The machine", "", *(f"- {name}: {what}" for name, what in described.items())]
-    (options.out / "SCALE.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write(path: Path, lines: list[str], described: dict[str, str]) -> None:
+    """A page, and the same on the terminal."""
+    machine_lines = [f"- {name}: {what}" for name, what in described.items()]
+    lines = [*lines, "", f"## The machine, its load being {machine.load()}", "", *machine_lines]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
 
