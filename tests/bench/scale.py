@@ -32,6 +32,11 @@ _INTRO = """\
 Written by `python tests/bench/scale.py`. Five revisions a key, values of 256 bytes; the slope is
 the exponent between sizes: 0 does not depend on how much there is, 1 is in proportion to it.
 """
+_CROWDS = """\
+# What crowds cost a node
+
+Written by `python tests/bench/scale.py --only crowds`: one round on fresh nodes of each program.
+"""
 SIZES = (10_000, 100_000, 1_000_000)
 
 
