@@ -43,9 +43,6 @@ SIZES = (10_000, 100_000, 1_000_000)
 def crowd_lines(rows: list[Row]) -> list[str]:
     """A table of what crowds cost."""
     lines = [
-        "",
-        "## Crowds",
-        "",
         "| What | Figure | kvorum | etcd | Ratio |",
         "|---|---|---|---|---|",
     ]
