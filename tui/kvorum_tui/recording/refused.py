@@ -38,7 +38,7 @@ class Refused:
     def __getattr__(self, name: str) -> Callable[..., _Refusal]:
         if name.startswith("__"):
             raise AttributeError(name)
-        return lambda *arguments, **options: _Refusal(ReadOnly(self._why, rpc=name))
+        return lambda *arguments, **options: _Refusal(ReadOnly(self._why))
 
 
 class NoRpcs:

@@ -1,4 +1,6 @@
-"""A box to tick."""
+"""A box to tick that can be read without colours: Textual's own shows the same letter, brighter
+when it is ticked.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from textual.widgets import Checkbox
 
 
 class Tick(Checkbox):
-    """A box that shows by a letter, and not by its colour alone, whether it is ticked."""
+    """Holds an X, or nothing."""
 
     @property
     def _button(self) -> Content:
