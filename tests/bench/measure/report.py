@@ -47,7 +47,7 @@ def page(rows: Sequence[Row], machine: dict[str, str], command: str) -> str:
 
 
 def _line(row: Row, figure: Figure, first: bool) -> str:
-    times = "" if figure.times is None else f"{figure.times:.2f}x"
+    times = "" if figure.times is None else f"{figure.times:.{2 if figure.times > 0.1 else 5}f}x"
     other = _cell(figure.theirs, figure.unit)
     if other and figure.base != "etcd":
         other += f" ({figure.base})"
