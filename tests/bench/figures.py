@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -112,6 +113,8 @@ def main() -> int:
         print(f"needs on PATH: {', '.join(servers.missing())}", file=sys.stderr)
         return 2
     many_files()
+    # Told to end, it takes its servers along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options.dir = options.dir.resolve()
     options.dir.mkdir(parents=True, exist_ok=True)
     options.json = options.json or options.dir / "figures.json"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -73,6 +74,8 @@ def main() -> None:
     parser.add_argument("--http2", default="own", choices=("own", "h2"))
     options = parser.parse_args()
     many_files()
+    # Told to end, it takes its servers along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options.dir = options.dir.resolve()
     options.dir.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=options.dir))
