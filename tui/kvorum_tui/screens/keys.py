@@ -139,6 +139,7 @@ class KeysPane(
         self._ranked_at = 0.0
         self._read_revision = 0
         self._begun = False
+        self._wanted: Place | None = None
         self.key_tree = KeyTree(self.index, id="tree")
         self.key_tree.is_marked = self.marks.__contains__
         self.key_tree.is_gone = self._is_gone
@@ -223,6 +224,7 @@ class KeysPane(
         self.note_changed()
         if self.past_index is None:
             self.key_tree.changed()
+            self._go_on()
         self.retitle()
         if self.kv.at:
             return
@@ -457,10 +459,23 @@ class KeysPane(
             self.field.value = ""
             self.field.remove_class("on")
             self.unfilter()
-        if not self.key_tree.goto(place.path, place.branch):
+        self._wanted = place
+        self._go_on()
+        self.keep()
+
+    def _go_on(self) -> None:
+        """To the place that is wanted, once it was read; that it is not there is known when all
+        was.
+        """
+        place = self._wanted
+        if place is None:
+            return
+        there = self.key_tree.goto(place.path, place.branch)
+        if there or self.kv.at or not self.feed.loading:
+            self._wanted = None
+        if not there and self._wanted is None:
             at = f"at revision {self.kv.at:,}" if self.kv.at else "now"
             self.kv.tell(f"{printable(place.path)} does not exist {at}", "warning")
-        self.keep()
 
     # --- between the halves -----------------------------------------------------------------------
 
