@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
+from textual.widgets import Static
 
 from kvorum_tui.model import words
 from kvorum_tui.model.access_matrix import (
@@ -22,7 +23,6 @@ from kvorum_tui.screens.admin_auth import auth_off, auth_on, new_password
 from kvorum_tui.screens.admin_permit import give_permission
 from kvorum_tui.screens.admin_view import AdminView, Column, Row, Table, box
 from kvorum_tui.widgets.dialogs import Confirm, Field, Form, Rich
-from kvorum_tui.widgets.quiet import Static
 
 if TYPE_CHECKING:
     from kvorum_tui.screens.admin import AdminPane
