@@ -84,9 +84,7 @@ class KvorumApp(RecordingDeeds, ClustersApp):
         self.call_after_refresh(self._started)
 
     def _started(self) -> None:
-        """Whoever started this put off collecting garbage. What was imported lives as long as the
-        terminal: there is no need to look at it ever again.
-        """
+        """Garbage was not collected so far; what was imported need not be looked at ever again."""
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
@@ -129,16 +127,15 @@ class KvorumApp(RecordingDeeds, ClustersApp):
 
     async def do_help_keys(self) -> None:
         """What the keys do."""
-        from kvorum_tui.screens import help as help_text
+        from kvorum_tui.screens.help import keys_help
 
-        await self.push_screen_wait(Reader("Keys", help_text.keys_help(self.pane)))
+        await self.push_screen_wait(Reader("Keys", keys_help(self.pane)))
 
     async def do_help_here(self) -> None:
         """What is this."""
-        from kvorum_tui.screens import help as help_text
+        from kvorum_tui.screens.help import about_help
 
-        title = TITLES[self.pane.tab]
-        await self.push_screen_wait(Reader(title, help_text.about_help(self.pane)))
+        await self.push_screen_wait(Reader(TITLES[self.pane.tab], about_help(self.pane)))
 
     def do_palette(self) -> None:
         """The command palette."""
@@ -146,10 +143,9 @@ class KvorumApp(RecordingDeeds, ClustersApp):
 
     async def do_errors(self) -> None:
         """The newest errors."""
-        from kvorum_tui.screens import help as help_text
+        from kvorum_tui.screens.help import errors_help
 
-        lines = help_text.errors_help(self.front.errors)
-        await self.push_screen_wait(Reader("Errors, newest first", lines))
+        await self.push_screen_wait(Reader("Errors, newest first", errors_help(self.front.errors)))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """ASCII comes last, where it is on."""
