@@ -39,7 +39,16 @@ class KvorumCommands(Provider):
     templates: Sequence[Saved] = ()
 
     async def startup(self) -> None:
-        """What has to be read, beside the screen."""
+        """What has to be read, beside the screen. Not waited for here: Textual cancels a start
+        that is under way when somebody types, and finds nothing from then on.
+        """
+        self._reading = asyncio.create_task(self._read())
+
+    async def shutdown(self) -> None:
+        """Nobody waits for it any more."""
+        self._reading.cancel()
+
+    async def _read(self) -> None:
         panes = self.kv.panes
         sql, txn, drills = panes.any("sql"), panes.any("txn"), panes.any("drills")
         if drills is not None:
@@ -104,6 +113,7 @@ class KvorumCommands(Provider):
                     text=text,
                     help=f"{key_label(command.key) if command.key else ''}  {command.text}",
                 )
+        await asyncio.shield(self._reading)
         for hit in self._named(matcher):
             yield hit
         for hit in self._places(matcher):

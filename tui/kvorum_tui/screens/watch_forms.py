@@ -38,9 +38,8 @@ def add_form(key: bytes = b"", prefix: bool = True) -> Form:
     fields = [
         Field(
             "key",
-            "Key, or prefix with * at its end (only *: everything)",
-            key_to_text(key) + ("*" if prefix else ""),
-            check=needs_text,
+            "Key, or prefix with * at its end (empty: everything)",
+            key_to_text(key) + ("*" if prefix else "") if key or not prefix else "",
         ),
         Field(
             "start",
