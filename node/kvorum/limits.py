@@ -140,10 +140,11 @@ LOAD_TRIES = 20
 
 # --- the scripting client -------------------------------------------------------------------------
 # First and longest wait before an endpoint that failed is tried again; it doubles in between.
-# etcd's
-# own client starts at 25 ms too; 2 s keeps a reconnecting terminal quick once a node is back.
+# etcd's own client starts at 25 ms too. The longest, with its jitter, is well below the 2 s that a
+# terminal gives a read: without a quorum every member has failed, also the one that still answers
+# for itself.
 CLIENT_BACKOFF_MIN_S = 0.025
-CLIENT_BACKOFF_MAX_S = 2.0
+CLIENT_BACKOFF_MAX_S = 1.0
 # HTTP/2 pings on connections with open calls: a paused or cut member is noticed after their sum.
 # etcd refuses clients that ping more often than every 5 s.
 CLIENT_PING_S = 10.0

@@ -20,7 +20,7 @@ import pytest
 from cluster.storm import Storm
 from kvorum.client import Client
 from kvorum.client.client import MemberClient
-from kvorum.client.errors import ClientError
+from kvorum.client.errors import ClientError, UnknownOutcome
 from kvorum.cluster.process import log_says
 from kvorum.failpoints import NAMES, VARIABLE
 from kvorum_proto.kvorum.v1 import FailpointFault, LinkFault
@@ -97,7 +97,9 @@ class Victim:
         async with Client([self._endpoint]) as client:
             member = client.member(self._endpoint)
             fault = FailpointFault(terms=f"{point}=crash")
-            await member.faults.inject(fault, duration_ms=LONG_MS)
+            # Others write meanwhile: it may be met before the answer is out.
+            with contextlib.suppress(UnknownOutcome):
+                await member.faults.inject(fault, duration_ms=LONG_MS)
             provoking = asyncio.create_task(provoke(member, point))
             try:
                 await patiently(self._is_dead, f"{self.name} dies at {point}")

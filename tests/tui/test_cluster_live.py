@@ -33,6 +33,13 @@ async def on_session(session: LiveSession, body: Body, size: tuple[int, int] = (
         await body(pilot, app)
 
 
+async def write_on(client: Client) -> None:
+    """Until cancelled, so that a rate is above nothing whenever somebody looks."""
+    while True:
+        await client.put("/load/on", "x")
+        await asyncio.sleep(0.02)
+
+
 async def see_the_cluster(pilot: Pilot[None], app: KvorumApp, client: Client, etcd: bool) -> None:
     """All members hold the same while somebody writes; figures and round trips come by themselves,
     on a real etcd from its metrics.
@@ -41,6 +48,7 @@ async def see_the_cluster(pilot: Pilot[None], app: KvorumApp, client: Client, et
     await pilot.press("h")
     await shows(pilot, "SAME: the same hash on all 3 members")
     await asyncio.gather(*writes)
+    writing = asyncio.create_task(write_on(client))
     await pilot.press("escape")
     await until(pilot, lambda: len(app.screen_stack) == 1)
     series, latency = app.cluster.series, app.cluster.latency
@@ -51,6 +59,8 @@ async def see_the_cluster(pilot: Pilot[None], app: KvorumApp, client: Client, et
         lambda: all(any(series.cluster(BY_NAME[name], app.clock(), 60)) for name in told),
         "figures",
     )
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
     assert series.why_not(BY_NAME["pending"]) == ""
     assert bool(series.why_not(BY_NAME["put_p99"])) == etcd
     ids = [state.id for state in app.cluster.rows()]

@@ -119,7 +119,7 @@ class HistoryDatabase:
         """
         with self._turn:
             if self._reopening:
-                raise HistoryReopening("the history is being opened anew")
+                raise HistoryReopening("the history is closed, or being opened anew")
             self._numbers += 1
             number = self._numbers
             self._uses[number] = stop
@@ -139,6 +139,15 @@ class HistoryDatabase:
         with its connection closed. Waits for whoever uses the old instance. When it raises, it may
         be called again.
         """
+        self._end_uses()
+        self._root.close()
+        self._root = self._open()
+        with self._turn:
+            self._reopening = False
+            self.generation += 1
+
+    def _end_uses(self) -> None:
+        """From now on nobody begins to use this instance, and nobody does any more."""
         with self._turn:
             self._reopening = True
             stops = list(self._uses.values())
@@ -146,11 +155,6 @@ class HistoryDatabase:
             stop()
         with self._turn:
             self._turn.wait_for(lambda: not self._uses)
-        self._root.close()
-        self._root = self._open()
-        with self._turn:
-            self._reopening = False
-            self.generation += 1
 
     def progress(self) -> Progress:
         """How far the committed history goes."""
@@ -169,7 +173,11 @@ class HistoryDatabase:
         return _length(log_path(self.path))
 
     def close(self) -> None:
-        """Close this instance; connections taken from it must be closed before."""
+        """Close this instance. Connections taken from it by :meth:`connect` must be closed before;
+        whoever is :meth:`using` one is told to stop and waited for: DuckDB refuses to close what is
+        busy.
+        """
+        self._end_uses()
         self._root.close()
 
 

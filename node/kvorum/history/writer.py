@@ -164,9 +164,13 @@ class HistoryWriter:
             self._check()
             if self._queued_rows and self._queued_rows + len(batch.rows) > self._queue_rows:
                 return False
+            was_empty = not self._queue
             self._queue.append(batch)
             self._queued_rows += len(batch.rows)
-            self._changed.notify()
+            # A writer that gathers rows is left to it until they are enough: waking it for each
+            # batch costs more than the batch.
+            if was_empty or self._queued_rows >= self._batch_rows:
+                self._changed.notify()
         return True
 
     def flush(self) -> Future[Durable]:

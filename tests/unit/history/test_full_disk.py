@@ -16,7 +16,7 @@ import duckdb
 import pytest
 from kvorum.history import database as database_module
 from kvorum.history import writer as writer_module
-from kvorum.history.database import HistoryDatabase, HistoryFailed
+from kvorum.history.database import HistoryDatabase, HistoryFailed, HistoryReopening
 from kvorum.history.reader import HistoryInterrupted, HistoryReader
 from kvorum.history.room import finds_no_room
 from kvorum.history.rows import Batch
@@ -266,6 +266,28 @@ def test_a_file_that_is_not_as_it_was_ends_the_writer(
 
 
 # --- readers --------------------------------------------------------------------------------------
+
+
+def test_closing_waits_for_whoever_is_asking(tmp_path: Path) -> None:
+    """DuckDB refuses to close what is busy; nobody begins after that."""
+    database = HistoryDatabase(tmp_path / "h.duckdb", OWNER)
+    begun, told = threading.Event(), threading.Event()
+    answers: list[object] = []
+
+    def ask() -> None:
+        with database.using(told.set) as connection:
+            begun.set()
+            assert told.wait(PATIENCE_S), "nobody tells it to stop"
+            answers.append(connection.execute("SELECT 1").fetchone())
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert begun.wait(PATIENCE_S)
+    database.close()
+    asking.join(PATIENCE_S)
+    assert answers == [(1,)]
+    with pytest.raises(HistoryReopening), database.using():
+        pass
 
 
 def test_a_short_read_is_asked_again_and_a_long_one_ends(world: World) -> None:

@@ -23,6 +23,8 @@ from kvorum_tui.widgets.choose import Choose, Item
 from kvorum_tui.widgets.dialogs import Field, Form
 
 REST_S = 0.03  # A cursor that moves on sooner reads nothing.
+AGAIN_S = 2.0  # A value that no member told is asked for again; another key ends that.
+PASSING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
 SMALL = 8 * 1024  # Values up to here are decoded at once.
 PEEK_CELLS = 200
 
@@ -36,15 +38,21 @@ class KeyForms(KeysView):
     async def load_value(self, key: bytes) -> None:
         """Read the key under the cursor, at the revision that is looked at."""
         await asyncio.sleep(REST_S)
-        try:
-            record = await self._read(key)
-        except SessionError as error:
-            if self.record is None and self.row is not None and self.row.path == key:
-                self.value_view.show(
-                    [[("the value cannot be read", "warn")], [(str(error), "dim")]]
-                )
-            self.foot.update(Content(f"not read: {error.message}"))
-            return
+        while True:
+            try:
+                record = await self._read(key)
+                break
+            except SessionError as error:
+                if self.record is None and self.row is not None and self.row.path == key:
+                    self.value_view.show(
+                        [[("the value cannot be read", "warn")], [(str(error), "dim")]]
+                    )
+                self.foot.update(Content(f"not read: {error.message}"))
+                if error.code not in PASSING:
+                    return
+            await asyncio.sleep(AGAIN_S)
+            if self.row is None or self.row.path != key or self.row.branch:
+                return
         decoded = await self._decoded(record) if record is not None else None
         if self.row is None or self.row.path != key or self.row.branch:
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from kvorum_tui.model.decode import printable
 from kvorum_tui.model.tour import ALIVE, HELLO, LEASE_S, PREFIX, STEPS, Facts, Tour
 from kvorum_tui.screens.keys import KeysPane
 from kvorum_tui.session import SessionError
@@ -24,6 +25,10 @@ LINES_MAX = 9
 LOW = 34
 """Below so many rows a step about the logs shows nothing else above its text."""
 WRITES = 5
+LOOK_S = 0.05
+LOOKS = (
+    400  # Twenty seconds: a key that was written is in the tree by then, or the watch is broken.
+)
 
 
 def why_no_tour(kv: Workspace) -> str:
@@ -216,9 +221,18 @@ class TourPanel(Vertical):
     async def _versions(self) -> None:
         for value in (b"one", b"two", b"three"):
             await self.kv.session.save(HELLO, value, -1)
+        pane = self.kv.pane_of(KeysPane)
+        await self._seen(lambda: HELLO in pane.index)  # What was saved comes by the watch.
         self.kv.goto_key(HELLO)
-        # The tree tells the tab where its cursor stands by a message.
-        self.kv.on_tab("keys", lambda pane: pane.call_after_refresh(self.kv.do, "key_history"))
+        await self._seen(lambda: pane.row is not None and pane.row.path == HELLO)
+        self.kv.do("key_history")
+
+    async def _seen(self, holds: Callable[[], bool]) -> None:
+        for _ in range(LOOKS):
+            if holds():
+                return
+            await asyncio.sleep(LOOK_S)
+        raise SessionError(f"{printable(HELLO)} is not in sight yet; its history is behind h")
 
     async def _watch(self) -> None:
         start = self.first_revision or max(1, self.tour.now.revision - 3)
