@@ -373,7 +373,13 @@ class RecordedRanges:
             yield [], at, False, 0
 
     async def follow(self, span: Span, start_revision: int) -> AsyncIterator[WatchBatch]:
-        """Changes of a range."""
+        """Changes of a range. It goes on from pages that were read; a moment that was wound back
+        since then says so first.
+        """
+        now = self._session.tape.revision
+        if start_revision > now + 1:
+            yield WatchBatch(now, gap_to=now, rewound=True)
+            start_revision = now + 1
         async for batch in self._session.watch(b"", True, start_revision, previous=False):
             events = tuple(
                 event
