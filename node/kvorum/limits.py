@@ -161,6 +161,17 @@ CLIENT_PAGE_KEYS = 1_000  # Keys asked for at once when a range is read by pages
 CLIENT_PAGE_BYTES = 1024 * 1024  # ... fewer when pages come out larger than this.
 # Describing a request in an error must not repeat a megabyte of value.
 CLIENT_DESCRIBE_BYTES = 64
+# Tunnels (ssh, proxy commands). A login through several hosts takes its time; ...
+TUNNEL_LOGIN_S = 40.0
+TUNNEL_DIAL_S = 10.0  # ... and so does connecting behind it: the least a dial timeout is then.
+# A login that failed is tried again after this long, doubling: sshd and its guards lock out those
+# who knock without end.
+TUNNEL_BACKOFF_MIN_S = 1.0
+TUNNEL_BACKOFF_MAX_S = 30.0
+TUNNEL_LINGER_S = 20  # A master that nobody uses any more ends by itself, also after a kill -9.
+TUNNEL_STOP_S = 0.5  # A program whose input has ended should end too; then it is told to, twice.
+TUNNEL_WORDS_S = 0.5  # Waited for the last words of a program that has hung up.
+TUNNEL_SAID_LINES = 8  # Lines kept of its standard error.
 
 # --- storage -------------------------------------------------------------------------------------
 WAL_SEGMENT_BYTES = 64 * 1024 * 1024  # A log is cut in whole segments; etcd's size.

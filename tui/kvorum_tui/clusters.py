@@ -41,6 +41,7 @@ def connect_live(context: Context, password: str | None, read_only: bool) -> Ses
         user=context.user,
         password=password,
         tls=context.tls,
+        tunnel=context.tunnel,
     )
 
 
@@ -213,7 +214,7 @@ class ClustersApp(App[None]):
             if reason:
                 workspace.tell(reason, "warning")
                 return
-            local = is_local(session.endpoints)
+            local = session.access.tunnel is None and is_local(session.endpoints)
             lines: Rich = [
                 [
                     (

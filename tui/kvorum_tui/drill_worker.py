@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from kvorum.check import records as r
-from kvorum.client import TLS
+from kvorum.client import TLS, Tunnel
 from kvorum.drill.access import Access
 from kvorum.drill.facts import Moment, Stopped
 from kvorum.drill.places import new_run_folder, runs_dir
@@ -166,7 +166,8 @@ class TellingStage:
 
 def _access(request: dict[str, Any]) -> Access:
     tls = TLS(**request["tls"]) if request.get("tls") else None
-    return Access(tls, request.get("user"), request.get("password"))
+    tunnel = Tunnel(**request["tunnel"]) if request.get("tunnel") else None
+    return Access(tls, request.get("user"), request.get("password"), tunnel)
 
 
 def work(request: dict[str, Any], tell: Tell, stopping: threading.Event) -> None:

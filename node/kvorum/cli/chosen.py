@@ -34,10 +34,32 @@ CONTEXT_OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 CONTEXT_NAMES = ("context_name", "read_only")
 
+TUNNEL_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--ssh",
+        metavar="USER@HOST[:PORT]",
+        envvar="KVORUM_SSH",
+        help="Reach all members through ssh to this host; ssh's own configuration holds.",
+    ),
+    click.option(
+        "--proxy-command",
+        envvar="KVORUM_PROXY_COMMAND",
+        help="Reach each member through this program, which connects to {host} and {port}.",
+    ),
+)
+TUNNEL_NAMES = ("ssh", "proxy_command")
+
 
 def context_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The two options on a command that gets their values as they are."""
-    for option in reversed(CONTEXT_OPTIONS):
+    """These options on a command that gets their values as they are."""
+    for option in reversed((*CONTEXT_OPTIONS, *TUNNEL_OPTIONS)):
+        function = option(function)
+    return function
+
+
+def tunnel_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options about tunnels alone."""
+    for option in reversed(TUNNEL_OPTIONS):
         function = option(function)
     return function
 
@@ -90,6 +112,8 @@ def with_context(options: Mapping[str, Any]) -> dict[str, Any]:
     )
     if context.tls is not None:
         merged["insecure_transport"] = False
+    if not any(_source(name) == ParameterSource.COMMANDLINE for name in TUNNEL_NAMES):
+        merged |= {"ssh": context.ssh, "proxy_command": context.proxy_command}
     user = merged["user"]
     if _source("password") != ParameterSource.COMMANDLINE and user == context.user:
         merged["password"] = context.secret()

@@ -25,6 +25,9 @@ COLOUR_NAMES = ("red", "orange", "yellow", "green", "blue", "purple", "grey")
 def context() -> None:
     """Clusters by name: where they are, who one is there, whether they may be written to.
 
+    Members that this machine cannot reach itself are reached through ssh (--ssh) or any program
+    that connects and speaks on its standard input and output (--proxy-command).
+
     They are used by --context NAME of every command and of the terminal; the one chosen by "use" is
     the one that commands talk to when no flag and no variable says where.
     """
@@ -76,7 +79,8 @@ def list_(write_out: str) -> None:
         kind = "read-only" if each.guarded else "read-write"
         who = f" as {each.user}" if each.user else ""
         colour = f" {each.colour}" if each.colour else ""
-        click.echo(f"{star} {name:<{width}}  {kind:<10} {','.join(each.endpoints)}{who}{colour}")
+        where = ",".join(each.endpoints) + each.way
+        click.echo(f"{star} {name:<{width}}  {kind:<10} {where}{who}{colour}")
 
 
 @context.command()
@@ -111,6 +115,14 @@ _FIELD_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "insecure_skip_tls_verify",
         default=None,
         help="Do not check the servers' certificates.",
+    ),
+    click.option(
+        "--ssh", metavar="USER@HOST[:PORT]", help="Members are reached through ssh to this host."
+    ),
+    click.option(
+        "--proxy-command",
+        help="Members are reached through this program, which connects to {host} and {port}:"
+        ' "kubectl exec -i etcd-0 -- nc {host} {port}".',
     ),
     click.option(
         "--read-only/--read-write",

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kvorum.cli.chosen import tunnel_options
 from kvorum.cli.drillmeter import Meter
 from kvorum.cli.drillruns import BAD_INPUT, FORM, compare, runs
-from kvorum.cli.options import tls_options
+from kvorum.cli.options import tls_options, tunnel_from
 from kvorum.cli.output import ask_password
 from kvorum.cluster.file import ClusterSpec, read_cluster_file
 from kvorum.cluster.places import find_cluster_file
@@ -31,7 +32,7 @@ from kvorum.drill.words import STAGES
 from kvorum.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kvorum.client import TLS
+    from kvorum.client import TLS, Tunnel
     from kvorum.drill.access import Access
     from kvorum.drill.facts import Moment
     from kvorum.drill.verdict import Verdict
@@ -165,6 +166,7 @@ class _Target:
 @click.option("--seed", type=click.IntRange(0), help="Chooses whom roles mean (default: drawn).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing while it runs.")
 @FORM
+@tunnel_options
 @tls_options
 def run(
     scenario: str,
@@ -179,11 +181,14 @@ def run(
     quiet: bool,
     write_out: str,
     tls: TLS | None,
+    ssh: str | None,
+    proxy_command: str | None,
 ) -> None:
     """Run a drill that ships, or a scenario file."""
     try:
         found = read_scenario(find_drill(scenario))
-        target = _target(cluster, endpoints, user, password, tls)
+        tunnel = tunnel_from({"ssh": ssh, "proxy_command": proxy_command})
+        target = _target(cluster, endpoints, user, password, tls, tunnel)
         kind = stage or _default_stage(found, target)
         chosen = random.SystemRandom().randrange(_SEEDS) if seed is None else seed
         if why := found.refusal(kind):
@@ -203,6 +208,7 @@ def _target(
     user: str | None,
     password: str | None,
     tls: TLS | None,
+    tunnel: Tunnel | None,
 ) -> _Target:
     """What the options mean. Raises ConfigError where they contradict one another."""
     given = tuple(e.strip() for e in (endpoints or "").split(",") if e.strip())
@@ -224,7 +230,7 @@ def _target(
         password = rest if colon else ask_password(user)
     if user is None and password is not None:
         raise ConfigError("--password needs --user")
-    return _Target(given, Access(tls, user, password))
+    return _Target(given, Access(tls, user, password, tunnel))
 
 
 def _default_stage(scenario: Scenario, target: _Target) -> str:

@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from kvorum.cli.chosen import CONTEXT_NAMES, CONTEXT_OPTIONS, with_context
+from kvorum.cli.chosen import (
+    CONTEXT_NAMES,
+    CONTEXT_OPTIONS,
+    TUNNEL_NAMES,
+    TUNNEL_OPTIONS,
+    with_context,
+)
 from kvorum.cli.output import Command, InvalidInput, ask_password, run
 from kvorum.errors import ConfigError
 from kvorum.flagvalues import parse_duration_s
 
 if TYPE_CHECKING:
-    from kvorum.client import TLS, Client
+    from kvorum.client import TLS, Client, Tunnel
 
 Body = Callable[..., Awaitable[None]]
 Form = Literal["simple", "json", "table", "csv", "jsonl", "parquet"]
@@ -100,6 +106,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Members to talk to, separated by commas.",
     ),
     *CONTEXT_OPTIONS,
+    *TUNNEL_OPTIONS,
     click.option("--user", envvar=_env("USER"), help="User name, or name:password."),
     click.option("--password", envvar=_env("PASSWORD"), help="Password of --user."),
     *_TLS_OPTIONS,
@@ -132,6 +139,7 @@ _NAMES = (
     "endpoints",
     "write_out",
     *CONTEXT_NAMES,
+    *TUNNEL_NAMES,
     "user",
     "password",
     *_TLS_NAMES,
@@ -189,7 +197,15 @@ def make_client(options: Mapping[str, Any]) -> Client:
         read_only=options["read_only"],
         timeout_s=options["command_timeout"],
         dial_timeout_s=options["dial_timeout"],
+        tunnel=tunnel_from(options),
     )
+
+
+def tunnel_from(options: Mapping[str, Any]) -> Tunnel | None:
+    """The tunnel that the options ask for. Raises :class:`kvorum.errors.ConfigError`."""
+    from kvorum.client.tunnel import tunnel_of
+
+    return tunnel_of(options["ssh"], options["proxy_command"])
 
 
 def _write_out(forms: Sequence[Form]) -> Callable[[Any], Any]:

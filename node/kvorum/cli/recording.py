@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvorum.cli.members import size
-from kvorum.cli.options import Duration, Line, connected, tls_of, verb
+from kvorum.cli.options import Duration, Line, connected, tls_of, tunnel_from, verb
 from kvorum.cli.output import Failed, InvalidInput, Unreachable, say
 from kvorum.cli.progress import MovingLine
 
@@ -43,7 +43,12 @@ async def record(line: Line, file: Path, for_s: float | None, whole: bool) -> No
     endpoints = [part.strip() for part in options["endpoints"].split(",") if part.strip()]
     user, password = _login(options)
     session = LiveSession(
-        endpoints, read_only=True, user=user, password=password, tls=tls_of(options)
+        endpoints,
+        read_only=True,
+        user=user,
+        password=password,
+        tls=tls_of(options),
+        tunnel=tunnel_from(options),
     )
     await session.open()
     recorder = Recorder(session, file, title=options["endpoints"], whole=whole)

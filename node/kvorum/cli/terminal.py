@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from kvorum.cli.chosen import chosen_context, context_options, with_context
-from kvorum.cli.options import tls_of, tls_values
+from kvorum.cli.options import tls_of, tls_values, tunnel_from
 from kvorum.cli.output import ask_password
 from kvorum.errors import ConfigError
 
@@ -86,12 +86,12 @@ def _open(
         context = chosen_context(options)
         merged = with_context(options)
         _password(merged)
-        tls = tls_of(merged)
+        tls, tunnel = tls_of(merged), tunnel_from(merged)
         default = DEFAULT_ENDPOINT if tls is None else DEFAULT_ENDPOINT.replace("http", "https")
         places = endpoints_from([merged["endpoints"]]) or (default,)
         read_only = merged["read_only"]
         if context is None and options["read_only"] is None:
-            read_only = not is_local(places)
+            read_only = tunnel is not None or not is_local(places)
         run(
             places,
             title=title or (context.name if context is not None else ""),
@@ -101,6 +101,7 @@ def _open(
             user=merged["user"],
             password=merged["password"],
             tls=tls,
+            tunnel=tunnel,
         )
     except ConfigError as error:
         raise click.UsageError(str(error)) from error

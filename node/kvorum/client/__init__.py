@@ -17,7 +17,8 @@
 The layers, from the bottom:
 
 - ``endpoints`` parses them and picks the next; ``connection`` is one connection to one member
-  and knows whether a request can have been seen; ``pool`` is what a client's calls share.
+  and knows whether a request can have been seen; ``tunnel`` says how it goes where it cannot go
+  straight, and ``dialler`` does it; ``pool`` is what a client's calls share.
 - ``methods`` lists which RPCs only read. Two promises hang on that list: a read-only client
   sends nothing else, and nothing else is ever sent twice. ``retry`` decides by it, ``caller``
   acts on the decision.
@@ -55,6 +56,7 @@ from kvorum.client.errors import (
 from kvorum.client.observe import Observed
 from kvorum.client.ops import Compare, Delete, Get, Key, Put, Txn
 from kvorum.client.pool import RpcRecord
+from kvorum.client.tunnel import Tunnel
 from kvorum.client.types import (
     DeleteResult,
     Event,
@@ -101,6 +103,7 @@ __all__ = [
     "RangeResult",
     "ReadOnlyError",
     "RpcRecord",
+    "Tunnel",
     "Txn",
     "TxnResult",
     "UnknownOutcome",

@@ -9,24 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kvorum.client.connection import TLS
+from kvorum.client.dialler import Dialler
 from kvorum.client.errors import ClientError, Unsupported
 from kvorum.client.findings import Checkup, Patient, judged, limits
+from kvorum.client.web import HTTP_S, page, shown_certificate
 from kvorum.errors import Code, Condition
 
 if TYPE_CHECKING:
     from kvorum.client.client import Client
 
-HTTP_S = 3.0
-PAGE_BYTES = 4 << 20
 
 _METRIC = re.compile(r"^(etcd_server_[a-z_]+)(?:\{([^}]*)\})? ([0-9.e+-]+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -66,22 +65,23 @@ async def _examine(client: Client, patient: Patient, tls: TLS | None) -> None:
         patient.kind = "etcd"
     except (ClientError, TimeoutError):
         patient.kind = ""
-    await asyncio.gather(_http(patient, tls), _certificate(patient, tls))
+    dialler = client.dialler
+    await asyncio.gather(_http(patient, tls, dialler), _certificate(patient, tls, dialler))
 
 
-async def _http(patient: Patient, tls: TLS | None) -> None:
+async def _http(patient: Patient, tls: TLS | None, dialler: Dialler | None) -> None:
     """The pages beside the API: version, command line, metrics; and the clock."""
     try:
         before = time.time()
-        headers, body = await _get(patient.row.endpoint, "/version", tls)
+        headers, body = await page(patient.row.endpoint, "/version", tls, dialler)
         date = headers.get("date")
         if date:
             told = parsedate_to_datetime(date).astimezone(UTC).timestamp() + 0.5
             patient.clock_s = told - (before + time.time()) / 2
         patient.pages = {str(k): str(v) for k, v in json.loads(body).items()}
-        _, body = await _get(patient.row.endpoint, "/debug/vars", tls)
+        _, body = await page(patient.row.endpoint, "/debug/vars", tls, dialler)
         patient.flags = _flags(json.loads(body).get("cmdline", []))
-        _, body = await _get(patient.row.endpoint, "/metrics", tls)
+        _, body = await page(patient.row.endpoint, "/metrics", tls, dialler)
         _read_metrics(patient, body)
     except (OSError, TimeoutError, ValueError) as error:
         patient.http_error = str(error) or type(error).__name__
@@ -111,76 +111,14 @@ def _read_metrics(patient: Patient, text: str) -> None:
             patient.gates[labels["name"]] = value > 0
 
 
-async def _get(endpoint: str, path: str, tls: TLS | None) -> tuple[Mapping[str, str], str]:
-    """A page over HTTP/1.1. Raises OSError, TimeoutError or ValueError."""
-    reader, writer = await _dial(endpoint, tls, ["http/1.1"])
-    try:
-        async with asyncio.timeout(HTTP_S):
-            host = urlsplit(endpoint).netloc or "localhost"
-            writer.write(
-                f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
-            )
-            await writer.drain()
-            data = b""
-            while chunk := await reader.read(65_536):
-                data += chunk
-                if len(data) > PAGE_BYTES:
-                    raise ValueError(f"{path} is longer than {PAGE_BYTES >> 20} MiB")
-    finally:
-        writer.close()
-    head, _, body = data.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    if " 200" not in first:
-        raise ValueError(f"{path}: {first or 'no answer'}")
-    headers = {name.lower(): value.strip() for name, _, value in (s.partition(":") for s in lines)}
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        body = _unchunked(body)
-    return headers, body.decode("utf-8", "replace")
-
-
-def _unchunked(data: bytes) -> bytes:
-    out = b""
-    while data:
-        size, _, rest = data.partition(b"\r\n")
-        length = int(size.split(b";")[0] or b"0", 16)
-        if not length:
-            break
-        out += rest[:length]
-        data = rest[length + 2 :]
-    return out
-
-
-async def _dial(
-    endpoint: str, tls: TLS | None, protocols: list[str]
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    parts = urlsplit(endpoint)
-    context = None
-    if parts.scheme == "https":
-        context = (tls or TLS()).context()
-        context.set_alpn_protocols(protocols)
-    if not parts.hostname or not parts.port:
-        raise ValueError("no address for HTTP")
-    name = (tls.server_name if tls is not None else None) or parts.hostname
-    async with asyncio.timeout(HTTP_S):
-        return await asyncio.open_connection(
-            parts.hostname,
-            parts.port,
-            ssl=context,
-            server_hostname=name if context is not None else None,
-        )
-
-
-async def _certificate(patient: Patient, tls: TLS | None) -> None:
+async def _certificate(patient: Patient, tls: TLS | None, dialler: Dialler | None) -> None:
     if urlsplit(patient.row.endpoint).scheme != "https":
         return
     try:
-        _, writer = await _dial(patient.row.endpoint, tls, ["h2"])
+        data = await shown_certificate(patient.row.endpoint, tls, dialler)
     except (OSError, TimeoutError, ValueError) as error:
         patient.certificate_error = str(error) or type(error).__name__
         return
-    shown = writer.get_extra_info("ssl_object")
-    writer.close()
-    data = shown.getpeercert(binary_form=True) if isinstance(shown, ssl.SSLObject) else None
     if data:
         from cryptography import x509
 

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Self
 from kvorum.client.caller import Caller
 from kvorum.client.cluster import Cluster
 from kvorum.client.connection import TLS
+from kvorum.client.dialler import Dialler, TunnelError
 from kvorum.client.endpoints import Picker, parse_endpoint, parse_endpoints
+from kvorum.client.errors import ConnectError
 from kvorum.client.observe import Listener
 from kvorum.client.pool import Pool, RpcRecord
 from kvorum.client.session import Session
+from kvorum.client.tunnel import Tunnel
+from kvorum.errors import Code
+from kvorum.limits import TUNNEL_DIAL_S
 
 if TYPE_CHECKING:
     from kvorum.client.faults import Faults
@@ -62,7 +67,9 @@ class Client(Session):
     every call, sent along as its deadline. ``dial_timeout_s``: bound of connecting.
     ``require_leader``: members that know no leader refuse at once. ``spread``: go round the
     endpoints call by call. ``on_rpc``: told of every try of every call. ``rng``: where jitter
-    and the first endpoint come from.
+    and the first endpoint come from. ``tunnel``: how the members are reached where this machine
+    cannot reach them itself; then ``dial_timeout_s`` is 10 s at least, and entering the client
+    logs in.
 
     Raises :class:`kvorum.errors.ConfigError` when an endpoint or a file is wrong. Use it in one
     event loop only.
@@ -82,6 +89,7 @@ class Client(Session):
         spread: bool = False,
         on_rpc: Callable[[RpcRecord], None] | None = None,
         rng: random.Random | None = None,
+        tunnel: Tunnel | None = None,
     ) -> None:
         parsed = parse_endpoints(endpoints, tls=tls is not None)
         self._rng = rng or random.Random()
@@ -91,15 +99,27 @@ class Client(Session):
             password=password,
             read_only=read_only,
             timeout_s=timeout_s,
-            dial_timeout_s=dial_timeout_s,
+            dial_timeout_s=dial_timeout_s if tunnel is None else max(dial_timeout_s, TUNNEL_DIAL_S),
             require_leader=require_leader,
             on_rpc=on_rpc,
             rng=self._rng,
+            tunnel=tunnel,
         )
         super().__init__(Caller(self._pool, Picker(parsed, self._rng, spread=spread)))
         self._members: dict[str, MemberClient] = {}
 
     async def __aenter__(self) -> Self:
+        """Raises :class:`kvorum.client.errors.ConnectError` where there is a tunnel and nobody
+        gets through it.
+        """
+        if self._pool.dialler is not None:
+            try:
+                await self._pool.dialler.prepare()
+            except BaseException as error:
+                await self.aclose()
+                if isinstance(error, TunnelError):
+                    raise ConnectError(str(error), code=Code.UNAVAILABLE) from error
+                raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -110,7 +130,7 @@ class Client(Session):
         await self._close_streams()
         for member in self._members.values():
             await member._close_streams()
-        self._pool.close()
+        await self._pool.aclose()
 
     @property
     def cluster(self) -> Cluster:
@@ -126,6 +146,11 @@ class Client(Session):
     def read_only(self, value: bool) -> None:
         """From the next call on."""
         self._pool.read_only = value
+
+    @property
+    def dialler(self) -> Dialler | None:
+        """What opens connections where there is a tunnel."""
+        return self._pool.dialler
 
     @property
     def has_token(self) -> bool:

@@ -22,7 +22,7 @@ import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from grpclib.client import Stream
 from grpclib.config import Configuration
@@ -33,6 +33,7 @@ from grpclib.protocol import H2Protocol
 from h2.events import RemoteSettingsChanged
 
 from kvorum.certs import Watched, load_identity, require_checked_client_side, trust
+from kvorum.client.dialler import Dialler, Line
 from kvorum.client.endpoints import Endpoint
 from kvorum.errors import Code, ConfigError
 from kvorum.http2.protocol import KvorumProtocol
@@ -127,6 +128,8 @@ class _Bytes(CodecBase):
 class _Protocol(KvorumProtocol):
     """Tells when the server's settings have come, or the connection went before."""
 
+    line: Line | None = None  # What it runs on, where it is not a connection of our own.
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -142,6 +145,8 @@ class _Protocol(KvorumProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self.lost_by = exc
+        if self.line is not None:
+            self.line.hang_up()
         if not self.settled.done():
             self.settled.set_result(False)
 
@@ -149,23 +154,58 @@ class _Protocol(KvorumProtocol):
 class _Channel(KvorumChannel):
     protocol_class = _Protocol
     contexts: Watched[ssl.SSLContext] | None = None
+    dialler: Dialler | None = None
 
     async def _create_connection(self) -> H2Protocol:
         if self.contexts is not None:
             self._ssl = self.contexts.get()
+        if self.dialler is not None:
+            return await self._through(self.dialler)
         protocol = await super()._create_connection()
         assert isinstance(protocol, _Protocol)
+        return await _settled(protocol)
+
+    async def _through(self, dialler: Dialler) -> H2Protocol:
+        """A connection that a program makes. Raises ``OSError`` with its last words."""
+        line = await dialler.dial(self._host, self._port)
         try:
-            settled = await protocol.settled
-        except asyncio.CancelledError:
-            protocol.processor.close()
+            name = self._config.ssl_target_name_override or self._host
+            _, made = await self._loop.create_unix_connection(
+                self._protocol_factory,
+                sock=line.sock,
+                ssl=self._ssl,
+                server_hostname=name if self._ssl is not None else None,
+            )
+            protocol = cast(_Protocol, made)
+            protocol.line = line
+            await _settled(protocol)
+        except ssl.SSLError:
+            line.hang_up()
             raise
-        if not settled:
-            # With TLS 1.3 a server's refusal of our certificate comes after the handshake.
-            why = f": {protocol.lost_by}" if isinstance(protocol.lost_by, ssl.SSLError) else ""
-            text = f"the server closed the connection before it said anything{why}"
-            raise ConnectionResetError(text)
+        except OSError as error:
+            failure = await line.failure(str(error))
+            line.hang_up()
+            raise failure from error
+        except BaseException:
+            line.hang_up()
+            raise
+        line.works()
         return protocol
+
+
+async def _settled(protocol: _Protocol) -> _Protocol:
+    """The same, once the server has spoken."""
+    try:
+        settled = await protocol.settled
+    except asyncio.CancelledError:
+        protocol.processor.close()
+        raise
+    if not settled:
+        # With TLS 1.3 a server's refusal of our certificate comes after the handshake.
+        why = f": {protocol.lost_by}" if isinstance(protocol.lost_by, ssl.SSLError) else ""
+        text = f"the server closed the connection before it said anything{why}"
+        raise ConnectionResetError(text)
+    return protocol
 
 
 async def isolated(work: Coroutine[Any, Any, T]) -> T:
@@ -196,6 +236,7 @@ class Connection:
         *,
         contexts: Watched[ssl.SSLContext] | None,
         server_name: str | None,
+        dialler: Dialler | None = None,
     ) -> None:
         self.endpoint = endpoint
         config = _CONFIGURATION
@@ -209,6 +250,7 @@ class Connection:
         context = contexts.get() if contexts is not None else None
         self._channel = _Channel(codec=_Bytes(), ssl=context, config=config, **where)
         self._channel.contexts = contexts
+        self._channel.dialler = dialler
 
     async def connect(self, timeout_s: float) -> None:
         """Make sure there is a connection. Raises :class:`Failure` (not sent) after ``timeout_s``

@@ -13,6 +13,14 @@
     read_only = true                     # what it is for anything not on this machine, if not said
     separators = ["/", ":"]
 
+    [contexts.inner]
+    endpoints = ["http://etcd-0.etcd:2379"]
+    ssh = "ops@bastion"                  # all members are reached through it
+
+    [contexts.kube]
+    endpoints = ["http://127.0.0.1:2379"]
+    proxy_command = "kubectl exec -i -n kube-system etcd-0 -- nc {host} {port}"
+
 A password never stands in the file: it is asked for, read from a variable, or kept by the
 system's keyring (the extra ``kvorum[keyring]``).
 """
@@ -31,6 +39,7 @@ import platformdirs
 
 from kvorum.client.connection import TLS
 from kvorum.client.endpoints import parse_endpoints
+from kvorum.client.tunnel import Tunnel, tunnel_of
 from kvorum.errors import ConfigError
 from kvorum.files import replace_file
 
@@ -57,6 +66,15 @@ class Context:
     read_only: bool | None = None
     colour: str = ""
     separators: tuple[str, ...] = ()
+    ssh: str = ""
+    proxy_command: str = ""
+
+    @property
+    def tunnel(self) -> Tunnel | None:
+        """How its members are reached, where this machine cannot reach them itself. Raises
+        :class:`kvorum.errors.ConfigError`.
+        """
+        return tunnel_of(self.ssh, self.proxy_command)
 
     @property
     def tls(self) -> TLS | None:
@@ -74,7 +92,14 @@ class Context:
     @property
     def guarded(self) -> bool:
         """Whether it is opened read-only when nobody says otherwise."""
-        return not is_local(self.endpoints) if self.read_only is None else self.read_only
+        if self.read_only is not None:
+            return self.read_only
+        return bool(self.ssh or self.proxy_command) or not is_local(self.endpoints)
+
+    @property
+    def way(self) -> str:
+        """Through what it is reached, in words; empty where nothing is between."""
+        return f" through {self.tunnel}" if self.tunnel is not None else ""
 
     def secret(self) -> str | None:
         """The password, None where somebody must be asked for it. Raises
@@ -180,6 +205,12 @@ def check_context(context: Context, where: str) -> None:
         parse_endpoints(context.endpoints, tls=context.tls is not None)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+    try:
+        tunnel = context.tunnel
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    if tunnel is not None and any(each.startswith("unix") for each in context.endpoints):
+        raise ConfigError(f"{where}: {tunnel} reaches hosts and ports, and no socket files")
     if not (context.password in (ASK, KEYRING) or context.password.startswith(ENV)):
         raise ConfigError(
             f'{where}: password must be "ask", "keyring" or "env:NAME"; a password itself has no'

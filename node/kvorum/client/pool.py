@@ -17,10 +17,12 @@ from kvorum_proto.rpc import Method
 
 from kvorum.certs import Watched
 from kvorum.client.connection import TLS, Connection, Duplex, Failure, Metadata
+from kvorum.client.dialler import Dialler, dialler_of
 from kvorum.client.endpoints import Endpoint
 from kvorum.client.errors import ClientError, ReadOnlyError
 from kvorum.client.methods import only_reads
 from kvorum.client.observe import Listeners, Observed, Phase, without_secrets
+from kvorum.client.tunnel import Tunnel
 from kvorum.errors import Code, Condition
 
 
@@ -56,7 +58,9 @@ class Pool:
     require_leader: bool
     on_rpc: Callable[[RpcRecord], None] | None
     rng: random.Random
+    tunnel: Tunnel | None = None
     listeners: Listeners = field(default_factory=Listeners)
+    _dialler: Dialler | None = None
     _connections: dict[Endpoint, Connection] = field(default_factory=dict)
     _contexts: Watched[ssl.SSLContext] | None = None
     _token: str | None = None
@@ -72,15 +76,30 @@ class Pool:
                 self._contexts = self._contexts or (self.tls or TLS()).watched()
                 contexts = self._contexts
             name = self.tls.server_name if self.tls is not None else None
-            found = Connection(endpoint, contexts=contexts, server_name=name)
+            found = Connection(
+                endpoint, contexts=contexts, server_name=name, dialler=self._way_to(endpoint)
+            )
             self._connections[endpoint] = found
         return found
 
-    def close(self) -> None:
-        """Close every connection."""
+    @property
+    def dialler(self) -> Dialler | None:
+        """What opens connections where there is a tunnel."""
+        if self._dialler is None and self.tunnel is not None:
+            self._dialler = dialler_of(self.tunnel)
+        return self._dialler
+
+    def _way_to(self, endpoint: Endpoint) -> Dialler | None:
+        return None if endpoint.path else self.dialler  # A socket file is on this machine.
+
+    async def aclose(self) -> None:
+        """Close every connection, and the tunnel."""
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
+        dialler, self._dialler = self._dialler, None
+        if dialler is not None:
+            await dialler.aclose()
 
     def guard(self, called: Method, request: Message | None) -> bool:
         """Whether the call only reads. Raises :class:`ReadOnlyError` when only reading is allowed

@@ -6,16 +6,19 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvorum.client import TLS, Client
+from kvorum.client import TLS, Client, Tunnel
 
 
 @dataclass(frozen=True)
 class Access:
-    """``tls`` None: plainly. ``user`` None: as nobody, or as whoever the certificate names."""
+    """``tls`` None: plainly. ``user`` None: as nobody, or as whoever the certificate names.
+    ``tunnel``: through what the members are reached.
+    """
 
     tls: TLS | None = None
     user: str | None = None
     password: str | None = None
+    tunnel: Tunnel | None = None
 
     def client(
         self,
@@ -33,6 +36,7 @@ class Access:
             timeout_s=timeout_s,
             dial_timeout_s=dial_timeout_s,
             rng=rng,
+            tunnel=self.tunnel,
         )
 
     @property
@@ -50,10 +54,13 @@ class Access:
             )
             flags += [f"{flag}={value}" for flag, value in named if value is not None]
             flags += ["--insecure-skip-tls-verify"] * self.tls.insecure_skip_verify
+        if self.tunnel is not None:
+            flags += self.tunnel.flags
         return flags
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables that a ``kvorum`` command reads beside :attr:`flags`."""
         found = {"KVORUM_USER": self.user, "KVORUM_PASSWORD": self.password}
-        return {name: value for name, value in found.items() if value is not None}
+        way = self.tunnel.environment if self.tunnel is not None else {}
+        return {name: value for name, value in found.items() if value is not None} | way

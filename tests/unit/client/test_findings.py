@@ -11,12 +11,13 @@ from click.testing import CliRunner
 from kvorum.cli import cli
 from kvorum.cli.output import UNREACHABLE
 from kvorum.client import Client
-from kvorum.client.checkup import _flags, _read_metrics, _unchunked, checkup
+from kvorum.client.checkup import _flags, _read_metrics, checkup
 from kvorum.client.cluster import Member, MemberRow
 from kvorum.client.errors import ConnectError
 from kvorum.client.findings import Patient, judged, limits
 from kvorum.client.maintenance import MemberStatus
 from kvorum.client.types import Header
+from kvorum.client.web import _unchunked
 from kvorum.errors import Code
 from unit.client.fakes import unused_endpoint
 

@@ -25,6 +25,7 @@ from kvorum.client import (
     MemberClient,
     Put,
     RangeResult,
+    Tunnel,
     Unsupported,
 )
 from kvorum.client.watch import Watch
@@ -78,16 +79,18 @@ class LiveSession:
         user: str | None = None,
         password: str | None = None,
         tls: TLS | None = None,
+        tunnel: Tunnel | None = None,
     ) -> None:
         self._options: dict[str, Any] = {
             "read_only": read_only,
             "user": user,
             "password": password,
             "tls": tls,
+            "tunnel": tunnel,
         }
         self._given = tuple(endpoints)
         self._read_only = read_only
-        self.access = Access(tls, user, password)
+        self.access = Access(tls, user, password, tunnel)
         self._client: Client | None = None
         self._alone_until = 0.0
         self.ranges = LiveRanges(lambda: self.client, user)
@@ -100,7 +103,8 @@ class LiveSession:
         """One member at a time."""
         from kvorum_tui.live.checks import LiveChecks
 
-        return LiveChecks(lambda: self.client, self.access.tls)
+        access = self.access
+        return LiveChecks(lambda: self.client, access.tls, tunnelled=access.tunnel is not None)
 
     @cached_property
     def locks(self) -> LiveLocks:

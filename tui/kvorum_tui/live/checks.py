@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from kvorum.client import TLS, Client, ClientError
-from kvorum.errors import Code, ConfigError
+from kvorum.client.dialler import Dialler
+from kvorum.client.web import shown_certificate
+from kvorum.errors import Code
 
 from kvorum_tui.live.errors import session_error, translated
 from kvorum_tui.live.metrics import Metrics
@@ -20,15 +21,17 @@ from kvorum_tui.session.checks import Certificate, HeldPage, MemberHash
 HASH_S = 30.0  # A hash reads the whole store of the member.
 PAGE_S = 15.0
 CHANGES_S = 3.0
-DIAL_S = 3.0
 
 
 class LiveChecks:
     """:class:`kvorum_tui.session.checks.Checks` over a client."""
 
-    def __init__(self, client: Callable[[], Client], tls: TLS | None) -> None:
+    def __init__(
+        self, client: Callable[[], Client], tls: TLS | None, *, tunnelled: bool = False
+    ) -> None:
         self._client = client
         self._tls = tls
+        self._tunnelled = tunnelled
 
     async def hash_kv(self, endpoint: str, revision: int) -> MemberHash:
         """One call."""
@@ -99,22 +102,12 @@ class LiveChecks:
 
     async def certificate(self, endpoint: str) -> Certificate | None:
         """From a handshake of its own."""
-        context = self._context(endpoint)
-        if context is None:
+        if urlsplit(endpoint).scheme != "https":
             return None
-        parts = urlsplit(endpoint)
-        name = self._tls.server_name if self._tls is not None else None
         try:
-            async with asyncio.timeout(DIAL_S):
-                _, writer = await asyncio.open_connection(
-                    parts.hostname, parts.port, ssl=context, server_hostname=name or parts.hostname
-                )
-        except (OSError, TimeoutError) as error:
+            shown = await shown_certificate(endpoint, self._tls, self._dialler)
+        except (OSError, TimeoutError, ValueError) as error:
             raise SessionError(str(error) or "no answer", endpoint, "TLS handshake") from error
-        try:
-            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        finally:
-            writer.close()
         if not shown:
             return None
         from cryptography import x509  # Slow to import.
@@ -128,18 +121,8 @@ class LiveChecks:
 
     def scraping(self, endpoint: str) -> Metrics:
         """The member's ``/metrics``, asked again and again while it is entered."""
-        return Metrics(endpoint, self._http(endpoint))
+        return Metrics(endpoint, self._tls, self._dialler)
 
-    def _http(self, endpoint: str) -> ssl.SSLContext | None:
-        context = self._context(endpoint)
-        if context is not None:
-            context.set_alpn_protocols(["http/1.1"])
-        return context
-
-    def _context(self, endpoint: str) -> ssl.SSLContext | None:
-        if urlsplit(endpoint).scheme != "https":
-            return None
-        try:
-            return (self._tls or TLS()).context()
-        except ConfigError as error:
-            raise SessionError(str(error), endpoint, "TLS") from error
+    @property
+    def _dialler(self) -> Dialler | None:
+        return self._client().dialler if self._tunnelled else None

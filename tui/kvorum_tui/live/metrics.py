@@ -7,19 +7,21 @@ bound in ms, how many at most that). A peer's round trip is told by the peer's i
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from dataclasses import dataclass, field
+
+from kvorum.client import TLS
+from kvorum.client.dialler import Dialler
+from kvorum.client.web import page
 
 from kvorum_tui.live.beside import Beside
 from kvorum_tui.model.histogram import Points, between, quantile
 from kvorum_tui.model.records import PeerView
 from kvorum_tui.session import SessionError
 
-METRICS_S = 3.0
-BYTES_MAX = 4 << 20
 SCRAPE_S = 3.0
 SCRAPE_RARELY_S = 30.0
+SCRAPE_FAR_S = 10.0  # Behind a tunnel each page costs a program.
 WINDOW_S = 60.0
 STALE_S = 15.0
 
@@ -74,27 +76,14 @@ def read_metrics(text: str) -> Scraped:
     return found
 
 
-async def fetch_metrics(endpoint: str, context: ssl.SSLContext | None) -> Scraped:
+async def fetch_metrics(
+    endpoint: str, tls: TLS | None, dialler: Dialler | None = None, path: str = "/metrics"
+) -> Scraped:
     """Ask one member over HTTP. Raises ``SessionError``."""
-    import aiohttp
-
-    url = endpoint if "://" in endpoint else f"http://{endpoint}"
-    timeout = aiohttp.ClientTimeout(total=METRICS_S)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url.rstrip("/") + "/metrics", ssl=context or True) as answer,
-        ):
-            if answer.status != 200:
-                raise SessionError(f"HTTP {answer.status}", endpoint, "/metrics")
-            body = bytearray()
-            async for piece in answer.content.iter_any():
-                body += piece
-                if len(body) > BYTES_MAX:
-                    raise SessionError("too long an answer", endpoint, "/metrics")
-        text = body.decode("utf-8", "replace")
+        _, text = await page(endpoint, path, tls, dialler)
         return await asyncio.to_thread(read_metrics, text)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+    except (TimeoutError, OSError, ValueError) as error:
         raise SessionError(str(error) or type(error).__name__, endpoint, "/metrics") from error
 
 
@@ -121,23 +110,26 @@ class Metrics(Beside):
     :data:`WINDOW_S` seconds, or since the member's start where nothing happened in them.
     """
 
-    def __init__(self, endpoint: str, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, endpoint: str, tls: TLS | None = None, dialler: Dialler | None = None
+    ) -> None:
         self._endpoint = endpoint
-        self._context = context
+        self._tls = tls
+        self._dialler = dialler
         self._kept: list[tuple[float, Scraped]] = []
         self.error = ""
 
     async def run(self) -> None:
         """Ask again and again."""
-        wait = SCRAPE_S
+        often = wait = SCRAPE_S if self._dialler is None else SCRAPE_FAR_S
         while True:
             try:
-                scraped = await fetch_metrics(self._endpoint, self._context)
+                scraped = await fetch_metrics(self._endpoint, self._tls, self._dialler)
             except SessionError as error:
                 # Many clusters keep their metrics elsewhere: then it is asked rarely.
-                self.error, wait = str(error), SCRAPE_S if self._kept else SCRAPE_RARELY_S
+                self.error, wait = str(error), often if self._kept else SCRAPE_RARELY_S
             else:
-                self.error, wait = "", SCRAPE_S
+                self.error, wait = "", often
                 self._kept.append((time.monotonic(), scraped))
             while self._kept and time.monotonic() - self._kept[0][0] > WINDOW_S:
                 del self._kept[0]

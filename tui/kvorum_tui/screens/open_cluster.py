@@ -34,7 +34,7 @@ def context_line(context: Context, current: bool = False) -> str:
     kind = "read-only" if context.guarded else "read-write"
     who = f" as {context.user}" if context.user else ""
     star = "*" if current else " "
-    return f"{star} {context.name:<14} {kind:<10} {', '.join(context.endpoints)}{who}"
+    return f"{star} {context.name:<14} {kind:<10} {', '.join(context.endpoints)}{context.way}{who}"
 
 
 class ContextList(OptionList):
@@ -89,7 +89,9 @@ class OpenCluster(Dialog[Chosen]):
             text = self.wrong or "no contexts yet; kvorum context add NAME --endpoints … makes one"
             yield Label(Content(text), classes="hint")
         yield Label("Or addresses, with commas")
-        yield Input(placeholder="http://host:2379", id="endpoints")
+        yield Input(
+            placeholder="http://host:2379, or host:2379 via user@bastion for ssh", id="endpoints"
+        )
         yield Label("User, if any")
         yield Input(placeholder="nobody", id="user")
         yield Label("Password", id="password-label")
@@ -137,9 +139,10 @@ class OpenCluster(Dialog[Chosen]):
             self._typed()
 
     def _typed(self) -> None:
-        endpoints = endpoints_from([self.query_one("#endpoints", Input).value])
+        typed, _, host = self.query_one("#endpoints", Input).value.partition(" via ")
+        endpoints = endpoints_from([typed])
         user = self.query_one("#user", Input).value or None
-        context = Context(", ".join(endpoints), endpoints, user=user)
+        context = Context(", ".join(endpoints), endpoints, user=user, ssh=host.strip())
         try:
             check_context(context, "this cluster")
         except ConfigError as error:
