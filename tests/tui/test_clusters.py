@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kvorum.client import Tunnel
 from kvorum.client.contexts import Context
 from kvorum_tui.app import KvorumApp
+from kvorum_tui.clusters import connect_live
 from kvorum_tui.screens.open_cluster import ContextList
 from kvorum_tui.session import Session
+from kvorum_tui.twin import environment
 from textual.pilot import Pilot
 from tui.fake_session import FakeSession
 from tui.frames import frame, shows, until
@@ -32,10 +35,12 @@ class Opened:
     """What was connected to."""
 
     def __init__(self) -> None:
+        self.contexts: list[Context] = []
         self.calls: list[tuple[str, str | None, bool]] = []
         self.sessions: dict[str, FakeSession] = {}
 
     def __call__(self, context: Context, password: str | None, read_only: bool) -> Session:
+        self.contexts.append(context)
         self.calls.append((context.name, password, read_only))
         made = FakeSession({b"/of/" + context.name.encode(): b"1"}, read_only=read_only)
         self.sessions[context.name] = made
@@ -100,6 +105,28 @@ def test_a_password_is_asked_for_and_addresses_may_be_typed(
         assert len(app.workspaces) == 3
 
     on_app(body, tmp_path, monkeypatch)
+
+
+def test_a_cluster_behind_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pilot: Pilot[None], app: KvorumApp, opened: Opened) -> None:
+        await pilot.press("at")
+        await shows(pilot, "127.0.0.1:2379 through ssh ops@bastion")
+        await pilot.press("tab", *"127.0.0.1 via a b", "enter")
+        await shows(pilot, "no place to log in")
+        await pilot.press("backspace", "backspace", "enter")
+        await until(pilot, lambda: len(opened.contexts) == 1)
+        assert opened.contexts[0].tunnel == Tunnel(ssh="a")
+        assert opened.calls[0][1:] == (None, True)  # It is not on this machine.
+
+    behind = 'endpoints = ["http://127.0.0.1:2379"]\nssh = "ops@bastion"\n'
+    on_app(body, tmp_path, monkeypatch, f"[contexts.behind]\n{behind}")
+
+
+def test_a_context_s_tunnel_is_the_session_s() -> None:
+    context = Context("inner", ("http://etcd:2379",), proxy_command="nc {host} {port}")
+    session = connect_live(context, None, True)
+    assert session.access.tunnel == context.tunnel is not None
+    assert environment(session)["KVORUM_PROXY_COMMAND"] == "nc {host} {port}"
 
 
 def test_a_context_is_found_by_the_letters_of_its_name(
