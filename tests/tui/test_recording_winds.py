@@ -8,6 +8,7 @@ from pathlib import Path
 from kvorum_tui.model.records import WatchBatch
 from kvorum_tui.recording.opening import open_file
 from kvorum_tui.recording.recorder import Recorder
+from kvorum_tui.recording.session import RecordingSession
 from kvorum_tui.session.ranges import EVERYTHING
 from tui.fake_session import FakeSession
 from tui.test_recording import record, till
@@ -24,7 +25,7 @@ def test_winding_back_while_keys_are_read_is_not_missed(tmp_path: Path) -> None:
     record(FakeSession({b"/a/1": b"one"}), path, deeds)
 
     async def run() -> None:
-        session = open_file(path)
+        session = RecordingSession(open_file(path))
         await session.open()
         pages = [page async for page in session.ranges.keys(EVERYTHING)]
         assert (pages[-1].keys, pages[-1].revision) == ((b"/a/1", b"/a/new"), 3)
