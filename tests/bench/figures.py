@@ -97,6 +97,8 @@ def write(rows: list[Row], described: dict[str, str], options: argparse.Namespac
     rows.sort(key=lambda row: ORDER.index(row.name))
     options.json.write_text(to_json(rows, described), encoding="utf-8")
     command = "python tests/bench/figures.py" + (" --quick" if options.quick else "")
+    if options.http2 != "own":
+        command += f" --http2 {options.http2}"
     (options.out / "RESULTS.md").write_text(page(rows, described, command), encoding="utf-8")
     (options.out / "results.svg").write_text(picture(rows), encoding="utf-8")
 

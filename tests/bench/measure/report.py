@@ -17,7 +17,8 @@ the spread is their least and largest. Servers' CPU is what the kernel has count
 processes, all threads and children; the clients are h2load, and a client of frames packed once
 where h2load cannot do it. Bytes to the disk are all that the disk below the data was sent
 meanwhile, metadata of the file system included. All of kvorum's features are on, authentication
-off, as in etcd.
+off, as in etcd. HTTP/2 is what `--http2` says in the command: without it kvorum's own engine, which
+a node has to be asked for too; nodes speak through h2 by default.
 """
 _WIDTH, _LEFT, _BAR, _LINE, _SCALE = 980, 400, 430, 17, 2.0
 
