@@ -21,6 +21,7 @@ from kvorum_tui import kept
 from kvorum_tui.live import ranges as ranges_module
 from kvorum_tui.live.ranges import FIRST_PAGE, KEYS_PAGE_MAX, VALUES_BYTES, LiveRanges
 from kvorum_tui.model import copy_as
+from kvorum_tui.model.fuzzy import Fuzzy
 from kvorum_tui.model.key_filter import parse
 from kvorum_tui.model.key_index import KeyIndex
 from kvorum_tui.model.key_rates import Rates
@@ -50,6 +51,51 @@ def test_filters(text: str, finds: list[bytes], misses: list[bytes]) -> None:
     found = parse(text)
     assert all(found.match(key) for key in finds)
     assert not any(found.match(key) for key in misses)
+
+
+@pytest.mark.parametrize(
+    ("letters", "best_first"),
+    [
+        # Together before scattered; beginnings of parts before what is inside them.
+        ("web", ["/app/web", "/wx/e/b", "/app/cobweb", "/wxxexxb"]),
+        ("cfg", ["/a/cfg", "/c/f/g", "/a/xcfg", "/a/cxfxg"]),
+        # Of two that fit alike the shorter one; then the order of keys.
+        ("pod", ["/pod", "/a/pod", "/b/pod", "/a/pods"]),
+        # Late in the key as well as early.
+        ("aw", ["/x/aw", "/x/a/w", "/xa/yyw"]),
+        # Several words, in any order.
+        ("prod pod", ["/pods/prod", "/pods/x/prod", "/pods/x/p-r-o-d"]),
+        # The beginning of a word inside.
+        ("ks", ["/KeyStore", "/keystore"]),
+        ("üb", ["/üb", "/xüxb"]),
+    ],
+)
+def test_the_best_match_comes_first(letters: str, best_first: list[str]) -> None:
+    keys = [each.encode() for each in best_first]
+    rank = parse(f"-f {letters}").rank
+    assert rank is not None
+    index = KeyIndex(branches=False, order=rank)
+    index.extend(sorted(keys))
+    assert list(index.keys) == keys
+    assert [index.row_of(key) for key in keys] == list(range(len(keys)))
+    assert index.delete(keys[1]) and index.insert(keys[1])
+    assert [row.path for row in index.rows(0, 9)] == keys
+    assert index.row_of(b"/zzz") is None  # What does not fit stands nowhere, and behind all.
+    assert index.nearest_row(b"") == len(keys) - 1
+    assert list(index.between(keys[0], keys[0] + b"\0")) == [keys[0]]
+
+
+def test_what_is_turned_round_has_no_best_match() -> None:
+    assert parse("!-f web").rank is None
+    assert parse("-f").rank is None
+    assert list(filter(parse("-f").match, [b"/a"])) == [b"/a"]
+
+
+def test_a_long_name_is_read_once() -> None:
+    fuzzy, name = Fuzzy("abcdefgh"), b"abcdefg" * 20_000
+    assert not fuzzy.match(name)  # Trying all ways would never end.
+    assert fuzzy.match(name + b"h")
+    assert fuzzy.rank(name + b"h") < fuzzy.rank(name)
 
 
 def test_a_wrong_expression_says_so_and_narrowing_is_known() -> None:

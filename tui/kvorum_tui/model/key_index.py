@@ -126,19 +126,26 @@ class _Branch:
 class KeyIndex:
     """All keys of a store as rows of a tree, or of a flat list.
 
-    Without ``branches`` it is only ever a flat list, at a tenth of the memory. ``rank`` gives a
-    branch's measure; None is the order of keys.
+    Without ``branches`` it is only ever a flat list, at a tenth of the memory; ``order`` then puts
+    keys in an order of their own, the least first, and those alike in the order of keys. ``rank``
+    gives a branch's measure; None is the order of keys.
     """
 
-    def __init__(self, separators: bytes | Iterable[bytes] = b"/", branches: bool = True) -> None:
+    def __init__(
+        self,
+        separators: bytes | Iterable[bytes] = b"/",
+        branches: bool = True,
+        order: Callable[[bytes], int] | None = None,
+    ) -> None:
         given = (separators,) if isinstance(separators, bytes) else tuple(separators)
         if not given or not all(given):
             raise ValueError("the separator must not be empty")
         self.separators = given
         self.flat = not branches
         self.branches = branches
+        self.ordered = order is not None
         self.rank: Callable[[bytes], int] | None = None
-        self.keys = SortedList()
+        self.keys = SortedList(key=(lambda key: (order(key), key)) if order is not None else None)
         self._cut = re.compile(
             b"|".join(re.escape(each) for each in sorted(given, key=len, reverse=True))
         )
@@ -532,6 +539,14 @@ class KeyIndex:
             if seen == budget:
                 return found, last
         return found, None
+
+    def between(self, low: bytes, high: bytes | None) -> Iterator[bytes]:
+        """The keys from ``low`` on that stand before ``high`` (None: all of them) by their bytes,
+        as they are shown.
+        """
+        if not self.ordered:
+            return iter(self.keys.irange(low, high, inclusive=(True, False)))
+        return (key for key in self.keys if low <= key and (high is None or key < high))
 
     def under(self, prefix: bytes, limit: int) -> list[bytes]:
         """The first keys that start with ``prefix``."""

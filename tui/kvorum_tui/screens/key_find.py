@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 
 from textual import on
 from textual.widgets import Input
@@ -25,8 +25,10 @@ from kvorum_tui.widgets.dialogs import Field, Form
 
 TURN_S = 0.006  # So long a turn of the event loop may search.
 STEP = 1_000
+RANKED_STEP = 250  # Ranking what matches takes some times longer than matching.
 TREE_MAX = 20_000  # Up to so many matches can also stand as a tree.
 FOUND_MAX = 100_000  # Values that a search lists.
+RANKED_MAX = 100_000  # More matches than these stand in the order of keys.
 SETTLE_S = 0.05  # A moment for the next letter.
 
 
@@ -56,6 +58,7 @@ class KeyFinding(KeysView):
     search: ValueSearch | None
     looked_at: int  # Keys that the filter has compared so far; -1 when it has seen all.
     wrong: str
+    ranked = False  # Whether the best match comes first.
 
     def do_key_filter(self) -> None:
         """Open the filter line."""
@@ -92,27 +95,40 @@ class KeyFinding(KeysView):
         self.search = None
         self.busy("")
         self.filter = wanted
-        await self._collect(source, wanted.match)
+        await self._collect(source, wanted)
 
-    async def _collect(self, source: KeyIndex, match: Callable[[bytes], object]) -> None:
-        found = KeyIndex(self.index.separators, branches=False)
-        self.found = found
-        self.looked_at, after = 0, None
-        self.key_tree.lit = self.filter.lit if self.filter is not None else None
-        shown = False
+    def _list(self, keys: Iterable[bytes] = ()) -> KeyIndex:
+        """A list of what was found, the best match first where there is one and few enough."""
+        rank = self.filter.rank if self.filter is not None and self.ranked else None
+        made = KeyIndex(self.index.separators, branches=False, order=rank)
+        made.extend(keys)
+        return made
+
+    async def _collect(self, source: KeyIndex, wanted: KeyFilter) -> None:
+        self.ranked = wanted.rank is not None
+        found = self.found = self._list()
+        self.looked_at, after, step = 0, None, RANKED_STEP if self.ranked else STEP
+        self.key_tree.lit = wanted.lit
+        shown, plain = False, list[bytes]()
         while True:
             end = time.perf_counter() + TURN_S
             while True:
-                keys, after = source.scan(match, after, STEP)
-                self.looked_at += STEP
+                keys, after = source.scan(wanted.match, after, step)
+                self.looked_at += step
                 found.extend(keys)
+                if self.ranked:
+                    plain += keys
+                    if len(plain) > RANKED_MAX:
+                        self.ranked = False
+                        found = self.found = self._list(plain)
                 if after is None or time.perf_counter() > end:
                     break
             if after is None:
                 self.looked_at = -1
             if not shown or keys or after is None:
                 shown = True
-                self.key_tree.show_index(found)
+                # Whoever still types looks at the best one, wherever it came from.
+                self.key_tree.show_index(found, top=self.ranked and self.field.has_focus)
             of = len(source)
             self.busy(f"{self.looked_at:,} of {of:,} keys compared" if after is not None else "")
             self.retitle()
@@ -162,8 +178,9 @@ class KeyFinding(KeysView):
         row = self.row
         if self.found is not None:
             as_tree = not self.found.branches
-            fresh = KeyIndex(self.index.separators, branches=as_tree)
-            fresh.extend(list(self.found.keys))
+            keys = sorted(self.found.keys)
+            fresh = self._list() if not as_tree else KeyIndex(self.index.separators)
+            fresh.extend(keys)
             if as_tree:
                 for key in fresh.keys:
                     fresh.reveal(key)
@@ -202,8 +219,7 @@ class KeyFinding(KeysView):
         stopped.
         """
         self.filter, self.search = None, wanted
-        found = KeyIndex(self.index.separators, branches=False)
-        self.found = found
+        found = self.found = self._list()
         self.key_tree.lit = None
         self.key_tree.show_index(found)
         self.key_tree.focus()
@@ -301,7 +317,8 @@ class KeyFinding(KeysView):
         of = len(self.tree_index) - (len(self.gone) if self.past_index is None else 0)
         if self.looked_at >= 0:
             return f"{here:,} so far {self.filter.words}"
-        return f"{here:,} of {of:,} {self.filter.words}"
+        order = ", too many to rank" if self.filter.rank is not None and not self.ranked else ""
+        return f"{here:,} of {of:,} {self.filter.words}{order}"
 
 
 def _searchable(text: str) -> str:

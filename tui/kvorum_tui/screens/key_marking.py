@@ -58,7 +58,7 @@ class KeyMarking(KeysView):
         return self._between(row.path, end_of(row.path))
 
     def _between(self, low: bytes, high: bytes | None) -> Iterator[bytes]:
-        return iter(self.shown.keys.irange(low, high, inclusive=(True, False)))
+        return self.shown.between(low, high)
 
     def _scope(self) -> Iterator[bytes]:
         """What "all" means: the matches of a filter, or the branch around the cursor."""
@@ -107,9 +107,14 @@ class KeyMarking(KeysView):
         if last is None:
             self.do_key_mark()
             return
+        self.marks.last = row.path
+        if self.shown.ordered:  # What stands between the two on the screen.
+            from_row, to_row = sorted((self.shown.nearest_row(last), self.key_tree.cursor))
+            rows = self.shown.rows(from_row, to_row - from_row + 1)
+            self.aside(lambda: self._mark(iter([each.path for each in rows]), "mark"), "mark")
+            return
         low, high = sorted((last, row.path))
         reach = end_of(high) if self.shown.is_branch(high) else high + b"\0"
-        self.marks.last = row.path
         self.aside(lambda: self._mark(self._between(low, reach), "mark"), "mark")
 
     def do_key_mark_all(self) -> None:

@@ -153,9 +153,13 @@ class KeyTree(LineList):
         self._moved()
         return True
 
-    def show_index(self, index: KeyIndex) -> None:
-        """Show another index (a filtered one, or all again), on the same key where possible."""
+    def show_index(self, index: KeyIndex, *, top: bool = False) -> None:
+        """Show another index (a filtered one, or all again), on the same key where possible; or on
+        its first one.
+        """
         self.index = index
+        if top and index.row_count:
+            self._at = (index.rows(0, 1)[0].path, False)
         self._window_from = -1
         self.changed()
         self.keep_in_sight()
