@@ -245,16 +245,65 @@ def remove(name: str) -> None:
 
 
 @context.command("import")
-@click.argument("name")
-def import_(name: str) -> None:
-    """Make a context of etcdctl's variables (ETCDCTL_ENDPOINTS and the others)."""
+@click.argument("what", metavar="NAME|FILE")
+def import_(what: str) -> None:
+    """Make a context NAME of etcdctl's variables (ETCDCTL_ENDPOINTS and the others), or contexts of
+    the connections in FILE, an export of etcd-workbench.
+    """
     from kvorum.client.contexts import from_etcdctl
 
     contexts = _load()
-    if name in contexts.table:
-        raise InvalidInput(f"there is a context {name} already")
+    if Path(what).is_file():
+        _import_file(contexts, Path(what))
+        return
+    if what in contexts.table:
+        raise InvalidInput(f"there is a context {what} already")
     with _told():
-        made = from_etcdctl(name, os.environ)
+        made = from_etcdctl(what, os.environ)
     _keep(contexts, made)
     if os.environ.get("ETCDCTL_PASSWORD") or ":" in os.environ.get("ETCDCTL_USER", ""):
         say("the password in the variables was left out: it has no place in the file")
+
+
+def _import_file(contexts: Contexts, path: Path) -> None:
+    from kvorum.client.foreign import from_workbench
+
+    try:
+        with _told():
+            found, wrong = from_workbench(path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error}") from error
+    for text in wrong:
+        say(f"not imported: {text}")
+    kept = 0
+    for each in found:
+        name = each.context.name
+        if name in contexts.table:
+            say(f"not imported: there is a context {name} already")
+            continue
+        with _told():
+            made = each.with_files(contexts.path.absolute().parent / "tls")
+        left_out = list(each.left_out)
+        if each.password is not None:
+            made, told = _with_password(made, each.password)
+            left_out += [told] if told else []
+        contexts.table[name] = made
+        kept += 1
+        say(f"{name}: {','.join(made.endpoints)}{made.way}")
+        for text in left_out:
+            say(f"  left out: {text}")
+    if not kept:
+        raise InvalidInput(f"{path}: nothing was imported")
+    _save(contexts)
+    say(f"kept in {contexts.path}")
+
+
+def _with_password(made: Context, password: str) -> tuple[Context, str]:
+    """The context with its password in the keyring; where there is none, what to say of it."""
+    from kvorum.client.contexts import keep_password
+
+    try:
+        keep_password(made, password)
+    except ConfigError as error:
+        return made, f"the password ({error})"
+    return replace(made, password="keyring"), ""
