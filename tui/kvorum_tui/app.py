@@ -77,7 +77,7 @@ class KvorumApp(RecordingDeeds, ClustersApp):
                 wrong.append(f"command {command.name}: {command.key} is the key of {taken}")
             elif command.key:
                 self.bind(command.key, f"user_command('{command.name}')", show=False)
-        for text in filter(None, [*wrong, self.settings.wrong]):
+        for text in filter(None, [*self.wrong_plugins, *wrong, self.settings.wrong]):
             self.front.tell(text, "warning")
         self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.set_interval(TICK_S, self.tick)

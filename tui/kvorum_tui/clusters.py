@@ -13,6 +13,8 @@ from kvorum.errors import ConfigError
 from textual.app import App
 from textual.widgets import ContentSwitcher
 
+from kvorum_tui import plugins
+from kvorum_tui.actions import TABS
 from kvorum_tui.control import NodeControl
 from kvorum_tui.model.cluster_model import ClusterModel
 from kvorum_tui.screens.pane import Pane
@@ -63,6 +65,7 @@ class ClustersApp(App[None]):
         super().__init__()
         self.clock = clock
         self.connect = connect
+        self.wrong_plugins = plugins.find()
         self.front = Workspace(session, title, control, clock, first_tab, colour)
         self.front.id = "cluster-1"
         self.workspaces = [self.front]
@@ -202,6 +205,18 @@ class ClustersApp(App[None]):
             return
         number = self.workspaces.index(self.front) + by
         self.action_show_cluster(number % len(self.workspaces))
+
+    def do_next_tab(self) -> None:
+        """The next tab."""
+        self._step_tab(1)
+
+    def do_previous_tab(self) -> None:
+        """The one before."""
+        self._step_tab(-1)
+
+    def _step_tab(self, by: int) -> None:
+        names = [tab.name for tab in TABS]
+        self.show_tab(names[(names.index(self.pane.tab) + by) % len(names)])
 
     async def do_read_only(self) -> None:
         """Let the cluster in front be written to, or no longer. A cluster that is not on this

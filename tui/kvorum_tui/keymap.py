@@ -13,7 +13,7 @@ from pathlib import Path
 import platformdirs
 from textual.binding import Binding, BindingType
 
-from kvorum_tui.actions import ACTIONS, BY_NAME, of, user_keys
+from kvorum_tui.actions import ACTIONS, BY_NAME, TABS, of, user_keys
 
 ALWAYS = {"quit"}  # Work in dialogs and the editor, too.
 
@@ -57,10 +57,12 @@ def load_keymap(path: Path) -> tuple[dict[str, str], list[str]]:
         return {}, []
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return {}, [f"{path}: {error}"]
+    # What a plugin's tab can do is known when it is loaded.
+    later = tuple(f"{tab.name}_" for tab in TABS if not tab.key)
     keys: dict[str, str] = {}
     wrong: list[str] = []
     for name, key in table.items():
-        if name not in BY_NAME:
+        if name not in BY_NAME and not name.startswith(later):
             wrong.append(f"{path}: there is no action {name!r}")
         elif not isinstance(key, str):
             wrong.append(f'{path}: {name} needs a text such as "ctrl+e"')

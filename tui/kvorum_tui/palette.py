@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.fuzzy import Matcher
 
 from kvorum_tui import actions, twin
-from kvorum_tui.actions import ACTIONS, key_label
+from kvorum_tui.actions import ACTIONS, Action, key_label
 from kvorum_tui.model.decode import key_from_text, printable
 from kvorum_tui.model.places import Place
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from kvorum_tui.screens.workspace import Workspace
 
 KEYS_MAX = 12
-TITLES = {**actions.TITLES, "app": "kvorum"}
+
+
+def _title(action: Action) -> str:
+    return actions.TITLES.get(action.target, "kvorum")
 
 
 class KvorumCommands(Provider):
@@ -69,7 +72,7 @@ class KvorumCommands(Provider):
         for action in sorted(ACTIONS, key=lambda a: a.target != front):
             if action.name != "palette":
                 yield DiscoveryHit(
-                    Content(f"{TITLES[action.target]}: {action.text}"),
+                    Content(f"{_title(action)}: {action.text}"),
                     partial(self.kv.do, action.name),
                     text=action.text,
                     help=f"{action.label}  {action.about}",
@@ -90,7 +93,7 @@ class KvorumCommands(Provider):
                 help="Run this command on the cluster in front and show what it says",
             )
         for action in ACTIONS:
-            text = f"{TITLES[action.target]}: {action.text}"
+            text = f"{_title(action)}: {action.text}"
             score = matcher.match(text)
             if not score and query.lower() in action.about.lower():
                 score = 0.1

@@ -44,6 +44,8 @@ VERBS = (
     "check",
     "context",
 )
+# What is of this machine and not of a cluster.
+_OURS = frozenset({"KVORUM_CONTEXTS", "KVORUM_NO_PLUGINS"})
 LINE_BYTES_MAX = 1 << 20  # A longer line is cut into pieces.
 STOP_S = 3.0
 
@@ -72,7 +74,7 @@ def environment(session: Session) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("ETCDCTL_", "KVORUM_")) or name == "KVORUM_CONTEXTS"
+        if not name.startswith(("ETCDCTL_", "KVORUM_")) or name in _OURS
     }
     tls = session.access.tls
     told = {"ENDPOINTS": ",".join(session.endpoints), "READ_ONLY": str(session.read_only)}

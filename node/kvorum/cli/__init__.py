@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -177,12 +178,20 @@ def _spec(context: click.Context, parameter: click.Parameter, wanted: bool) -> N
     callback=_spec,
     help="Every verb with its options and variables, as JSON, and leave.",
 )
+@click.option(
+    "--no-plugins",
+    is_flag=True,
+    envvar="KVORUM_NO_PLUGINS",
+    help="Without the decoders, tabs and drills that other packages bring.",
+)
 @click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli(ctx: click.Context, no_plugins: bool) -> None:
     """An etcd-compatible cluster that you can see inside of.
 
     Without a verb: choose between a demo cluster and a cluster to connect to.
     """
+    if no_plugins:
+        os.environ["KVORUM_NO_PLUGINS"] = "1"  # Commands of our own, too.
     if ctx.invoked_subcommand is None:
         from kvorum.cli.terminal import welcome
 

@@ -24,7 +24,7 @@ from kvorum.cli.options import tls_options, tunnel_from
 from kvorum.cli.output import ask_password
 from kvorum.cluster.file import ClusterSpec, read_cluster_file
 from kvorum.cluster.places import find_cluster_file
-from kvorum.drill.places import drill_names, find_drill, new_run_folder, runs_dir
+from kvorum.drill.places import all_drills, find_drill, new_run_folder, runs_dir
 from kvorum.drill.preview import lasting, preview
 from kvorum.drill.report import figure_lines, moment_line, verdict_lines
 from kvorum.drill.scenario import Scenario, read_scenario
@@ -67,11 +67,14 @@ drill.add_command(compare)
 @drill.command("list")
 @FORM
 def list_(write_out: str) -> None:
-    """The drills that ship, and where each can run."""
+    """The drills that ship and those that plugins bring, and where each can run."""
     try:
-        scenarios = [read_scenario(find_drill(name)) for name in drill_names()]
+        names, wrong = all_drills()
+        scenarios = [read_scenario(find_drill(name)) for name in names]
     except ConfigError as error:
         raise BadInput(str(error)) from error
+    for text in wrong:
+        click.echo(text, err=True)
     if write_out == "json":
         click.echo(json.dumps([_entry(scenario) for scenario in scenarios]))
         return

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from kvorum.cluster.places import default_run_dir, samples_dir
+from kvorum.drill.plugins import brought
 from kvorum.errors import ConfigError
 
 # A run folder's name: number, drill, stage.
@@ -23,9 +24,18 @@ def drill_names() -> list[str]:
     return sorted(path.stem for path in drills_dir().glob("*.toml"))
 
 
+def all_drills() -> tuple[list[str], list[str]]:
+    """The names of the drills that ship and of those that plugins bring, and what is wrong with
+    plugins.
+    """
+    shipped = drill_names()
+    more, wrong = brought(shipped)
+    return [*shipped, *sorted(more)], wrong
+
+
 def find_drill(text: str) -> Path:
-    """The scenario file meant by ``text``: a file, or a shipped drill's name. Raises ConfigError
-    with the nearest name.
+    """The scenario file meant by ``text``: a file, or the name of a drill that ships or that a
+    plugin brings. Raises ConfigError with the nearest name.
     """
     path = Path(text).expanduser()
     if path.is_file():
@@ -33,8 +43,12 @@ def find_drill(text: str) -> Path:
     shipped = drills_dir() / f"{text}.toml"
     if path.name == text and shipped.is_file():
         return shipped
-    near = difflib.get_close_matches(text, drill_names(), 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(drill_names())}"
+    more, _ = brought(drill_names())
+    if text in more:
+        return more[text]
+    names = [*drill_names(), *sorted(more)]
+    near = difflib.get_close_matches(text, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
     raise ConfigError(f"{text}: neither a scenario file nor a drill that ships; {hint}")
 
 

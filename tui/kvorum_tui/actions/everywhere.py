@@ -75,6 +75,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("themes", "app", "", "themes", "Choose any theme; it is kept", shown=False),
     Action("ascii", "app", "", "ASCII", "Draw with ASCII characters alone", shown=False),
     Action("jump", "app", "ctrl+o", "jump", "A letter over every part of the screen", shown=False),
+    Action("next_tab", "app", "ctrl+pagedown", "next tab", "Go to the next tab", shown=False),
+    Action("previous_tab", "app", "ctrl+pageup", "tab before", "Go to the tab before", shown=False),
     Action("last_tab", "app", "grave_accent", "last tab", "The tab that was in front", shown=False),
     Action(
         "back", "app", "escape", "back", "Close, clear the filter, leave the field", shown=False

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kvorum.drill.places import drill_names, find_drill
+from kvorum.drill.places import all_drills, find_drill
 from kvorum.drill.scenario import Scenario, Step, read_scenario
 from kvorum.drill.words import WORDS as WORDS_OF_DRILLS
 from kvorum.errors import ConfigError
@@ -53,9 +53,12 @@ class Place:
 
 
 def catalogue() -> tuple[list[Scenario], list[str]]:
-    """The drills that ship, and what is wrong with those that cannot be read."""
-    found, wrong = [], []
-    for name in drill_names():
+    """The drills that ship or that plugins bring, and what is wrong with those that cannot be
+    read.
+    """
+    found = []
+    names, wrong = all_drills()
+    for name in names:
         try:
             found.append(read_scenario(find_drill(name)))
         except ConfigError as error:

@@ -1,5 +1,6 @@
 """The tabs of one cluster: what each is made of, imported and made when it is first wanted. Most
 sessions see three of the ten, and importing all takes longer than everything else at the start.
+Tabs that other packages bring (:mod:`kvorum_tui.plugins`) come the same way.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ PANES: dict[str, tuple[str, str]] = {
 
 def pane_class(tab: str) -> type[Pane]:
     """The class of a tab, imported now if it was not before."""
+    if tab not in PANES:
+        from kvorum_tui import plugins
+
+        return plugins.pane_class(tab)
     module, name = PANES[tab]
     found: type[Pane] = getattr(import_module(f"kvorum_tui.screens.{module}"), name)
     return found

@@ -8,8 +8,10 @@ edited. One that fails is told once and not asked again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
+
+from kvorum.client.plugins import plugins
 
 from kvorum_tui.model.decoders.form import Form, NotThis, Shown
 
@@ -81,4 +83,4 @@ class Plugin(Form):
 
 def found(entries: Iterable[EntryPoint] | None = None) -> list[Plugin]:
     """Every plugin that is installed, broken ones too."""
-    return [Plugin(entry) for entry in (entry_points(group=GROUP) if entries is None else entries)]
+    return [Plugin(entry) for entry in (plugins(GROUP) if entries is None else entries)]
